@@ -1,0 +1,358 @@
+"""YAML files to frozen trees. Unknown and repeated keys are refused; errors name file and path.
+
+Paths in a file are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from nii_edge.errors import ConfigError
+from nii_edge.records import Category, Channel, DType, Kind, Name
+
+Positive = Annotated[int, Meta(ge=1)]
+Unit = Annotated[float, Meta(ge=0, le=1)]
+Endpoint = Annotated[str, Meta(pattern=r"^(tcp|ipc)://.+$")]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every configuration record."""
+
+
+# ---- scanner profiles -------------------------------------------------------------------------
+
+
+class Format(Config, frozen=True, kw_only=True):
+    """One kind of picture a scanner may send. The first one listed is the default.
+
+    `air`: counts of a `low`/`high` pixel with nothing in the beam, after offset correction (uint16), 1.0
+    for float32 transmission. `white`: the value of a white display pixel. One of the two, by channel.
+    """
+
+    channels: tuple[Channel, ...]
+    dtype: DType
+    air: Annotated[float, Meta(gt=0)] | None = None
+    white: Annotated[float, Meta(gt=0)] | None = None
+
+    @property
+    def is_counts(self) -> bool:
+        """True for detector counts or transmission, False for a display picture."""
+        return self.channels[0] in ("low", "high")
+
+    def __post_init__(self) -> None:
+        allowed: tuple[tuple[Channel, ...], ...] = (
+            ("low", "high"), ("high",), ("low",), ("grey",), ("red", "green", "blue"),
+        )  # fmt: skip
+        if self.channels not in allowed:
+            raise ValueError(f"channels {list(self.channels)}; expected one of {[list(a) for a in allowed]}")
+        if self.is_counts and (self.air is None or self.white is not None):
+            raise ValueError("low/high channels need `air` (and no `white`)")
+        if not self.is_counts and (self.white is None or self.air is not None):
+            raise ValueError("display channels need `white` (and no `air`)")
+
+
+class Profile(Config, frozen=True, kw_only=True):
+    """What is true of every frame of one make and set-up of scanner, so its headers need not say it."""
+
+    version: Literal[1]
+    name: str
+    views: tuple[Name, ...]
+    formats: tuple[Format, ...]
+    pixel_pitch_mm: tuple[Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)]] | None
+    belt_axis: Literal["rows", "columns"]
+    palette: Literal["none", "orange-green-blue", "grey"]
+    penetration_limit: Annotated[float, Meta(gt=0, lt=1)]
+    black_level: Annotated[float, Meta(gt=0, lt=1)]
+
+    def __post_init__(self) -> None:
+        if not self.views or len(self.views) > 8 or not self.formats:
+            raise ValueError("a profile needs 1 to 8 views and at least one format")
+
+    def format_for(self, channels: tuple[Channel, ...] | None, dtype: DType | None) -> Format | None:
+        """The first format with these channels and dtype; None stands for "as the profile says"."""
+        for form in self.formats:
+            if channels in (None, form.channels) and dtype in (None, form.dtype):
+                return form
+        return None
+
+
+# ---- bundles ----------------------------------------------------------------------------------
+
+FrontEndChannel = Literal["opacity", "transmission_low", "transmission_high", "grey", "red", "green", "blue"]
+"""What the front end can make of a frame for a model; see `nii_edge.xray.frontend`."""
+
+
+class ModelInput(Config, frozen=True, kw_only=True):
+    """The model's one input tensor: float32, shape (batch, channels, height, width).
+
+    The frame is resized to fit `size` (height, width), `letterbox` keeping its proportions and filling
+    with `pad` at right and bottom. Then ``(value - mean) / std`` per channel.
+    """
+
+    name: str
+    channels: tuple[FrontEndChannel, ...]
+    size: tuple[Positive, Positive]
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    pad: float = 0.0
+    mean: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Meta(gt=0)], ...] = ()
+    batch: bool = True
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values and len(values) != len(self.channels):
+                raise ValueError(f"`{name}` has {len(values)} values for {len(self.channels)} channels")
+
+
+class BoxesHead(Config, frozen=True, kw_only=True, tag="boxes", tag_field="head"):
+    """Three tensors per picture as torchvision exports them: boxes (n, 4) in input pixels, scores (n,),
+    labels (n,) counting the background as 0 when `background`."""
+
+    boxes: str
+    scores: str
+    labels: str
+    background: bool = True
+
+
+class GridHead(Config, frozen=True, kw_only=True, tag="grid", tag_field="head"):
+    """YOLO-style: one tensor (batch, 4 + classes, anchors), boxes centre x, y, width, height in input
+    pixels, scores already in 0-1; with `objectness` (batch, 5 + classes, anchors). NMS is done here."""
+
+    output: str
+    objectness: bool = False
+    transposed: bool = False
+    nms_iou: Unit = 0.5
+    max_boxes: Positive = 300
+
+
+class QueriesHead(Config, frozen=True, kw_only=True, tag="queries", tag_field="head"):
+    """DETR-style: logits (batch, queries, classes), boxes (batch, queries, 4) centre x, y, width, height
+    as fractions of the input. `softmax` with a last "no object" class, or `sigmoid` per class."""
+
+    logits: str
+    boxes: str
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+
+
+class DenseHead(Config, frozen=True, kw_only=True, tag="dense", tag_field="head"):
+    """A map of scores in 0-1 per label: (batch, labels, height / stride, width / stride). Connected areas
+    at or above the label's threshold, of at least `min_area` (a fraction of the frame), are findings."""
+
+    output: str
+    min_area: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+
+Head = BoxesHead | GridHead | QueriesHead | DenseHead
+
+
+class Label(Config, frozen=True, kw_only=True):
+    """One thing the model tells apart. Below `threshold` nothing is reported; `why` may use {score},
+    {percent} (of the frame) and {view}."""
+
+    name: Name
+    category: Category
+    threshold: Unit
+    why: str
+
+
+class BundleManifest(Config, frozen=True, kw_only=True):
+    """`bundle.yaml`: everything needed to run and trust one model."""
+
+    version: Literal[1]
+    name: Name
+    model_version: str
+    description: str
+    licence: str
+    kind: Kind
+    format: Literal["onnx", "torch-export"]
+    model: str
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    input: ModelInput
+    output: Head
+    labels: tuple[Label, ...]
+    golden: str
+
+    def __post_init__(self) -> None:
+        if not self.labels or len({label.name for label in self.labels}) != len(self.labels):
+            raise ValueError("`labels` must hold at least one label, each name once")
+
+
+# ---- policy -----------------------------------------------------------------------------------
+
+
+class AlarmRule(Config, frozen=True, kw_only=True):
+    """A finding of this detector and label with a score of at least `at` is an ALARM."""
+
+    detector: Name
+    label: Name
+    at: Unit
+
+
+class Policy(Config, frozen=True, kw_only=True):
+    """How findings become a verdict."""
+
+    version: Literal[1]
+    name: Name
+    required_for_clear: tuple[Name, ...]
+    may_be_not_applicable: tuple[Name, ...] = ()
+    default_alarm_at: Unit
+    alarms: tuple[AlarmRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not set(self.required_for_clear) - set(self.may_be_not_applicable):
+            raise ValueError(
+                "CLEAR must be earned: `required_for_clear` needs a detector that is not also in "
+                "`may_be_not_applicable`"
+            )
+
+
+# ---- edge -------------------------------------------------------------------------------------
+
+
+class Listen(Config, frozen=True, kw_only=True):
+    """Where the daemon binds. `insecure: true` permits plain TCP on other than the loopback."""
+
+    scanners: Endpoint
+    verdicts: Endpoint
+    tap: Endpoint | None = None
+    insecure: bool = False
+
+
+class ScannerEntry(Config, frozen=True, kw_only=True):
+    """One scanner lane."""
+
+    profile: str
+
+
+class DetectorEntry(Config, frozen=True, kw_only=True):
+    """One detector: a model bundle."""
+
+    bundle: str
+
+
+class Inference(Config, frozen=True, kw_only=True):
+    """The inference process. `batch`: most frames in one run. `slots`: frames held in shared memory."""
+
+    runtime: Literal["onnx", "torch"] = "onnx"
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    allow_cpu: bool = False
+    allow_torch: bool = False
+    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+    batch: Annotated[int, Meta(ge=1, le=64)] = 4
+    slots: Annotated[int, Meta(ge=2, le=4096)] = 32
+    start_timeout_ms: Positive = 60_000
+
+
+class CollectorLink(Config, frozen=True, kw_only=True):
+    """The collector this edge reports to."""
+
+    endpoint: Endpoint
+
+
+class Log(Config, frozen=True, kw_only=True):
+    """Logs go to stderr, one line an event."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class EdgeConfig(Config, frozen=True, kw_only=True):
+    """`edge.yaml`."""
+
+    version: Literal[1]
+    edge: Name
+    state_dir: str
+    listen: Listen
+    scanners: dict[Name, ScannerEntry]
+    detectors: dict[Name, DetectorEntry]
+    policy: str
+    deadline_ms: Annotated[int, Meta(ge=10, le=60_000)] = 500
+    view_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1_000
+    drain_ms: Annotated[int, Meta(ge=0, le=600_000)] = 5_000
+    max_frame_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 64 << 20
+    inference: Inference = Inference()
+    collector: CollectorLink | None = None
+    log: Log = Log()
+
+    def __post_init__(self) -> None:
+        if not self.scanners or not self.detectors:
+            raise ValueError("`scanners` and `detectors` need at least one entry each")
+        _refuse_open_bind(self.listen.insecure, self.listen.scanners, self.listen.verdicts, self.listen.tap)
+
+
+class CollectorConfig(Config, frozen=True, kw_only=True):
+    """`collector.yaml`."""
+
+    version: Literal[1]
+    archive: str
+    edges: Endpoint
+    subscribers: Endpoint
+    insecure: bool = False
+    log: Log = Log()
+
+    def __post_init__(self) -> None:
+        _refuse_open_bind(self.insecure, self.edges, self.subscribers)
+
+
+def _refuse_open_bind(insecure: bool, *endpoints: str | None) -> None:
+    for endpoint in endpoints:
+        if endpoint and not insecure and not is_local(endpoint):
+            raise ValueError(
+                f"{endpoint} is plain TCP that other machines can reach; bind 127.0.0.1, or say "
+                "`insecure: true` if the network is yours alone"
+            )
+
+
+def is_local(endpoint: str) -> bool:
+    """True for ipc endpoints and TCP on the loopback."""
+    host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0]
+    return endpoint.startswith("ipc://") or host in ("127.0.0.1", "[::1]", "localhost")
+
+
+# ---- loading ----------------------------------------------------------------------------------
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key said twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise ConfigError(f"line {line}: key {key!r} stands here a second time")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load(path: Path, kind: type[C]) -> C:
+    """Read the YAML file `path` as a `kind`.
+
+    Raises:
+        ConfigError: names the file, the path inside it (``$.listen.tap``), and what was expected.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a plain YAML mapping: {error}") from error
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error

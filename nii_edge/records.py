@@ -1,0 +1,273 @@
+"""The words of the system, as frozen records. They know nothing of who makes or carries them.
+
+Coordinates are pixels of the frame, x to the right (columns), y down (rows), half-open boxes
+``(x0, y0, x1, y1)``. Times ending in ``_ns`` are Unix time in nanoseconds and are annotations only:
+order comes from sequence numbers, durations from monotonic clocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+Pixels = npt.NDArray[np.generic]
+"""Shape (height, width, channels); uint8, uint16 or float32; read-only."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A name of an edge, scanner, detector or label: letters, digits, dot, dash, underscore."""
+Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+ViewIndex = Annotated[int, Meta(ge=0, le=7)]
+Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,128}$")]
+
+Channel = Literal["low", "high", "grey", "red", "green", "blue"]
+"""`low` and `high`: detector counts (or transmission) of the two energies of a dual-energy scanner.
+`grey`, `red`, `green`, `blue`: a picture made for an operator's display."""
+
+DType = Literal["uint8", "uint16", "float32"]
+"""Pixel type. float32 means transmission for `low`/`high` (0 opaque, 1 air) and 0-1 brightness for
+display channels."""
+
+Encoding = Literal["raw", "png", "jpeg", "tiff"]
+"""`raw` is little-endian, row by row, channels interleaved: (height, width, channels)."""
+
+
+class Decision(StrEnum):
+    """The DICOS alarm decisions."""
+
+    CLEAR = "CLEAR"
+    ALARM = "ALARM"
+    UNKNOWN = "UNKNOWN"
+
+
+class ScanType(StrEnum):
+    """The DICOS scan types. NON_OPERATIONAL scans (replays, tests) never drive a diverter."""
+
+    OPERATIONAL = "OPERATIONAL"
+    NON_OPERATIONAL = "NON_OPERATIONAL"
+
+
+class Reason(StrEnum):
+    """Why a scan is UNKNOWN, or why a message was refused. One list for the whole system."""
+
+    # A scan is UNKNOWN because ...
+    BAD_HEADER = "BAD_HEADER"  # its header names the scan but is otherwise wrong
+    CORRUPT_FRAME = "CORRUPT_FRAME"  # size, checksum or encoded picture does not hold together
+    NOT_FINITE = "NOT_FINITE"  # pixels hold NaN or infinity
+    PROFILE_MISMATCH = "PROFILE_MISMATCH"  # the frame is not what the scanner's profile promises
+    MISSING_VIEW = "MISSING_VIEW"  # not all views arrived in time
+    OVERLOAD = "OVERLOAD"  # no room or no time to look at it
+    TIMEOUT = "TIMEOUT"  # the deadline passed before the detectors answered
+    MODEL_FAULT = "MODEL_FAULT"  # the inference process died, hung or returned nonsense
+    MODEL_UNTRUSTED = "MODEL_UNTRUSTED"  # a required model did not pass its golden frames
+    NOT_COVERED = "NOT_COVERED"  # a detector that CLEAR requires was not applicable
+    CRASH = "CRASH"  # the daemon stopped between receipt and verdict
+    SHUTDOWN = "SHUTDOWN"  # the daemon was told to stop and could not finish it
+    NO_ANSWER = "NO_ANSWER"  # said by the client: no verdict within the deadline
+
+    # A message is refused because ...
+    MALFORMED = "MALFORMED"  # not a message of this protocol, or its identity cannot be read
+    VERSION = "VERSION"  # a protocol version this side does not speak
+    UNKNOWN_SCANNER = "UNKNOWN_SCANNER"  # no such scanner in the configuration
+    SEQ_REUSED = "SEQ_REUSED"  # this number was used for other content; the first verdict stands
+    TOO_LARGE = "TOO_LARGE"  # over a size limit
+    NOT_ARCHIVED = "NOT_ARCHIVED"  # said by the collector: no such record or picture
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all records: immutable, keyword-only, defaults are left out on the wire."""
+
+
+class ScanId(Record, frozen=True, kw_only=True, order=True):
+    """Which scan. `epoch` is the scanner's start, `seq` counts its scans from 1."""
+
+    edge: Name
+    scanner: Name
+    epoch: Epoch
+    seq: Seq
+
+    def digest(self) -> bytes:
+        """SHA-256 of the identity alone: the same for ever, whatever happens to the scan."""
+        text = f"nii-edge scan\n{self.edge}\n{self.scanner}\n{self.epoch}\n{self.seq}"
+        return hashlib.sha256(text.encode()).digest()
+
+    @property
+    def alert_id(self) -> str:
+        """32 hex digits under which the scan's report travels, is archived and de-duplicated."""
+        return self.digest()[:16].hex()
+
+    @property
+    def report_id(self) -> str:
+        """The number to cite in papers: ``NII-XXXX-XXXX-XXXX-XXXX-C``, the last a check symbol."""
+        return format_report_id(int.from_bytes(self.digest()[:10], "big"))
+
+    def __str__(self) -> str:
+        return f"{self.scanner}/{self.epoch}/{self.seq}"
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U"
+"""Crockford base 32 (no I, L, O, U) plus its five extra check symbols,
+https://www.crockford.com/base32.html"""
+
+
+def format_report_id(number: int) -> str:
+    """80 bits as ``NII-XXXX-XXXX-XXXX-XXXX-C`` in Crockford base 32 with its mod-37 check symbol."""
+    digits = "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(75, -5, -5))
+    groups = "-".join(digits[i : i + 4] for i in range(0, 16, 4))
+    return f"NII-{groups}-{_CROCKFORD[number % 37]}"
+
+
+def is_report_id(text: str) -> bool:
+    """True if `text` is a well-formed report number whose check symbol is right."""
+    parts = text.upper().split("-")
+    if [len(p) for p in parts] != [3, 4, 4, 4, 4, 1] or parts[0] != "NII":
+        return False
+    digits = "".join(parts[1:5])
+    if any(c not in _CROCKFORD[:32] for c in digits):
+        return False
+    number = 0
+    for c in digits:
+        number = number * 32 + _CROCKFORD.index(c)
+    return format_report_id(number) == text.upper()
+
+
+class Frame(Record, frozen=True, kw_only=True):
+    """One X-ray view of one carton, as pixels, with what its profile says of them.
+
+    `full_scale`: the value of a pixel with nothing in the way: air counts, or display white.
+    `opaque_below`: the fraction of `full_scale` at or below which this scanner shows nothing of what
+    lies behind: a transmission for `low`/`high`, a brightness for display channels.
+    """
+
+    view: ViewIndex
+    channels: tuple[Channel, ...]
+    pixels: Pixels
+    full_scale: float
+    opaque_below: float
+
+
+class Scan(Record, frozen=True, kw_only=True):
+    """All views of one carton that arrived, in view order."""
+
+    id: ScanId
+    scan_type: ScanType
+    frames: tuple[Frame, ...]
+    carton: str | None = None
+
+
+class Box(Record, frozen=True, kw_only=True):
+    """A half-open box in pixels of one view."""
+
+    view: ViewIndex
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+Kind = Literal["object", "anomaly", "manifest", "shielding", "quality"]
+"""What sort of detector speaks. `shielding` (impenetrable areas) is counted apart from the others."""
+
+Category = Literal["EXPLOSIVE", "PI", "CONTRABAND", "ANOMALY", "LAPTOP", "PHARMACEUTICAL", "OTHER"]
+"""The DICOS threat categories (PI: prohibited item)."""
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    """One thing a detector saw.
+
+    `score` is in 0-1. `why` is one sentence for the person at the screen. `area_px` is the number of
+    frame pixels the finding covers, 0 when only its box is known.
+    """
+
+    detector: Name
+    kind: Kind
+    label: Name
+    category: Category
+    score: float
+    why: str
+    box: Box | None = None
+    area_px: int = 0
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """What one detector says of one scan: findings, or why it does not apply, or its fault.
+
+    Exactly one of three: `findings` (perhaps empty: it looked and saw nothing), `not_applicable`
+    (the reason in words), `fault` (what broke, in words).
+    """
+
+    detector: Name
+    findings: tuple[Finding, ...] = ()
+    not_applicable: str | None = None
+    fault: str | None = None
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """The one answer to one scan. `reason` and `detail` are set if and only if it is UNKNOWN."""
+
+    id: ScanId
+    scan_type: ScanType
+    decision: Decision
+    reason: Reason | None = None
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    not_applicable: tuple[str, ...] = ()
+    policy: str = ""
+    models: tuple[str, ...] = ()
+    carton: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.decision is Decision.UNKNOWN) != (self.reason is not None):
+            raise ValueError(f"a reason goes with UNKNOWN and only with it: {self.decision} {self.reason}")
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """What the centre hears of one scan. An alert when ALARM or UNKNOWN, a small record when CLEAR.
+
+    `frames` are the digests of the pixels, one for each view that arrived. `preview` is the SHA-256 of
+    the preview picture, which travels as a message of its own; absent when there is none.
+    """
+
+    alert_id: Hex
+    report_id: str
+    verdict: Verdict
+    received_at_ns: int
+    decided_at_ns: int
+    frames: tuple[str, ...] = ()
+    preview: Hex | None = None
+
+
+class Gap(Record, frozen=True, kw_only=True):
+    """Sequence numbers a scanner skipped, both ends included: cartons nobody has seen."""
+
+    edge: Name
+    scanner: Name
+    epoch: Epoch
+    first: Seq
+    last: Seq
+    noticed_at_ns: int
+
+    @property
+    def alert_id(self) -> str:
+        """32 hex digits, from scanner, epoch and the first missing number."""
+        text = f"nii-edge gap\n{self.edge}\n{self.scanner}\n{self.epoch}\n{self.first}"
+        return hashlib.sha256(text.encode()).digest()[:16].hex()
+
+
+class Preview(Record, frozen=True, kw_only=True):
+    """A picture of an alert with its findings drawn in. `sha256` is that of `data`."""
+
+    sha256: Hex
+    media_type: str
+    data: bytes
+
+
+def preview_of(data: bytes, media_type: str) -> Preview:
+    """`data` with its SHA-256."""
+    return Preview(sha256=hashlib.sha256(data).hexdigest(), media_type=media_type, data=data)

@@ -1,0 +1,320 @@
+"""Bytes to messages and back. No sockets here; docs/PROTOCOL.md says the same in prose.
+
+Every message is a ZeroMQ multipart: a msgpack map, then, where the message carries a picture, one
+part of bytes. Each map has `version` and `type`. Unknown fields are ignored, so a field can be added
+within a version; a change of meaning gets a new version.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from nii_edge.errors import FrameError, WireError
+from nii_edge.records import (
+    Channel,
+    Decision,
+    DType,
+    Encoding,
+    Epoch,
+    Gap,
+    Hex,
+    Name,
+    Reason,
+    Report,
+    ScanType,
+    Seq,
+    ViewIndex,
+)
+
+VERSION = 1
+
+MAX_HEADER_BYTES = 256 * 1024
+"""The largest msgpack part of any message: a report with a few hundred findings fits."""
+MAX_PREVIEW_BYTES = 256 * 1024
+MAX_SIDE = 65_535
+"""The largest height or width of a frame, in pixels."""
+MAX_FETCH = 1_000
+"""The most archived records one `fetch` is answered with."""
+
+DTYPE_BYTES: dict[DType, int] = {"uint8": 1, "uint16": 2, "float32": 4}
+
+Buffer = bytes | bytearray | memoryview
+Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
+UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Archive = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of all messages."""
+
+    version: int = msgspec.field(default_factory=lambda: VERSION)
+
+
+class FrameMessage(Message, frozen=True, kw_only=True, tag="frame"):
+    """Scanner to edge: one view of one carton; the pixels are the second part.
+
+    Fields left out are taken from the scanner's profile: `views`, `channels`, `dtype`. `height` and
+    `width` may be left out of encoded pictures only. `crc32` is zlib's CRC-32 of the second part.
+    """
+
+    scanner: Name
+    epoch: Epoch
+    seq: Seq
+    view: ViewIndex = 0
+    views: Annotated[int, Meta(ge=1, le=8)] | None = None
+    channels: tuple[Channel, ...] | None = None
+    dtype: DType | None = None
+    height: Side | None = None
+    width: Side | None = None
+    encoding: Encoding = "raw"
+    crc32: UInt32 | None = None
+    captured_at_ns: int | None = None
+    scan_type: ScanType = ScanType.OPERATIONAL
+    carton: Annotated[str, Meta(max_length=128)] | None = None
+
+
+class FrameIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a frame's header that must be right for the scan to be named in the ledger."""
+
+    scanner: Name
+    epoch: Epoch
+    seq: Seq
+    view: ViewIndex = 0
+
+
+class AckMessage(Message, frozen=True, kw_only=True, tag="ack"):
+    """Edge to scanner: this view's scan is on disk; there will be a verdict."""
+
+    scanner: Name
+    epoch: Epoch
+    seq: Seq
+    view: ViewIndex
+
+
+class VerdictMessage(Message, frozen=True, kw_only=True, tag="verdict"):
+    """Edge to scanner, and to subscribers on site: the verdict of one scan."""
+
+    scanner: Name
+    epoch: Epoch
+    seq: Seq
+    decision: Decision
+    scan_type: ScanType
+    report: Report
+
+
+class RefusedMessage(Message, frozen=True, kw_only=True, tag="refused"):
+    """Edge or collector to its peer: a message was not accepted. The rest says which, if known."""
+
+    reason: Reason
+    detail: str
+    scanner: str | None = None
+    epoch: int | None = None
+    seq: int | None = None
+    view: int | None = None
+    alert_id: str | None = None
+    supported: tuple[int, ...] | None = None
+
+
+class ReportMessage(Message, frozen=True, kw_only=True, tag="report"):
+    """Edge to collector: one scan's report."""
+
+    report: Report
+
+
+class GapMessage(Message, frozen=True, kw_only=True, tag="gap"):
+    """Edge to collector: sequence numbers that a scanner skipped."""
+
+    gap: Gap
+
+
+class PreviewMessage(Message, frozen=True, kw_only=True, tag="preview"):
+    """Edge to collector, collector to subscriber: a picture, in the second part."""
+
+    sha256: Hex
+    media_type: Annotated[str, Meta(max_length=64)]
+
+
+class ReceiptMessage(Message, frozen=True, kw_only=True, tag="receipt"):
+    """Collector to edge: these records (alert ids) and pictures (SHA-256) are archived on disk."""
+
+    ids: tuple[str, ...]
+
+
+class FetchMessage(Message, frozen=True, kw_only=True, tag="fetch"):
+    """Subscriber to collector: records archived after number `since`, oldest first.
+
+    Answered at once if there are any, else when one comes or after `wait_ms`. Empty `decisions` means
+    all; by default ALARM, UNKNOWN and gaps of OPERATIONAL scans.
+    """
+
+    since: Archive
+    limit: Annotated[int, Meta(ge=1, le=MAX_FETCH)] = 100
+    wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    decisions: tuple[Decision, ...] = (Decision.ALARM, Decision.UNKNOWN)
+    scan_types: tuple[ScanType, ...] = (ScanType.OPERATIONAL,)
+
+
+class Archived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One record as archived. Exactly one of `report` and `gap` is set."""
+
+    number: Archive
+    archived_at_ns: int
+    report: Report | None = None
+    gap: Gap | None = None
+
+
+class ArchivedMessage(Message, frozen=True, kw_only=True, tag="archived"):
+    """Collector to subscriber: the answer to `fetch`. Ask next with ``since = next``."""
+
+    items: tuple[Archived, ...]
+    next: Archive
+
+
+class FetchPreviewMessage(Message, frozen=True, kw_only=True, tag="fetch_preview"):
+    """Subscriber to collector: the picture with this SHA-256."""
+
+    sha256: Hex
+
+
+ToScanner = AckMessage | VerdictMessage | RefusedMessage
+ToCollector = ReportMessage | GapMessage | PreviewMessage
+FromCollector = ReceiptMessage | RefusedMessage
+FromSubscriber = FetchMessage | FetchPreviewMessage
+ToSubscriber = ArchivedMessage | PreviewMessage | RefusedMessage
+
+Parts = list[bytes | Buffer]
+
+
+class _Peek(msgspec.Struct, frozen=True):
+    version: int
+    type: str
+
+
+class _Codec:
+    encoder: ClassVar = msgspec.msgpack.Encoder()
+    peek: ClassVar = msgspec.msgpack.Decoder(_Peek)
+    identity: ClassVar = msgspec.msgpack.Decoder(FrameIdentity)
+    from_scanner: ClassVar[msgspec.msgpack.Decoder[FrameMessage]] = msgspec.msgpack.Decoder(FrameMessage)
+    to_scanner: ClassVar[msgspec.msgpack.Decoder[ToScanner]] = msgspec.msgpack.Decoder(ToScanner)
+    to_collector: ClassVar[msgspec.msgpack.Decoder[ToCollector]] = msgspec.msgpack.Decoder(ToCollector)
+    from_collector: ClassVar[msgspec.msgpack.Decoder[FromCollector]] = msgspec.msgpack.Decoder(FromCollector)
+    from_subscriber: ClassVar[msgspec.msgpack.Decoder[FromSubscriber]] = msgspec.msgpack.Decoder(
+        FromSubscriber
+    )
+    to_subscriber: ClassVar[msgspec.msgpack.Decoder[ToSubscriber]] = msgspec.msgpack.Decoder(ToSubscriber)
+
+
+def encode(message: Message) -> bytes:
+    """The msgpack part of `message`, `version` included."""
+    if message.version != VERSION:
+        raise ValueError(f"messages are written in version {VERSION}, not {message.version}")
+    return _Codec.encoder.encode(message)
+
+
+M = TypeVar("M")
+
+
+class Received(NamedTuple, Generic[M]):
+    """A decoded message and its payload part, empty if it has none."""
+
+    message: M
+    payload: Buffer
+
+
+def _decode(parts: Sequence[Buffer], decoder: msgspec.msgpack.Decoder[M]) -> Received[M]:
+    if not 1 <= len(parts) <= 2:
+        raise WireError(Reason.MALFORMED, f"expected 1 or 2 message parts, found {len(parts)}")
+    head = parts[0]
+    if len(head) > MAX_HEADER_BYTES:
+        raise WireError(Reason.TOO_LARGE, f"header of {len(head)} bytes, at most {MAX_HEADER_BYTES}")
+    try:
+        peek = _Codec.peek.decode(head)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise WireError(
+            Reason.MALFORMED, f"header is not a msgpack map with version and type: {error}"
+        ) from error
+    if peek.version != VERSION:
+        raise WireError(Reason.VERSION, f"message version {peek.version}, spoken here: {VERSION}")
+    try:
+        message = decoder.decode(head)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise WireError(Reason.MALFORMED, f"bad {peek.type!r} message: {error}") from error
+    return Received(message, parts[1] if len(parts) == 2 else b"")
+
+
+def decode_from_scanner(parts: Sequence[Buffer]) -> Received[FrameMessage]:
+    """A `FrameMessage` and its pixels. Raises WireError."""
+    return _decode(parts, _Codec.from_scanner)
+
+
+def decode_to_scanner(parts: Sequence[Buffer]) -> Received[ToScanner]:
+    """What an edge sends a scanner or a subscriber on site. Raises WireError."""
+    return _decode(parts, _Codec.to_scanner)
+
+
+def decode_to_collector(parts: Sequence[Buffer]) -> Received[ToCollector]:
+    """What an edge sends the collector. Raises WireError."""
+    return _decode(parts, _Codec.to_collector)
+
+
+def decode_from_collector(parts: Sequence[Buffer]) -> Received[FromCollector]:
+    """What a collector answers an edge. Raises WireError."""
+    return _decode(parts, _Codec.from_collector)
+
+
+def decode_from_subscriber(parts: Sequence[Buffer]) -> Received[FromSubscriber]:
+    """What a subscriber asks. Raises WireError."""
+    return _decode(parts, _Codec.from_subscriber)
+
+
+def decode_to_subscriber(parts: Sequence[Buffer]) -> Received[ToSubscriber]:
+    """What a collector answers a subscriber. Raises WireError."""
+    return _decode(parts, _Codec.to_subscriber)
+
+
+def identify(parts: Sequence[Buffer]) -> FrameIdentity | None:
+    """Which scan a frame belongs to when the rest of its header is wrong; None if that is unreadable."""
+    if not parts or len(parts[0]) > MAX_HEADER_BYTES:
+        return None
+    try:
+        return _Codec.identity.decode(parts[0])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def check_payload(message: FrameMessage, channels: int, dtype: DType, payload: Buffer, limit: int) -> None:
+    """Hold the payload's size against header and limit. Its CRC is `check_crc`'s.
+
+    Raises:
+        FrameError: CORRUPT_FRAME for a wrong size, TOO_LARGE over `limit` bytes, BAD_HEADER when a raw
+            frame lacks its height or width.
+    """
+    if message.height is not None and message.width is not None:
+        pixel_bytes = message.height * message.width * channels * DTYPE_BYTES[dtype]
+        if pixel_bytes > limit:
+            raise FrameError(Reason.TOO_LARGE, f"{pixel_bytes} bytes of pixels, at most {limit}")
+        if message.encoding == "raw" and len(payload) != pixel_bytes:
+            raise FrameError(
+                Reason.CORRUPT_FRAME,
+                f"{len(payload)} bytes of pixels, expected {pixel_bytes} "
+                f"({message.height}x{message.width}, {channels} x {dtype})",
+            )
+    elif message.encoding == "raw":
+        raise FrameError(Reason.BAD_HEADER, "a raw frame needs height and width")
+    if len(payload) > limit:
+        raise FrameError(Reason.TOO_LARGE, f"{len(payload)} bytes of payload, at most {limit}")
+    if not payload:
+        raise FrameError(Reason.CORRUPT_FRAME, "no pixels: the second message part is missing or empty")
+
+
+def check_crc(message: FrameMessage, payload: Buffer) -> None:
+    """Raises FrameError(CORRUPT_FRAME) if the header gives a CRC-32 and the payload has another."""
+    if message.crc32 is not None and zlib.crc32(payload) != message.crc32:
+        raise FrameError(
+            Reason.CORRUPT_FRAME, f"CRC-32 {zlib.crc32(payload):08x}, the header says {message.crc32:08x}"
+        )

@@ -1,0 +1,60 @@
+"""Package definition. Tool settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "nii_edge" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+# The lower bounds are the versions this was tested with; opencv below 4.12 has known decoder flaws.
+RUNTIME = [
+    "pyzmq>=27.1",
+    "msgspec>=0.22",
+    "numpy>=2.3",
+    "opencv-python-headless>=4.12",
+    "PyYAML>=6.0.3",
+    "structlog>=26.1",
+    "typer>=0.29",
+    "rich>=15",
+    "mcap>=1.6",
+    "xxhash>=3.5",
+]
+CPU = ["onnxruntime>=1.32"]
+TRAIN = ["torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]
+
+setup(
+    name="nii-edge",
+    version=VERSION,
+    description="The open edge daemon for X-ray inspection of cartons",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["nii_edge", "nii_edge.*"]),
+    package_data={"nii_edge": ["py.typed"]},
+    install_requires=RUNTIME,
+    extras_require={
+        # exactly one of cpu and gpu: with both wheels installed the last one wins
+        "cpu": CPU,
+        "gpu": ["onnxruntime-gpu>=1.31"],
+        "train": TRAIN,
+        "dev": [
+            *CPU,
+            "onnx>=1.23",
+            "pytest>=9.2",
+            "pytest-timeout>=2.4",
+            "hypothesis>=6.170",
+            "ruff>=0.17",
+            "mypy>=2.4",
+            "import-linter>=2.16",
+            "pre-commit>=4.7",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={"console_scripts": ["nii-edge=nii_edge.cli:main"]},
+)
