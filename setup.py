@@ -23,6 +23,7 @@ RUNTIME = [
     "rich>=15",
     "mcap>=1.6",
     "xxhash>=3.5",
+    "prometheus-client>=0.26",
 ]
 CPU = ["onnxruntime>=1.32"]
 TRAIN = ["torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]

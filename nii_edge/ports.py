@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.records import Finding, Gap, Preview, Report, Scan, ScanId
-from nii_edge.wire import FrameMessage
+from nii_edge.records import Decision, Finding, Gap, Preview, Report, Scan, ScanId, ScanType
+from nii_edge.wire import Archived, Buffer, FrameMessage
 
 Array = npt.NDArray[np.generic]
 
@@ -84,8 +84,15 @@ class StoredScan(NamedTuple):
     report: Report | None
 
 
+OutboxKind = Literal["record", "preview"]
+"""`record`: reports and gaps, in order. `preview`: pictures, which may wait."""
+
+
 class OutboxItem(NamedTuple):
-    """Something the centre has not confirmed yet. `key` is an alert id, or a picture's SHA-256."""
+    """Something the centre has not confirmed yet. `key` is an alert id, or a picture's SHA-256.
+
+    `number` grows in the order of commit.
+    """
 
     number: int
     key: str
@@ -105,10 +112,10 @@ class LedgerCounts(NamedTuple):
 
 
 class Ledger(Protocol):
-    """The edge's durable memory. One writer; every method may be called from any thread and blocks
-    until the change is on disk. Several changes handed over together cost one commit.
+    """The edge's durable memory, used by one thread. A call returns when its change is on disk; several
+    changes handed over together cost one commit.
 
-    Every method raises LedgerError once writing has failed: the daemon must stop then.
+    Every method raises LedgerError when the ledger cannot be trusted any more: the daemon must stop then.
     """
 
     def commit(self, changes: Sequence[Change]) -> None:
@@ -120,14 +127,17 @@ class Ledger(Protocol):
     def high_water(self) -> dict[tuple[str, int], int]:
         """The highest seq received, by (scanner, epoch)."""
 
-    def in_flight(self) -> list[ScanId]:
-        """Scans received without a verdict: after a start, those a crash left behind."""
+    def in_flight(self) -> list[Intend]:
+        """Scans received without a verdict: after a start, those that a crash left behind."""
 
-    def outbox(self, after: int, limit: int) -> list[OutboxItem]:
-        """Unconfirmed items numbered above `after`, oldest first."""
+    def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
+        """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
 
     def counts(self) -> list[LedgerCounts]:
         """The balance, a row per scanner."""
+
+    def outbox_rows(self) -> tuple[int, int]:
+        """How many items are still to be sent, and how many are parked."""
 
     def close(self) -> None:
         """Finish and close. May be called twice."""
@@ -137,6 +147,7 @@ class Intend(NamedTuple):
     """A scan was received and will get a verdict."""
 
     scan: ScanId
+    scan_type: ScanType
     received_at_ns: int
 
 
@@ -159,4 +170,133 @@ class Confirm(NamedTuple):
     keys: tuple[str, ...]
 
 
-Change = Intend | Conclude | Miss | Confirm
+class Park(NamedTuple):
+    """The centre refuses this item for good; it is kept, but no longer sent."""
+
+    key: str
+    reason: str
+
+
+Change = Intend | Conclude | Miss | Confirm | Park
+
+
+class Stored(NamedTuple):
+    """What became of the items handed to `Archive.store`; all of it is on disk."""
+
+    archived: int
+    """Records and pictures that were new."""
+    duplicates: int
+    """Records and pictures that were there already, the same to the last byte."""
+    conflicts: tuple[str, ...]
+    """Alert ids that were there already with other content; the first one stands."""
+    refused: tuple[str, ...]
+    """SHA-256 claimed by pictures whose bytes have another; these were not stored."""
+
+
+class Page(NamedTuple):
+    """Records in order of number. ``after(next)`` goes on without skipping or repeating any."""
+
+    items: tuple[Archived, ...]
+    next: int
+
+
+class ArchiveCounts(NamedTuple):
+    """What the archive holds. `duplicates` and `conflicts` count since it was opened."""
+
+    reports: Mapping[tuple[ScanType, Decision], int]
+    gaps: int
+    previews: int
+    duplicates: int
+    conflicts: int
+
+
+class Archive(Protocol):
+    """The collector's durable memory. One thread at a time. Numbers start at 1, never come twice, and
+    their order is the order of commits: below the highest visible number nothing appears later.
+
+    Every method may raise LedgerError. Once `store` has, the archive stays refused until opened again.
+    """
+
+    def store(self, items: Sequence[Report | Gap | Preview], archived_at_ns: int) -> Stored:
+        """Make all `items` durable in one commit, or none. Blocks until they are on disk.
+
+        `archived_at_ns` is the collector's Unix time in nanoseconds. Items may come again.
+        """
+
+    def after(
+        self,
+        number: int,
+        limit: int,
+        decisions: Sequence[Decision],
+        scan_types: Sequence[ScanType],
+        max_bytes: int,
+    ) -> Page:
+        """At most `limit` records above `number` of these kinds, oldest first.
+
+        A gap counts as UNKNOWN and OPERATIONAL. Stops before the encoded records exceed `max_bytes`, but
+        gives at least one if there is one. `next` is never below `number`, and is past everything that
+        did not match. Raises LedgerError naming the number of a damaged record.
+        """
+
+    def last_number(self) -> int:
+        """The highest number given so far; 0 for an empty archive."""
+
+    def preview(self, sha256: str) -> Preview | None:
+        """The picture with this digest; None if it is not there. Raises LedgerError if it is damaged."""
+
+    def counts(self) -> ArchiveCounts:
+        """How much it holds. Cheap: may be asked for every second."""
+
+    def close(self) -> None:
+        """Finish and close. May be called twice."""
+
+
+class ScannerMessage(NamedTuple):
+    """One message from a scanner's side: who sent it, and its parts."""
+
+    peer: bytes
+    parts: Sequence[Buffer]
+
+
+class ScannerSide(Protocol):
+    """The daemon's face to scanners and to subscribers on site. Used by one thread; nothing blocks but
+    `wait`."""
+
+    def wait(self, wake_fd: int, timeout_s: float | None) -> None:
+        """Until a message is there, `wake_fd` is readable, or the time is over."""
+
+    def receive(self) -> ScannerMessage | None:
+        """The next message, None if none waits. Also passes it on to whoever taps the line."""
+
+    def reply(self, peer: bytes, message: bytes) -> bool:
+        """Send to one peer; False if it is gone or takes nothing: it will ask again."""
+
+    def publish(self, topic: str, message: bytes) -> None:
+        """Send to the subscribers on site; those that are slow miss it."""
+
+    def close(self) -> None:
+        """Send what waits, briefly, and close."""
+
+
+class SinkReply(NamedTuple):
+    """What the centre says of items by key: archived, or refused and why."""
+
+    archived: tuple[str, ...] = ()
+    refused: str | None = None
+    why: str = ""
+
+
+class AlertSink(Protocol):
+    """The line to the centre. Used by one thread; nothing blocks but `wait`."""
+
+    def wait(self, wake_fd: int, timeout_s: float) -> None:
+        """Until a reply is there, `wake_fd` is readable, or the time is over."""
+
+    def send(self, record: Report | Gap | Preview) -> bool:
+        """Hand an item over; False if there is no connection or no room. True promises nothing."""
+
+    def replies(self) -> list[SinkReply]:
+        """What the centre said since the last call."""
+
+    def close(self) -> None:
+        """Close at once; unconfirmed items stay in the ledger."""

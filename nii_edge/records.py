@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
-Pixels = npt.NDArray[np.generic]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[np.generic]
+else:  # a scanner's side, which speaks these records too, need not have NumPy
+    Pixels = Any
 """Shape (height, width, channels); uint8, uint16 or float32; read-only."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name of an edge, scanner, detector or label: letters, digits, dot, dash, underscore."""
 Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Seq = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 ViewIndex = Annotated[int, Meta(ge=0, le=7)]
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,128}$")]
 

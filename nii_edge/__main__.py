@@ -1,0 +1,5 @@
+"""``python -m nii_edge`` is ``nii-edge``."""
+
+from nii_edge.cli import main
+
+main()

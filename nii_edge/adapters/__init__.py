@@ -1,0 +1,1 @@
+"""The ports made real: sockets, files, runtimes. Foreign exceptions are translated here."""

@@ -1,0 +1,148 @@
+"""`nii_edge.ports.Runtime` on ONNX Runtime, CPU or GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from nii_edge.adapters.onnx_format import check_self_contained
+from nii_edge.bundle import check_input_shape
+from nii_edge.config import Inference, ModelInput
+from nii_edge.errors import BundleError, DetectorFaultError, NiiEdgeError, RuntimeMissingError
+from nii_edge.ports import Array, Runtime
+
+CPU = "CPUExecutionProvider"
+
+LOAD_ERRORS: dict[type[Exception], type[NiiEdgeError]] = {
+    ort_errors.Fail: BundleError,
+    ort_errors.InvalidArgument: BundleError,
+    ort_errors.InvalidGraph: BundleError,
+    ort_errors.InvalidProtobuf: BundleError,
+    ort_errors.ModelLoadCanceled: BundleError,
+    ort_errors.ModelLoaded: BundleError,
+    ort_errors.ModelRequiresCompilation: BundleError,
+    ort_errors.NoModel: BundleError,
+    ort_errors.NoSuchFile: BundleError,
+    ort_errors.NotFound: BundleError,
+    ort_errors.NotImplemented: BundleError,
+    ort_errors.DeviceReset: RuntimeMissingError,
+    ort_errors.EPFail: RuntimeMissingError,
+    ort_errors.EngineError: RuntimeMissingError,
+    ort_errors.RuntimeException: RuntimeMissingError,
+}
+"""Every exception of ONNX Runtime, and what it means while a model is loaded. In a run all of them are
+a DetectorFaultError."""
+
+_RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, ValueError, RuntimeError)
+
+_INSTALL = {
+    "CUDAExecutionProvider": "install the extra `gpu` (onnxruntime-gpu) in place of `cpu`",
+    "TensorrtExecutionProvider": "install the extra `gpu` (onnxruntime-gpu) and TensorRT in place of `cpu`",
+}
+
+
+def load(model: bytes, spec: ModelInput, settings: Inference, outputs: Sequence[str] = ()) -> Runtime:
+    """A session for `model`, from these bytes alone.
+
+    `outputs` are the tensors to compute (see `nii_edge.detect.heads.output_names`); empty means all.
+
+    Raises:
+        BundleError: not one file of standard operators, or its input is not what `spec` says.
+        RuntimeMissingError: a provider is not there, and `allow_cpu` is false.
+    """
+    check_self_contained(model)
+    providers = _providers(settings)
+    try:
+        session = ort.InferenceSession(model, _options(settings), providers=list(providers))
+    except tuple(LOAD_ERRORS) as error:
+        raise LOAD_ERRORS[type(error)](f"ONNX Runtime cannot load the model: {error}") from error
+    _check_active(session.get_providers(), settings)
+    _check_input(session.get_inputs(), spec)
+    return _OnnxRuntime(session, spec.name, _check_outputs(session.get_outputs(), outputs))
+
+
+class _OnnxRuntime:
+    """One session with its input and outputs bound by name, wherever it runs."""
+
+    def __init__(self, session: ort.InferenceSession, input_name: str, outputs: tuple[str, ...]) -> None:
+        self._session: ort.InferenceSession | None = session
+        self._input = input_name
+        self._outputs = outputs
+        self.device: str = session.get_providers()[0]
+
+    def run(self, batch: npt.NDArray[np.float32]) -> Mapping[str, Array]:
+        """Outputs by name, in host memory.
+
+        Raises:
+            DetectorFaultError: the run failed, or the runtime is closed.
+        """
+        if self._session is None:
+            raise DetectorFaultError("the runtime is closed")
+        try:
+            binding = self._session.io_binding()
+            binding.bind_cpu_input(self._input, np.ascontiguousarray(batch, np.float32))
+            for name in self._outputs:
+                binding.bind_output(name)
+            self._session.run_with_iobinding(binding)
+            return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
+        except _RUN_ERRORS as error:
+            raise DetectorFaultError(f"ONNX Runtime on {self.device}: {error}") from error
+
+    def close(self) -> None:
+        """Drop the session. May be called twice."""
+        self._session = None
+
+
+def _options(settings: Inference) -> ort.SessionOptions:
+    """One thread pool of the size asked for; idle threads sleep, since the belt leaves pauses."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def _providers(settings: Inference) -> tuple[str, ...]:
+    """The providers to ask for: those of the settings, less what is missing if `allow_cpu`."""
+    available = ort.get_available_providers()
+    missing = [name for name in settings.providers if name not in available]
+    if missing and not settings.allow_cpu:
+        advice = _INSTALL.get(missing[0], "install an onnxruntime that has it")
+        raise RuntimeMissingError(
+            f"inference provider {missing[0]} is not in this onnxruntime, which has {', '.join(available)}; "
+            f"{advice}, or set `inference.allow_cpu: true`"
+        )
+    present = tuple(name for name in settings.providers if name not in missing)
+    return present or (CPU,)
+
+
+def _check_active(active: Sequence[str], settings: Inference) -> None:
+    """ONNX Runtime falls back to the CPU by itself when a device fails to start; say so."""
+    inactive = [name for name in settings.providers if name not in active]
+    if inactive and not settings.allow_cpu:
+        raise RuntimeMissingError(
+            f"inference provider {inactive[0]} did not start (active: {', '.join(active)}); "
+            "check the driver and the CUDA libraries, or set `inference.allow_cpu: true`"
+        )
+
+
+def _check_input(inputs: Sequence[Any], spec: ModelInput) -> None:
+    """One float32 input named and shaped as `spec` says; free dimensions are names or None."""
+    if [(item.name, item.type) for item in inputs] != [(spec.name, "tensor(float)")]:
+        found = ", ".join(f"{item.name} {item.type}" for item in inputs)
+        raise BundleError(f"model: inputs {found}; expected only {spec.name} tensor(float)")
+    check_input_shape(inputs[0].shape, spec)
+
+
+def _check_outputs(outputs: Sequence[Any], wanted: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(item.name for item in outputs)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise BundleError(f"model: no output {missing[0]!r}; it has {', '.join(names)}")
+    return tuple(wanted) or names

@@ -1,0 +1,74 @@
+"""ports.AlertSink over ZeroMQ: a DEALER to the collector's ROUTER."""
+
+from __future__ import annotations
+
+import zmq
+
+from nii_edge import wire
+from nii_edge.adapters import zmq_transport
+from nii_edge.adapters.zmq_transport import Context, Limits
+from nii_edge.errors import WireError
+from nii_edge.ports import SinkReply
+from nii_edge.records import Gap, Preview, Report
+from nii_edge.telemetry import logger
+from nii_edge.wire import GapMessage, PreviewMessage, ReceiptMessage, ReportMessage
+
+
+class ZmqUplink:
+    """See the module. Connects in the background and keeps trying."""
+
+    def __init__(self, context: Context, endpoint: str) -> None:
+        limits = Limits(max_part_bytes=wire.MAX_HEADER_BYTES, queue=256, linger_ms=0)
+        self._socket = zmq_transport.connect(context, zmq.DEALER, endpoint, limits)
+        self._log = logger("uplink")
+
+    def wait(self, wake_fd: int, timeout_s: float) -> None:
+        """Until a reply is there, `wake_fd` is readable, or the time is over."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(wake_fd, zmq.POLLIN)
+        poller.poll(max(0, round(timeout_s * 1000 + 0.5)))
+
+    def send(self, record: Report | Gap | Preview) -> bool:
+        """Hand an item over; False if there is no connection or no room."""
+        try:
+            self._socket.send_multipart(_parts(record), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def replies(self) -> list[SinkReply]:
+        """What the collector said since the last call. Nonsense is logged and passed over: the items it
+        was about stay unconfirmed."""
+        replies: list[SinkReply] = []
+        while True:
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return replies
+            try:
+                message = wire.decode_from_collector(parts).message
+            except WireError as error:
+                self._log.warning("the collector sent nonsense", error=str(error))
+                continue
+            if isinstance(message, ReceiptMessage):
+                replies.append(SinkReply(archived=message.ids))
+            elif message.alert_id is not None:
+                replies.append(SinkReply(refused=message.alert_id, why=f"{message.reason}: {message.detail}"))
+            else:
+                self._log.warning("the collector refuses us", reason=message.reason, detail=message.detail)
+
+    def close(self) -> None:
+        """Close at once."""
+        self._socket.close(linger=0)
+
+
+def _parts(record: Report | Gap | Preview) -> list[bytes]:
+    match record:
+        case Report():
+            return [wire.encode(ReportMessage(report=record))]
+        case Gap():
+            return [wire.encode(GapMessage(gap=record))]
+        case Preview():
+            head = wire.encode(PreviewMessage(sha256=record.sha256, media_type=record.media_type))
+            return [head, record.data]

@@ -1,0 +1,265 @@
+"""What a scanner's side uses to have cartons looked at. Needs pyzmq and msgspec only.
+
+    with ScannerClient("tcp://127.0.0.1:5555", "lane-1") as client:
+        seq = client.send([Picture(pixels, height=832, width=1024)])
+        answer = client.wait(seq)          # always an answer: CLEAR, ALARM or UNKNOWN
+        divert = answer.decision is not Decision.CLEAR
+
+The client keeps every view until the daemon says that its scan is on disk, sends it again if it does
+not hear that, and outlives restarts of the daemon. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple
+
+import zmq
+
+from nii_edge import wire
+from nii_edge.errors import WireError
+from nii_edge.records import Channel, Decision, DType, Encoding, Reason, Report, ScanType
+from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
+
+MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
+KEEP_ANSWERED = 64
+"""Scans already answered (by the deadline) but not yet acknowledged that are still sent again."""
+
+
+class Picture(NamedTuple):
+    """One view. `payload`: raw little-endian pixels (height, width, channels), or an encoded picture.
+
+    What is None is taken from the scanner's profile; `height` and `width` must be given for raw pixels.
+    """
+
+    payload: bytes | bytearray | memoryview
+    height: int | None = None
+    width: int | None = None
+    channels: tuple[Channel, ...] | None = None
+    dtype: DType | None = None
+    encoding: Encoding = "raw"
+    captured_at_ns: int | None = None
+
+
+class Answer(NamedTuple):
+    """The one answer to a scan. `report` is None when the daemon did not give one.
+
+    `latency_s`: from the last byte handed to the transport to the answer.
+    """
+
+    seq: int
+    decision: Decision
+    reason: Reason | None
+    detail: str
+    report: Report | None
+    latency_s: float
+
+
+@dataclass(slots=True)
+class _Pending:
+    views: list[list[bytes | bytearray | memoryview]]
+    unacked: set[int]
+    sent_at: float
+    last_try: float
+    unsent: list[int] = field(default_factory=list)
+    answered: bool = False
+
+
+class ScannerClient:
+    """A scanner's line to the daemon; see the module."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        scanner: str,
+        *,
+        epoch: int | None = None,
+        scan_type: ScanType = ScanType.OPERATIONAL,
+        deadline_s: float = 1.0,
+        resend_s: float = 1.0,
+    ) -> None:
+        """`epoch` numbers this start of the scanner; by default Unix time in milliseconds. `deadline_s`:
+        how long after the last byte the answer becomes UNKNOWN(NO_ANSWER). `resend_s`: how long to wait
+        for an acknowledgement, or for a verdict, before asking again."""
+        self.scanner = scanner
+        self.epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
+        self.scan_type = scan_type
+        self._deadline_s = deadline_s
+        self._resend_s = resend_s
+        self._seq = 0
+        self._pending: dict[int, _Pending] = {}
+        self._answers: list[Answer] = []
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        for option, value in (
+            (zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.MAXMSGSIZE, MAX_REPLY_BYTES), (zmq.SNDHWM, 64),
+            (zmq.RCVHWM, 1000), (zmq.HANDSHAKE_IVL, 2000), (zmq.HEARTBEAT_IVL, 2000),
+            (zmq.HEARTBEAT_TIMEOUT, 6000), (zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000),
+        ):  # fmt: skip
+            self._socket.setsockopt(option, value)
+        self._socket.connect(endpoint)
+
+    @property
+    def in_flight(self) -> int:
+        """Scans without an answer yet."""
+        return sum(1 for pending in self._pending.values() if not pending.answered)
+
+    def send(self, views: Sequence[Picture], carton: str | None = None) -> int:
+        """Hand over all views of one carton; `carton` is its barcode. Returns the scan's number.
+
+        Does not block: what cannot leave now leaves in `poll`.
+        """
+        self._seq += 1
+        now = time.monotonic()
+        parts = [self._parts(self._seq, i, len(views), view, carton) for i, view in enumerate(views)]
+        pending = _Pending(parts, set(range(len(views))), now, now, list(range(len(views))))
+        self._pending[self._seq] = pending
+        self._push(pending)
+        return self._seq
+
+    def poll(self, timeout_s: float = 0.0) -> list[Answer]:
+        """Answers that have come, waiting up to `timeout_s` for the first one. Also sends again what was
+        not acknowledged, so call it often while scans are in flight."""
+        until = time.monotonic() + timeout_s
+        while True:
+            self._read()
+            self._tend()
+            left = until - time.monotonic()
+            if self._answers or left <= 0:
+                answers, self._answers = self._answers, []
+                return answers
+            self._socket.poll(max(1, round(1000 * min(left, self._patience()))))
+
+    def wait(self, seq: int) -> Answer:
+        """The answer to one scan, at the latest at its deadline. Other answers stay for `poll`.
+
+        Raises:
+            KeyError: no scan of this number is in flight.
+        """
+        others: list[Answer] = []
+        if seq not in self._pending and not any(answer.seq == seq for answer in self._answers):
+            raise KeyError(f"scan {seq} is not in flight")
+        while True:
+            for answer in self.poll(self._deadline_s):
+                if answer.seq == seq:
+                    self._answers = others + self._answers
+                    return answer
+                others.append(answer)
+
+    def close(self) -> None:
+        """Hang up. Scans in flight stay without an answer here; the daemon still concludes them."""
+        self._socket.close(linger=0)
+        self._context.term()
+
+    def __enter__(self) -> ScannerClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- parts
+
+    def _parts(
+        self, seq: int, view: int, views: int, picture: Picture, carton: str | None
+    ) -> list[bytes | bytearray | memoryview]:
+        header = FrameMessage(
+            scanner=self.scanner,
+            epoch=self.epoch,
+            seq=seq,
+            view=view,
+            views=views,
+            channels=picture.channels,
+            dtype=picture.dtype,
+            height=picture.height,
+            width=picture.width,
+            encoding=picture.encoding,
+            crc32=zlib.crc32(picture.payload),
+            captured_at_ns=picture.captured_at_ns,
+            scan_type=self.scan_type,
+            carton=carton,
+        )
+        return [wire.encode(header), picture.payload]
+
+    def _push(self, pending: _Pending) -> None:
+        """Send what is still to be sent of a scan, as far as the line takes it."""
+        while pending.unsent:
+            try:
+                self._socket.send_multipart(pending.views[pending.unsent[0]], zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            pending.unsent.pop(0)
+            pending.last_try = time.monotonic()
+
+    def _tend(self) -> None:
+        """Deadlines, and a second try for what was not acknowledged."""
+        now = time.monotonic()
+        for seq, pending in list(self._pending.items()):
+            if not pending.answered and now - pending.sent_at >= self._deadline_s:
+                detail = f"no verdict within {self._deadline_s:g} s of the last byte"
+                self._answer(seq, Decision.UNKNOWN, Reason.NO_ANSWER, detail, None)
+                if seq not in self._pending:
+                    continue
+            if not pending.unsent and now - pending.last_try >= self._resend_s:
+                pending.unsent = sorted(pending.unacked) or [0]
+                pending.last_try = now
+            self._push(pending)
+        kept = [seq for seq, pending in self._pending.items() if pending.answered]
+        for seq in kept[: max(0, len(kept) - KEEP_ANSWERED)]:
+            del self._pending[seq]
+
+    def _patience(self) -> float:
+        """Seconds until `_tend` has something to do."""
+        now, waits = time.monotonic(), [1.0]
+        for pending in self._pending.values():
+            waits.append(0.02 if pending.unsent else pending.last_try + self._resend_s - now)
+            if not pending.answered:
+                waits.append(pending.sent_at + self._deadline_s - now)
+        return max(0.001, min(waits))
+
+    def _read(self) -> None:
+        while True:
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = wire.decode_to_scanner(parts).message
+            except WireError:
+                continue  # not our protocol: the deadline answers for it
+            if message.epoch == self.epoch and message.scanner == self.scanner and message.seq is not None:
+                self._heard(message.seq, message)
+
+    def _heard(self, seq: int, message: AckMessage | VerdictMessage | RefusedMessage) -> None:
+        pending = self._pending.get(seq)
+        if pending is None:
+            return
+        match message:
+            case AckMessage():
+                pending.unacked.discard(message.view)
+                if pending.answered and not pending.unacked:
+                    del self._pending[seq]
+            case VerdictMessage():
+                verdict = message.report.verdict
+                pending.unacked.clear()
+                self._answer(seq, message.decision, verdict.reason, verdict.detail, message.report)
+            case RefusedMessage():
+                pending.unacked.clear()
+                self._answer(seq, Decision.UNKNOWN, message.reason, message.detail, None)
+
+    def _answer(
+        self, seq: int, decision: Decision, reason: Reason | None, detail: str, report: Report | None
+    ) -> None:
+        """The first answer stands, whatever comes later."""
+        pending = self._pending[seq]
+        if not pending.answered:
+            latency = time.monotonic() - pending.sent_at
+            self._answers.append(Answer(seq, decision, reason, detail, report, latency))
+            pending.answered = True
+        if not pending.unacked:
+            del self._pending[seq]

@@ -1,0 +1,1 @@
+"""The central side: archives what the edges report, gives receipts, and serves subscribers."""

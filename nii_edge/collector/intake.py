@@ -1,0 +1,96 @@
+"""What an edge sent, checked: a record to archive, or why not. Pure: no sockets, no archive."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from nii_edge.errors import WireError
+from nii_edge.records import Gap, Preview, Reason, Report
+from nii_edge.wire import (
+    MAX_HEADER_BYTES,
+    MAX_PREVIEW_BYTES,
+    Buffer,
+    PreviewMessage,
+    ReportMessage,
+    decode_to_collector,
+)
+
+MAX_RECORD_BYTES = MAX_HEADER_BYTES - 2_048
+"""The largest record, encoded: it must fit, alone, into the header of the answer to a `fetch`."""
+
+Item = Report | Gap | Preview
+
+
+class _ReportName(msgspec.Struct, frozen=True):
+    alert_id: str
+
+
+class _Named(msgspec.Struct, frozen=True):
+    report: _ReportName | None = None
+    sha256: str | None = None
+
+
+_names = msgspec.msgpack.Decoder(_Named)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def accept(parts: Sequence[Buffer]) -> Item:
+    """The record or picture in one edge's message.
+
+    Raises:
+        WireError: it is not a message of this protocol, contradicts itself, or is over a size limit.
+    """
+    message, payload = decode_to_collector(parts)
+    if isinstance(message, PreviewMessage):
+        return _preview(message, payload)
+    record = message.report if isinstance(message, ReportMessage) else message.gap
+    if isinstance(record, Report):
+        _check_report(record)
+    elif record.last < record.first:
+        raise WireError(Reason.MALFORMED, f"a gap from {record.first} to {record.last} ends before it begins")
+    size = len(_encoder.encode(record))
+    if size > MAX_RECORD_BYTES:
+        raise WireError(Reason.TOO_LARGE, f"a record of {size} bytes, at most {MAX_RECORD_BYTES}")
+    return record
+
+
+def _check_report(report: Report) -> None:
+    """Ids are hashes of the scan's identity: others would archive one scan under another's name."""
+    scan = report.verdict.id
+    if report.alert_id != scan.alert_id:
+        raise WireError(
+            Reason.MALFORMED, f"alert id {report.alert_id} of scan {scan}, expected {scan.alert_id}"
+        )
+    if report.report_id != scan.report_id:
+        raise WireError(
+            Reason.MALFORMED, f"report id {report.report_id!r} of scan {scan}, expected {scan.report_id}"
+        )
+
+
+def _preview(message: PreviewMessage, payload: Buffer) -> Preview:
+    if len(payload) > MAX_PREVIEW_BYTES:
+        raise WireError(Reason.TOO_LARGE, f"a picture of {len(payload)} bytes, at most {MAX_PREVIEW_BYTES}")
+    found = hashlib.sha256(payload).hexdigest()
+    if found != message.sha256:
+        raise WireError(Reason.MALFORMED, f"the picture's SHA-256 is {found}, not {message.sha256}")
+    return Preview(sha256=message.sha256, media_type=message.media_type, data=bytes(payload))
+
+
+def key_of(item: Item) -> str:
+    """What a receipt calls it: the alert id of a record, the SHA-256 of a picture."""
+    return item.sha256 if isinstance(item, Preview) else item.alert_id
+
+
+def claimed_key(parts: Sequence[Buffer]) -> str | None:
+    """The id that a refused message gives itself, so that its sender knows which one; None if unreadable."""
+    if not parts or len(parts[0]) > MAX_HEADER_BYTES:
+        return None
+    try:
+        named = _names.decode(parts[0])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    key = named.report.alert_id if named.report else named.sha256
+    return key if key and len(key) <= 128 else None

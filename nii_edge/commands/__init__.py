@@ -1,0 +1,1 @@
+"""What the longer commands do between reading their options and printing: progress bars, tables."""

@@ -1,0 +1,1 @@
+"""Detectors: they look at scans and return findings; no I/O."""

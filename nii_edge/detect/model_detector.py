@@ -1,0 +1,159 @@
+"""A model bundle as a detector: front end, runtime, head, findings. No I/O of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from nii_edge.bundle import Bundle, Expected, GoldenFrame
+from nii_edge.detect.heads import Detection, decode
+from nii_edge.errors import DetectorFaultError, FrameError
+from nii_edge.ports import Runtime
+from nii_edge.records import Finding, Frame, Scan, ScanId, ScanType
+from nii_edge.xray.frontend import Placement, missing_channel, model_input
+
+SCORE_TOLERANCE = 0.02
+"""How far a golden frame's score may be off: kernels differ between devices."""
+BOX_TOLERANCE_PX = 1.0
+"""How far each side of a golden frame's box may be off, in frame pixels."""
+
+
+class ModelDetector:
+    """`nii_edge.ports.Detector` for one bundle on one runtime. Not thread-safe, like its runtime.
+
+    `max_batch` is the most frames in one run of the model; models whose input says ``batch: false`` get
+    them one by one.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, name: str, max_batch: int) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch {max_batch}; expected at least 1")
+        self.name = name
+        self._manifest = bundle.manifest
+        self._runtime = runtime
+        self._batch = max_batch if bundle.manifest.input.batch else 1
+
+    def not_applicable(self, scan: Scan) -> str | None:
+        """Which channel the model needs and a frame of the scan lacks, in words; None if it can look."""
+        for frame in scan.frames:
+            missing = missing_channel(frame.channels, self._manifest.input)
+            if missing is not None:
+                return f"view {frame.view}: {missing}"
+        return None
+
+    def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
+        """The findings of each scan, batched over scans and views.
+
+        Raises:
+            DetectorFaultError: the model broke its contract, or a frame cannot be given to it; findings
+                of the other scans of the call are lost with it.
+        """
+        jobs = [(index, frame) for index, scan in enumerate(scans) for frame in scan.frames]
+        found: list[list[Finding]] = [[] for _ in scans]
+        for start in range(0, len(jobs), self._batch):
+            chunk = jobs[start : start + self._batch]
+            for (index, _), findings in zip(chunk, self._look([frame for _, frame in chunk]), strict=True):
+                found[index].extend(findings)
+        return [tuple(findings) for findings in found]
+
+    def _look(self, frames: Sequence[Frame]) -> list[list[Finding]]:
+        """The findings of each frame, from one run of the model."""
+        manifest = self._manifest
+        try:
+            inputs = [model_input(frame, manifest.input) for frame in frames]
+        except FrameError as error:
+            raise DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}") from error
+        outputs = self._runtime.run(np.stack([tensor for tensor, _ in inputs]))
+        placements = [placement for _, placement in inputs]
+        decoded = decode(manifest.output, outputs, manifest.labels, placements)
+        return [
+            [
+                finding
+                for detection in detections
+                if (finding := self._finding(detection, placement, frame.view)) is not None
+            ]
+            for detections, placement, frame in zip(decoded, placements, frames, strict=True)
+        ]
+
+    def _finding(self, detection: Detection, placement: Placement, view: int) -> Finding | None:
+        """A detection in frame coordinates; None if it lies in the input's padding."""
+        box = placement.to_frame(view, detection.box)
+        if box is None:
+            return None
+        scale_x, scale_y = placement.scale
+        label = self._manifest.labels[detection.label]
+        area = detection.area / (scale_x * scale_y)
+        covered = area or (box.x1 - box.x0) * (box.y1 - box.y0)
+        share = covered / (placement.frame[0] * placement.frame[1])
+        return Finding(
+            detector=self.name,
+            kind=self._manifest.kind,
+            label=label.name,
+            category=label.category,
+            score=detection.score,
+            why=label.why.format(score=f"{detection.score:.2f}", percent=percent(share), view=view),
+            box=box,
+            area_px=round(area),
+        )
+
+
+def percent(share: float) -> str:
+    """A share of 0-1 in words for people: ``37%``, below ten with one decimal, ``under 0.1%``."""
+    value = 100 * share
+    if value < 0.1:
+        return "under 0.1%"
+    return f"{value:.1f}%" if value < 10 else f"{value:.0f}%"
+
+
+def check_golden(detector: ModelDetector, bundle: Bundle) -> list[str]:
+    """What is wrong with the detector's answers to its golden frames, in words; empty if all is well."""
+    problems: list[str] = []
+    for golden in bundle.golden:
+        scan = Scan(id=_GOLDEN_SCAN, scan_type=ScanType.NON_OPERATIONAL, frames=(golden.frame,))
+        reason = detector.not_applicable(scan)
+        if reason is not None:
+            problems.append(f"golden frame {golden.name}: not applicable: {reason}")
+            continue
+        try:
+            (findings,) = detector.detect([scan])
+        except DetectorFaultError as error:
+            problems.append(f"golden frame {golden.name}: {error}")
+            continue
+        problems.extend(differences(golden, findings))
+    return problems
+
+
+def differences(golden: GoldenFrame, findings: Sequence[Finding]) -> list[str]:
+    """Expected findings that are not there and findings that are not expected, whatever their order."""
+    left = list(findings)
+    problems = []
+    for expected in golden.expected:
+        fitting = [finding for finding in left if _distance(expected, finding) <= 1]
+        if fitting:
+            left.remove(min(fitting, key=lambda finding: _distance(expected, finding)))
+        else:
+            problems.append(f"golden frame {golden.name}: no {expected}")
+    return problems + [f"golden frame {golden.name}: unexpected {finding}" for finding in left]
+
+
+def expected_from(findings: Sequence[Finding]) -> tuple[Expected, ...]:
+    """Findings as a golden frame keeps them, for export tools. All must have a box."""
+    return tuple(
+        Expected(label=found.label, score=found.score, box=(box.x0, box.y0, box.x1, box.y1))
+        for found in findings
+        if (box := found.box) is not None
+    )
+
+
+def _distance(expected: Expected, finding: Finding) -> float:
+    """How far apart, in units of what is tolerated; infinite for another label or no box."""
+    if finding.box is None or finding.label != expected.label:
+        return math.inf
+    box = (finding.box.x0, finding.box.y0, finding.box.x1, finding.box.y1)
+    sides = max(abs(a - b) for a, b in zip(box, expected.box, strict=True))
+    return max(sides / BOX_TOLERANCE_PX, abs(finding.score - expected.score) / SCORE_TOLERANCE)
+
+
+_GOLDEN_SCAN = ScanId(edge="golden", scanner="golden", epoch=0, seq=1)

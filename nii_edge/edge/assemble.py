@@ -1,0 +1,466 @@
+"""Views to scans. Knows which scans are open, holds every number to exactly one verdict, owns no socket.
+
+All calls come from the ingest thread.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import xxhash
+
+from nii_edge import wire
+from nii_edge.config import Format, Profile
+from nii_edge.edge.case import Case, Effects
+from nii_edge.edge.decide import unknown
+from nii_edge.edge.jobs import Decoded, JobFrame, JobScan
+from nii_edge.edge.slots import SlotPool
+from nii_edge.errors import FrameError, WireError
+from nii_edge.ports import Clock, Intend, StoredScan
+from nii_edge.records import Gap, Reason, Report, ScanId
+from nii_edge.telemetry import Metrics, logger
+from nii_edge.wire import AckMessage, Buffer, FrameMessage, RefusedMessage, VerdictMessage
+
+
+class Limits(NamedTuple):
+    """Times in seconds, sizes in bytes."""
+
+    deadline_s: float
+    view_timeout_s: float
+    max_frame_bytes: int
+
+
+class Arrival(NamedTuple):
+    """A frame message that names a lane of ours; `error` if its header is otherwise wrong."""
+
+    peer: bytes
+    message: FrameMessage
+    payload: Buffer
+    error: FrameError | None = None
+
+
+@dataclass(slots=True)
+class _View:
+    """One view: `frame` is None until its pixels are decoded, `digest` until they are hashed."""
+
+    slot: int
+    message: FrameMessage
+    form: Format | None
+    frame: JobFrame | None = None
+    digest: str | None = None
+
+
+@dataclass(slots=True)
+class _OpenScan:
+    """A scan without a verdict on disk. `submitted`: the engine decides. `closing`: decided."""
+
+    id: ScanId
+    first: FrameMessage
+    peer: bytes
+    views_expected: int
+    received_at_ns: int
+    first_at: float
+    complete_at: float | None = None
+    views: dict[int, _View] = field(default_factory=dict)
+    intended: bool = False
+    to_ack: list[tuple[bytes, int]] = field(default_factory=list)
+    submitted: bool = False
+    closing: bool = False
+
+    def case(self) -> Case:
+        """The scan as it stands, views in order."""
+        ordered = [self.views[v] for v in sorted(self.views)]
+        return Case(
+            scan=JobScan(
+                id=self.id,
+                scan_type=self.first.scan_type,
+                carton=self.first.carton,
+                frames=tuple(v.frame for v in ordered if v.frame is not None),
+            ),
+            received_at_ns=self.received_at_ns,
+            arrived_at=self.first_at if self.complete_at is None else self.complete_at,
+            slots=tuple(v.slot for v in ordered),
+            digests=tuple(f"{v.message.view}:{v.digest}" for v in ordered if v.digest is not None),
+        )
+
+
+class Assembler:
+    """Frames of many scanners to scans; see the module."""
+
+    def __init__(
+        self,
+        edge: str,
+        profiles: dict[str, Profile],
+        limits: Limits,
+        slots: SlotPool,
+        effects: Effects,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._edge = edge
+        self._profiles = profiles
+        self._limits = limits
+        self._slots = slots
+        self._effects = effects
+        self._clock = clock
+        self._metrics = metrics
+        self._open: dict[ScanId, _OpenScan] = {}
+        self._high: dict[tuple[str, int], int] = {}
+        self._told: set[tuple[bytes, str]] = set()
+        self._log = logger("ingest")
+
+    def resume(self, high_water: dict[tuple[str, int], int]) -> None:
+        """Go on where the ledger stopped."""
+        self._high = dict(high_water)
+
+    @property
+    def open_scans(self) -> int:
+        """Scans without a verdict on disk."""
+        return len(self._open)
+
+    # ---- frames
+
+    def receive(self, peer: bytes, parts: Sequence[Buffer]) -> None:
+        """One message from a scanner. Never raises for what a peer sent."""
+        try:
+            message, payload = wire.decode_from_scanner(parts)
+        except WireError as error:
+            self._unreadable(peer, parts, error)
+            return
+        if message.scanner not in self._profiles:
+            self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(message.scanner))
+            return
+        self._metrics.frames_received.labels(message.scanner).inc()
+        self._place(Arrival(peer, message, payload))
+
+    def _unreadable(self, peer: bytes, parts: Sequence[Buffer], error: WireError) -> None:
+        identity = wire.identify(parts)
+        if identity is None or error.reason is Reason.VERSION:
+            self._refuse(peer, None, error.reason, error.detail)
+            return
+        message = FrameMessage(
+            scanner=identity.scanner, epoch=identity.epoch, seq=identity.seq, view=identity.view
+        )
+        if identity.scanner not in self._profiles:
+            self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(identity.scanner))
+            return
+        self._metrics.frames_received.labels(message.scanner).inc()
+        self._place(Arrival(peer, message, b"", FrameError(Reason.BAD_HEADER, error.detail)))
+
+    def _place(self, arrival: Arrival) -> None:
+        """A view of an open scan, a new scan, or a number that was used before."""
+        message = arrival.message
+        scan = ScanId(edge=self._edge, scanner=message.scanner, epoch=message.epoch, seq=message.seq)
+        lane, high = (message.scanner, message.epoch), self._high.get((message.scanner, message.epoch), 0)
+        if scan in self._open:
+            self._add(self._open[scan], arrival)
+        elif scan.seq <= high:
+            kept = arrival._replace(payload=bytes(arrival.payload))
+            self._effects.look_up(scan, lambda stored: self._used_before(scan, kept, stored))
+        else:
+            if scan.seq > high + 1:
+                self._miss(scan, high + 1)
+            self._high[lane] = scan.seq
+            self._begin(scan, arrival)
+
+    def _used_before(self, scan: ScanId, arrival: Arrival, stored: StoredScan | None) -> None:
+        """The ledger's word on a number at or below the highest seen."""
+        if scan in self._open:
+            self._add(self._open[scan], arrival)
+        elif stored is None:  # it fills a hole: late, but never seen
+            self._begin(scan, arrival)
+        elif stored.report is not None:
+            self._answer_again(arrival, stored.report)
+
+    def _answer_again(self, arrival: Arrival, report: Report) -> None:
+        message = arrival.message
+        known = dict(entry.split(":", 1) for entry in report.frames)
+        before = known.get(str(message.view))
+        if before is not None and before != digest(message, arrival.payload):
+            self._refuse(arrival.peer, message, Reason.SEQ_REUSED, f"report {report.report_id} stands")
+            return
+        self._metrics.frame_duplicates.labels(message.scanner).inc()
+        self._effects.reply(arrival.peer, _ack(message))
+        self._effects.reply(arrival.peer, verdict_message(report))
+
+    def _miss(self, scan: ScanId, first: int) -> None:
+        gap = Gap(
+            edge=self._edge,
+            scanner=scan.scanner,
+            epoch=scan.epoch,
+            first=first,
+            last=scan.seq - 1,
+            noticed_at_ns=self._clock.wall_ns(),
+        )
+        self._metrics.scans_missing.labels(scan.scanner).inc(scan.seq - first)
+        self._log.warning("numbers missing", scanner=scan.scanner, first=gap.first, last=gap.last)
+        self._effects.miss(gap)
+
+    def _begin(self, scan: ScanId, arrival: Arrival) -> None:
+        opened = _OpenScan(
+            id=scan,
+            first=arrival.message,
+            peer=arrival.peer,
+            views_expected=len(self._profiles[scan.scanner].views),
+            received_at_ns=self._clock.wall_ns(),
+            first_at=self._clock.monotonic(),
+        )
+        self._open[scan] = opened
+        self._metrics.scans_received.labels(scan.scanner, opened.first.scan_type).inc()
+        self._effects.intend(Intend(scan, opened.first.scan_type, opened.received_at_ns))
+        self._add(opened, arrival)
+
+    def _add(self, opened: _OpenScan, arrival: Arrival) -> None:
+        """One more message for an open scan: a view, a resend, or something wrong."""
+        opened.peer = arrival.peer
+        message = arrival.message
+        seen = opened.views.get(message.view)
+        if seen is not None and seen.digest is not None and arrival.error is None:
+            if seen.digest == digest(message, arrival.payload):
+                self._metrics.frame_duplicates.labels(message.scanner).inc()
+                self._ack(opened, arrival)
+            else:
+                self._refuse(arrival.peer, message, Reason.SEQ_REUSED, "this view has arrived already")
+            return
+        if opened.submitted or opened.closing:
+            self._ack(opened, arrival)  # its verdict comes without this view
+            return
+        self._ack(opened, arrival)
+        try:
+            if arrival.error is not None:
+                raise arrival.error
+            self._take(opened, arrival)
+        except FrameError as error:
+            self._reject(opened, error)
+
+    def _take(self, opened: _OpenScan, arrival: Arrival) -> None:
+        """Check a view and move it to shared memory. Raises FrameError."""
+        message, payload = arrival.message, arrival.payload
+        form = self._check(opened, message, payload)
+        slot = self._slots.acquire()
+        if slot is None:
+            raise FrameError(Reason.OVERLOAD, f"all {self._slots.slots} frame slots are taken")
+        self._slots.buffer(slot, len(payload))[:] = payload
+        view = _View(slot=slot, message=message, form=form)
+        opened.views[message.view] = view
+        if len(opened.views) == opened.views_expected:
+            opened.complete_at = self._clock.monotonic()
+        if message.encoding != "raw":
+            self._finish_check(opened, view, payload)
+            self._effects.decode(opened.id, message.view, slot, len(payload), message.encoding)
+            return
+        if form is None or message.height is None or message.width is None:
+            raise FrameError(Reason.BAD_HEADER, "a raw frame needs channels, dtype, height and width")
+        view.frame = self._frame(opened, view, form, (message.height, message.width, len(form.channels)))
+        # submit first: hashing then overlaps the detectors' work
+        self._submit_if_complete(opened)
+        self._finish_check(opened, view, payload)
+
+    def _check(self, opened: _OpenScan, message: FrameMessage, payload: Buffer) -> Format | None:
+        profile = self._profiles[message.scanner]
+        if message.views not in (None, opened.views_expected):
+            raise FrameError(
+                Reason.PROFILE_MISMATCH,
+                f"views {message.views}, the profile {profile.name!r} has {opened.views_expected}",
+            )
+        if message.view >= opened.views_expected:
+            raise FrameError(
+                Reason.BAD_HEADER, f"view {message.view}; views count from 0 to {opened.views_expected - 1}"
+            )
+        if (message.scan_type, message.carton) != (opened.first.scan_type, opened.first.carton):
+            raise FrameError(Reason.BAD_HEADER, "scan_type or carton differs between the views of one scan")
+        form = profile.format_for(message.channels, message.dtype)
+        encoded = message.encoding != "raw"
+        if form is None:
+            sent = f"{list(message.channels or ('profile',))} {message.dtype or ''}"
+            raise FrameError(
+                Reason.PROFILE_MISMATCH,
+                f"{sent.strip()}; the profile {profile.name!r} has "
+                + ", ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
+            )
+        wire.check_payload(message, len(form.channels), form.dtype, payload, self._limits.max_frame_bytes)
+        return None if encoded and message.channels is None else form
+
+    def _finish_check(self, opened: _OpenScan, view: _View, payload: Buffer) -> None:
+        """Hash and check a payload; then tell whoever decides on the scan."""
+        error: FrameError | None = None
+        try:
+            wire.check_crc(view.message, payload)
+        except FrameError as found:
+            error = found
+        view.digest = digest(view.message, payload)
+        if opened.submitted:
+            self._effects.checked(opened.id, opened.case().digests, error)
+        elif error is not None:
+            raise error
+
+    # ---- events
+
+    def decoded(self, scan: ScanId, view_index: int, result: Decoded) -> None:
+        """The decoder is done with a view."""
+        opened = self._open.get(scan)
+        if opened is None or opened.closing:
+            return
+        view = opened.views[view_index]
+        try:
+            if result.reason is not None:
+                raise FrameError(result.reason, result.detail)
+            form = self._decoded_form(view, result)
+            view.frame = self._frame(opened, view, form, result.shape)
+        except FrameError as error:
+            self._reject(opened, error)
+            return
+        self._submit_if_complete(opened)
+        if opened.submitted:
+            self._effects.checked(opened.id, opened.case().digests, None)
+
+    def _decoded_form(self, view: _View, result: Decoded) -> Format:
+        message, profile = view.message, self._profiles[view.message.scanner]
+        height, width, channels = result.shape
+        if (message.height or height, message.width or width) != (height, width):
+            raise FrameError(
+                Reason.CORRUPT_FRAME,
+                f"a picture of {height}x{width}, the header says {message.height}x{message.width}",
+            )
+        for form in profile.formats if view.form is None else (view.form,):
+            if (len(form.channels), form.dtype) == (channels, result.dtype):
+                return form
+        raise FrameError(
+            Reason.PROFILE_MISMATCH,
+            f"the picture has {channels} x {result.dtype}; the profile {profile.name!r} expects "
+            + " or ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
+        )
+
+    def intended(self, scan: ScanId) -> None:
+        """The intent is on disk: the scanner may forget what it sent."""
+        opened = self._open.get(scan)
+        if opened is None:
+            return
+        opened.intended = True
+        for peer, view in opened.to_ack:
+            self._effects.reply(peer, _ack_of(scan, view))
+        opened.to_ack.clear()
+
+    def concluded(self, report: Report) -> None:
+        """The verdict is on disk: tell the scanner and the site, and close the scan."""
+        opened = self._open.pop(report.verdict.id, None)
+        message = verdict_message(report)
+        if opened is not None:
+            self._effects.reply(opened.peer, message)
+        self._effects.publish(message)
+
+    def expire(self) -> None:
+        """Give up on scans whose views did not all come, or whose pictures were not decoded, in time."""
+        now = self._clock.monotonic()
+        for opened in list(self._open.values()):
+            if opened.submitted or opened.closing or now < self._expires_at(opened):
+                continue
+            if opened.complete_at is None:
+                missing = [v for v in range(opened.views_expected) if v not in opened.views]
+                detail = f"view {missing} did not arrive within {self._limits.view_timeout_s:g} s"
+                self._reject(opened, FrameError(Reason.MISSING_VIEW, detail))
+            else:
+                self._reject(opened, FrameError(Reason.TIMEOUT, "its pictures were not decoded in time"))
+
+    def next_expiry(self) -> float | None:
+        """When `expire` has something to do, in monotonic seconds; None if nothing is waited for."""
+        times = [self._expires_at(o) for o in self._open.values() if not (o.submitted or o.closing)]
+        return min(times, default=None)
+
+    def abandon(self, reason: Reason, detail: str) -> None:
+        """Conclude every scan that the engine does not have yet."""
+        for opened in list(self._open.values()):
+            if not (opened.submitted or opened.closing):
+                self._reject(opened, FrameError(reason, detail))
+
+    # ---- parts
+
+    def _expires_at(self, opened: _OpenScan) -> float:
+        if opened.complete_at is None:
+            return opened.first_at + self._limits.view_timeout_s
+        return opened.complete_at + self._limits.deadline_s
+
+    def _frame(self, opened: _OpenScan, view: _View, form: Format, shape: tuple[int, int, int]) -> JobFrame:
+        profile = self._profiles[opened.id.scanner]
+        full_scale = form.air if form.is_counts else form.white
+        assert full_scale is not None  # noqa: S101 - Format checks it
+        return JobFrame(
+            view=view.message.view,
+            slot=view.slot,
+            shape=shape,
+            dtype=form.dtype,
+            channels=form.channels,
+            full_scale=full_scale,
+            opaque_below=profile.penetration_limit if form.is_counts else profile.black_level,
+        )
+
+    def _submit_if_complete(self, opened: _OpenScan) -> None:
+        if opened.complete_at is not None and all(v.frame is not None for v in opened.views.values()):
+            opened.submitted = True
+            self._effects.submit(opened.case())
+
+    def _reject(self, opened: _OpenScan, error: FrameError) -> None:
+        opened.closing = True
+        self._effects.conclude(opened.case(), unknown(error.reason, error.detail))
+
+    def _ack(self, opened: _OpenScan, arrival: Arrival) -> None:
+        if opened.intended:
+            self._effects.reply(arrival.peer, _ack(arrival.message))
+        else:
+            opened.to_ack.append((arrival.peer, arrival.message.view))
+
+    def _refuse(self, peer: bytes, message: FrameMessage | None, reason: Reason, detail: str) -> None:
+        self._metrics.messages_refused.labels(reason.value).inc()
+        if (peer, reason.value) not in self._told:
+            if len(self._told) > 10_000:
+                self._told.clear()
+            self._told.add((peer, reason.value))
+            self._log.warning("message refused", reason=reason.value, detail=detail, peer=peer.hex())
+        self._effects.reply(
+            peer,
+            RefusedMessage(
+                reason=reason,
+                detail=detail,
+                scanner=None if message is None else message.scanner,
+                epoch=None if message is None else message.epoch,
+                seq=None if message is None else message.seq,
+                view=None if message is None else message.view,
+                supported=(wire.VERSION,) if reason is Reason.VERSION else None,
+            ),
+        )
+
+    def _no_such(self, scanner: str) -> str:
+        return f"no scanner {scanner!r} in the configuration; it has {', '.join(sorted(self._profiles))}"
+
+
+def digest(message: FrameMessage, payload: Buffer) -> str:
+    """XXH3-128 of a payload and of what its header says of it: equal for a resend, not for other content.
+
+    Not a proof against forgery; that is the transport's work.
+    """
+    shape = f"{message.encoding} {message.height} {message.width} {message.channels} {message.dtype}"
+    return xxhash.xxh3_128_hexdigest(payload, seed=zlib.crc32(shape.encode()))
+
+
+def verdict_message(report: Report) -> VerdictMessage:
+    """A report as the scanner and the site hear it."""
+    verdict = report.verdict
+    return VerdictMessage(
+        scanner=verdict.id.scanner,
+        epoch=verdict.id.epoch,
+        seq=verdict.id.seq,
+        decision=verdict.decision,
+        scan_type=verdict.scan_type,
+        report=report,
+    )
+
+
+def _ack(message: FrameMessage) -> AckMessage:
+    return AckMessage(scanner=message.scanner, epoch=message.epoch, seq=message.seq, view=message.view)
+
+
+def _ack_of(scan: ScanId, view: int) -> AckMessage:
+    return AckMessage(scanner=scan.scanner, epoch=scan.epoch, seq=scan.seq, view=view)

@@ -1,0 +1,86 @@
+"""Child processes that may hang, crash or be killed without harm to the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+import msgspec
+
+from nii_edge.edge.jobs import Setup
+
+T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal this process gets when its parent dies."""
+
+
+class Child:
+    """One running child process and the line to it. Not thread-safe.
+
+    The child dies with the thread that started it, so start it in a thread that lives long.
+    """
+
+    def __init__(self, role: str, setup: Setup) -> None:
+        """Start ``python -m nii_edge.processes ROLE`` and send it its `setup`."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "nii_edge.processes", role, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=(theirs.fileno(), setup.shared_fd),
+                stdin=subprocess.DEVNULL,
+            )
+        self.connection: Connection[bytes, bytes] = Connection(ours.detach())
+        self.send(setup)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Send a message. A dead child is noticed when reading, so a broken line is no error here."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send_bytes(msgspec.msgpack.encode(message))
+
+    def receive(self, kind: Any) -> Any:
+        """The next message. Blocks. Raises EOFError when the child is gone or talks nonsense."""
+        try:
+            return msgspec.msgpack.decode(self.connection.recv_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError) as error:
+            raise EOFError(str(error)) from error
+
+    def kill(self) -> int:
+        """End it at once, whatever it does (SIGKILL also ends a stopped one). Returns its exit code."""
+        self._process.kill()
+        code = self._process.wait()
+        self.connection.close()
+        return code
+
+
+def enter(parent: int, connection_fd: int) -> Connection[bytes, bytes]:
+    """First call in a child: die with the parent, leave Ctrl-C to it, open the line."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before prctl took hold
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return Connection(connection_fd)
+
+
+def serve(connection: Connection[bytes, bytes], kind: type[T], answer: Callable[[T], msgspec.Struct]) -> None:
+    """Answer messages of type `kind` one by one until the parent closes the line."""
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except EOFError:
+            return
+        connection.send_bytes(msgspec.msgpack.encode(answer(msgspec.msgpack.decode(message, type=kind))))

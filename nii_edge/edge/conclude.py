@@ -1,0 +1,147 @@
+"""Rulings to verdicts on disk: report, preview picture, one commit, then the word to the scanner."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import msgspec
+
+from nii_edge.config import Profile
+from nii_edge.edge import preview
+from nii_edge.edge.case import Case
+from nii_edge.edge.committer import Committer
+from nii_edge.edge.decide import Ruling
+from nii_edge.edge.slots import SlotPool
+from nii_edge.ports import Clock, Conclude
+from nii_edge.records import Decision, Frame, Preview, Report, Verdict
+from nii_edge.telemetry import Metrics, logger
+
+MAX_PREVIEWS_WAITING = 32
+"""Beyond this many, alerts go without a picture rather than late."""
+MAX_FINDINGS = 200
+"""The most findings a report carries, highest scores first: it must fit into one message."""
+
+
+class Site(NamedTuple):
+    """What a report says of the edge that wrote it."""
+
+    policy: str
+    profiles: Mapping[str, Profile]
+
+
+class Concluder:
+    """Thread-safe. What `connect` names is called in the ledger's thread, after each commit."""
+
+    def __init__(
+        self,
+        site: Site,
+        committer: Committer,
+        slots: SlotPool,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._site = site
+        self._committer = committer
+        self._slots = slots
+        self._concluded: Callable[[Report], None] = lambda _: None
+        self._clock = clock
+        self._metrics = metrics
+        self._painter = ThreadPoolExecutor(1, thread_name_prefix="preview")
+        self._room = threading.Semaphore(MAX_PREVIEWS_WAITING)
+        self._log = logger("verdict")
+
+    def connect(self, concluded: Callable[[Report], None]) -> None:
+        """Whom to tell of verdicts on disk; before the first `conclude`."""
+        self._concluded = concluded
+
+    def conclude(self, case: Case, ruling: Ruling, models: tuple[str, ...] = ()) -> None:
+        """Give `case` its verdict. CLEAR goes straight to disk; the others get a picture first."""
+        report = self._report(case, ruling, models)
+        if ruling.decision is Decision.CLEAR or not case.frames:
+            self._commit(case, report, None)
+        elif self._room.acquire(blocking=False):
+            self._painter.submit(self._paint, case, report)
+        else:
+            self._metrics.previews_failed.inc()
+            self._commit(case, report, None)
+
+    def close(self) -> None:
+        """Finish the pictures under way."""
+        self._painter.shutdown(wait=True)
+
+    def _paint(self, case: Case, report: Report) -> None:
+        picture: Preview | None = None
+        try:
+            frames = [
+                Frame(
+                    view=f.view,
+                    channels=f.channels,
+                    pixels=self._slots.pixels(f.slot, f.shape, f.dtype),
+                    full_scale=f.full_scale,
+                    opaque_below=f.opaque_below,
+                )
+                for f in case.frames
+            ]
+            picture = preview.draw(report, frames, self._site.profiles[case.id.scanner].views)
+        except Exception as error:  # noqa: BLE001 - no picture is no reason to lose a verdict
+            self._metrics.previews_failed.inc()
+            self._log.error("preview failed", scan=str(case.id), error=f"{type(error).__name__}: {error}")
+        finally:
+            self._room.release()
+            self._commit(case, report, picture)
+
+    def _commit(self, case: Case, report: Report, picture: Preview | None) -> None:
+        for slot in case.slots:
+            self._slots.release(slot)
+        if picture is not None:
+            report = msgspec.structs.replace(report, preview=picture.sha256)
+        self._committer.write(Conclude(report, picture), lambda: self._done(case, report))
+
+    def _report(self, case: Case, ruling: Ruling, models: tuple[str, ...]) -> Report:
+        verdict = Verdict(
+            id=case.id,
+            scan_type=case.scan_type,
+            decision=ruling.decision,
+            reason=ruling.reason,
+            detail=ruling.detail[:500],
+            findings=tuple(sorted(ruling.findings, key=lambda f: -f.score)[:MAX_FINDINGS]),
+            not_applicable=ruling.not_applicable,
+            policy=self._site.policy,
+            models=models,
+            carton=case.scan.carton,
+        )
+        return Report(
+            alert_id=case.id.alert_id,
+            report_id=case.id.report_id,
+            verdict=verdict,
+            received_at_ns=case.received_at_ns,
+            decided_at_ns=self._clock.wall_ns(),
+            frames=case.digests,
+        )
+
+    def _done(self, case: Case, report: Report) -> None:
+        verdict = report.verdict
+        seconds = self._clock.monotonic() - case.arrived_at
+        reason = verdict.reason.value if verdict.reason is not None else ""
+        self._metrics.verdicts.labels(
+            verdict.id.scanner, verdict.scan_type.value, verdict.decision.value, reason
+        ).inc()
+        self._metrics.screening_seconds.observe(seconds)
+        for kind, label in sorted({(f.kind, f.label) for f in verdict.findings}):
+            if verdict.decision is Decision.ALARM:
+                self._metrics.alarms.labels(kind, label).inc()
+        self._log.info(
+            "scan",
+            scan=str(verdict.id),
+            report=report.report_id,
+            scan_type=verdict.scan_type.value,
+            decision=verdict.decision.value,
+            reason=reason or None,
+            detail=verdict.detail or None,
+            findings=[f"{f.label} {f.score:.2f}" for f in verdict.findings],
+            ms=round(seconds * 1000, 2),
+        )
+        self._concluded(report)

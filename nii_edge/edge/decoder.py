@@ -1,0 +1,116 @@
+"""Inside the decoder process: encoded pictures to pixels, with everything bounded.
+
+Pictures come from outside, so a child with little memory and no say over the daemon decodes them. It
+is killed when it takes too long.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+from typing import IO, Any
+
+import numpy as np
+
+from nii_edge.edge.jobs import Decoded, DecodeJob
+from nii_edge.edge.slots import SlotView
+from nii_edge.records import DType, Encoding, Reason
+
+MAGIC: dict[Encoding, tuple[bytes, ...]] = {
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jpeg": (b"\xff\xd8\xff",),
+    "tiff": (b"II*\0", b"MM\0*"),
+}
+EXTRA_MEMORY = 1 << 30
+"""Address space beyond the shared slots: the interpreter, OpenCV, and one picture being decoded."""
+
+
+def confine(slots: SlotView, max_pixels: int) -> None:
+    """Bound this process before OpenCV is imported: memory, files, pixels of a picture."""
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max_pixels)
+    os.environ["OPENCV_LOG_LEVEL"] = "WARNING"
+    shared = slots.slots * slots.slot_bytes
+    limit = shared + EXTRA_MEMORY + 8 * max_pixels
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+class PictureDecoder:
+    """Decodes pictures within their slots."""
+
+    def __init__(self, slots: SlotView) -> None:
+        import cv2  # after `confine`, which sets limits it reads at import
+
+        cv2.setNumThreads(1)
+        self._cv2 = cv2
+        self._slots = slots
+        self._complaints = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as we
+
+    def decode(self, job: DecodeJob) -> Decoded:
+        """Replace the encoded picture in its slot by its pixels."""
+        data = bytes(self._slots.buffer(job.slot, job.size))
+        if not data.startswith(MAGIC[job.encoding]):
+            return _bad(f"not a {job.encoding}: it begins with {data[:8].hex(' ')}")
+        try:
+            image, complaint = self._decode(data)
+        except (self._cv2.error, MemoryError) as error:
+            return _bad(f"{job.encoding} of {job.size} bytes refused: {' '.join(str(error).split())[:200]}")
+        if image is None or complaint:
+            return _bad(f"damaged {job.encoding}: {complaint or 'it ends early or makes no sense'}")
+        return self._store(job, image)
+
+    def _decode(self, data: bytes) -> tuple[Any, str]:
+        """The picture, and what libjpeg, libpng or libtiff said on stderr: they go on after damage, so
+        their complaint is the only sign that pixels were made up."""
+        with _Stderr(self._complaints) as heard:
+            image = self._cv2.imdecode(np.frombuffer(data, np.uint8), self._cv2.IMREAD_UNCHANGED)
+        return image, heard.text
+
+    def _store(self, job: DecodeJob, image: Any) -> Decoded:
+        dtypes: dict[str, DType] = {"uint8": "uint8", "uint16": "uint16", "float32": "float32"}
+        if image.dtype.name not in dtypes:
+            return _bad(f"pixels of type {image.dtype.name}; expected uint8, uint16 or float32")
+        if image.ndim == 2:
+            image = image[:, :, np.newaxis]
+        channels = image.shape[2]
+        if channels not in (1, 3):
+            return _bad(f"{channels} channels; expected 1 (grey) or 3 (colour, without transparency)")
+        if image.nbytes > self._slots.slot_bytes:
+            return Decoded(
+                reason=Reason.TOO_LARGE,
+                detail=f"{image.nbytes} bytes of pixels, at most {self._slots.slot_bytes}",
+            )
+        target = np.frombuffer(self._slots.buffer(job.slot, image.nbytes), image.dtype).reshape(image.shape)
+        np.copyto(target, image[:, :, ::-1])  # OpenCV decodes to blue, green, red
+        height, width = image.shape[:2]
+        return Decoded(shape=(height, width, channels), dtype=dtypes[image.dtype.name])
+
+
+def _bad(detail: str) -> Decoded:
+    return Decoded(reason=Reason.CORRUPT_FRAME, detail=detail)
+
+
+class _Stderr:
+    """Catches what C libraries write to descriptor 2."""
+
+    def __init__(self, into: IO[bytes]) -> None:
+        self._into = into
+        self.text = ""
+
+    def __enter__(self) -> _Stderr:
+        sys.stderr.flush()
+        self._saved = os.dup(2)
+        self._into.seek(0)
+        self._into.truncate()
+        os.dup2(self._into.fileno(), 2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+        self._into.seek(0)
+        lines = self._into.read(4096).decode("utf-8", "replace").split("\n")
+        self.text = "; ".join(line.strip() for line in lines if line.strip())[:300]

@@ -1,0 +1,95 @@
+"""The daemon's side of the decoder process: one picture at a time, killed when it takes too long."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nii_edge.edge.children import Child
+from nii_edge.edge.jobs import Decoded, DecodeJob, Setup
+from nii_edge.edge.slots import SlotPool
+from nii_edge.records import Encoding, Reason, ScanId
+from nii_edge.telemetry import Metrics, logger
+
+DECODE_TIMEOUT_S = 2.0
+
+
+class _Order(NamedTuple):
+    scan: ScanId
+    view: int
+    job: DecodeJob
+
+
+class Decoding:
+    """`decoded` is called in this thread with the scan, its view, and the result."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        slots: SlotPool,
+        decoded: Callable[[ScanId, int, Decoded], None],
+        metrics: Metrics,
+    ) -> None:
+        self._setup = setup
+        self._slots = slots
+        self._decoded = decoded
+        self._metrics = metrics
+        self._queue: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="decoding")
+        self._child: Child | None = None
+        self._log = logger("decoder")
+
+    def start(self) -> None:
+        """Begin. The decoder process starts with the first picture."""
+        self._thread.start()
+
+    def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
+        """Queue a picture. Its slot is held until it is done."""
+        self._slots.hold(slot)
+        self._queue.put(_Order(scan, view, DecodeJob(slot=slot, size=size, encoding=encoding)))
+
+    def stop(self) -> None:
+        """Finish what is queued, end the process and the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (order := self._queue.get()) is not None:
+            result = self._ask(order.job)
+            self._slots.release(order.job.slot)
+            self._decoded(order.scan, order.view, result)
+        self._drop()
+
+    def _ask(self, job: DecodeJob) -> Decoded:
+        if self._child is None:
+            self._child = Child("decoder", self._setup)
+            self._metrics.child_starts.labels("decoder").inc()
+            self._child.connection.poll(10)  # its first word: it is up
+            if (problem := self._receive()).reason is not None:
+                return problem
+        self._child.send(job)
+        if not self._child.connection.poll(DECODE_TIMEOUT_S):
+            return self._lost(f"not decoded within {DECODE_TIMEOUT_S:g} s")
+        return self._receive()
+
+    def _receive(self) -> Decoded:
+        if self._child is None:
+            return self._lost("no decoder")
+        try:
+            answer = self._child.receive(Decoded)
+        except EOFError as error:
+            return self._lost(f"the decoder died ({error or 'no word'})")
+        assert isinstance(answer, Decoded)  # noqa: S101 - receive() decodes nothing else
+        return answer
+
+    def _lost(self, why: str) -> Decoded:
+        self._log.error("decoder process lost", why=why)
+        self._drop()
+        return Decoded(reason=Reason.CORRUPT_FRAME, detail=why)
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child = None

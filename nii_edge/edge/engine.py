@@ -1,0 +1,359 @@
+"""Scans to rulings: feeds the inference process, holds every scan to its deadline, survives its death.
+
+One thread owns everything here. Batches are greedy: whatever waits goes in, oldest deadline first, with
+one batch running and one queued so that the process never idles between them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import NamedTuple
+
+from nii_edge.config import Policy
+from nii_edge.edge.case import Case
+from nii_edge.edge.children import Child
+from nii_edge.edge.decide import Ruling, decide, unknown
+from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
+from nii_edge.edge.mailbox import Mailbox
+from nii_edge.edge.slots import SlotPool
+from nii_edge.errors import FrameError, NiiEdgeError
+from nii_edge.ports import Clock
+from nii_edge.records import Outcome, Reason, ScanId
+from nii_edge.telemetry import Metrics, logger
+
+JOBS_AHEAD = 2
+"""Batches at the inference process: one running, one queued behind it."""
+RESTART_PAUSE_S = 0.5
+"""Between two starts of an inference process that does not come up."""
+
+
+class EngineSettings(NamedTuple):
+    """Seconds, and the most frames in a batch."""
+
+    deadline_s: float
+    start_timeout_s: float
+    batch: int
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """A scan in the engine's hands. It is ruled on when both its pixels are `checked` and its
+    `outcomes` are in."""
+
+    case: Case
+    deadline: float
+    checked: bool = False
+    outcomes: Sequence[Outcome] | None = None
+
+
+class _Submit(NamedTuple):
+    case: Case
+
+
+class _Checked(NamedTuple):
+    scan: ScanId
+    digests: tuple[str, ...]
+    error: FrameError | None
+
+
+class _Running(NamedTuple):
+    sent_at: float
+    scans: tuple[ScanId, ...]
+    slots: tuple[int, ...]
+
+
+class Engine:
+    """See the module. `conclude` is called once for every submitted case, from the engine's thread."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        policy: Policy,
+        settings: EngineSettings,
+        slots: SlotPool,
+        conclude: Callable[[Case, Ruling, tuple[str, ...]], None],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._setup = setup
+        self._policy = policy
+        self._settings = settings
+        self._slots = slots
+        self._conclude = conclude
+        self._clock = clock
+        self._metrics = metrics
+        self._mail: Mailbox[_Submit | _Checked] = Mailbox()
+        self._thread = threading.Thread(target=self._run, name="engine")
+        self._stopping = threading.Event()
+        self._started: threading.Event = threading.Event()
+        self._start_error: NiiEdgeError | None = None
+        self._child: Child | None = None
+        self._ready: Ready | None = None
+        self._child_since = 0.0
+        self._tickets: dict[ScanId, _Ticket] = {}
+        self._waiting: list[ScanId] = []
+        self._running: dict[int, _Running] = {}
+        self._job_number = 0
+        self._log = logger("engine")
+
+    # ---- called from other threads
+
+    def start(self) -> Ready:
+        """Start the inference process and wait until it is ready.
+
+        Raises:
+            NiiEdgeError: it did not come up; its own words are in the message.
+        """
+        self._thread.start()
+        self._started.wait()
+        if self._start_error is not None or self._ready is None:
+            self._thread.join()
+            raise self._start_error or NiiEdgeError("the inference process did not start")
+        return self._ready
+
+    def submit(self, case: Case) -> None:
+        """Have a complete scan looked at."""
+        self._mail.put(_Submit(case))
+
+    def checked(self, scan: ScanId, digests: tuple[str, ...], error: FrameError | None) -> None:
+        """A submitted scan's payloads were hashed and checked."""
+        self._mail.put(_Checked(scan, digests, error))
+
+    @property
+    def busy(self) -> int:
+        """Scans in the engine's hands, about."""
+        return len(self._tickets) + len(self._mail)
+
+    def stop(self) -> None:
+        """Conclude what is left as UNKNOWN(SHUTDOWN), end the inference process and the thread."""
+        self._stopping.set()
+        self._mail.put(_Checked(_NOBODY, (), None))
+        self._thread.join()
+        self._mail.close()
+
+    # ---- the engine's thread
+
+    def _run(self) -> None:
+        self._spawn()
+        self._wait_first()
+        if self._start_error is None:
+            while not self._stopping.is_set():
+                self._turn()
+            self._take_mail()
+        for scan in list(self._tickets):
+            self._rule(scan, unknown(Reason.SHUTDOWN, "the daemon stopped before the detectors answered"))
+        self._drop_child()
+
+    def _turn(self) -> None:
+        sources: list[object] = [self._mail]
+        if self._child is not None:
+            sources.append(self._child.connection)
+        wait(sources, self._patience())  # type: ignore[arg-type]
+        self._take_mail()
+        self._take_answers()
+        self._expire()
+        self._tend_child()
+        self._dispatch()
+
+    def _patience(self) -> float:
+        """Seconds until something must be done though nothing arrives."""
+        now = self._clock.monotonic()
+        times = [t.deadline for t in self._tickets.values()]
+        times += [r.sent_at + self._settings.deadline_s for r in self._running.values()]
+        if self._child is None:
+            times.append(self._child_since + RESTART_PAUSE_S)
+        elif self._ready is None:
+            times.append(self._child_since + self._settings.start_timeout_s)
+        return max(0.0, min([t - now for t in times], default=60.0))
+
+    def _take_mail(self) -> None:
+        for item in self._mail.take():
+            match item:
+                case _Submit(case):
+                    deadline = case.arrived_at + self._settings.deadline_s
+                    self._tickets[case.id] = _Ticket(case, deadline)
+                    self._waiting.append(case.id)
+                case _Checked(scan, digests, error):
+                    self._note_check(scan, digests, error)
+
+    def _note_check(self, scan: ScanId, digests: tuple[str, ...], error: FrameError | None) -> None:
+        ticket = self._tickets.get(scan)
+        if ticket is None:
+            return
+        ticket.case = ticket.case._replace(digests=digests)
+        ticket.checked = True
+        if error is not None:
+            self._rule(scan, unknown(error.reason, error.detail))
+        elif ticket.outcomes is not None:
+            self._judge(scan, ticket)
+
+    def _take_answers(self) -> None:
+        while self._child is not None and self._child.connection.poll():
+            try:
+                answer = self._child.receive(JobDone if self._ready is not None else Ready | Failed)
+            except EOFError as error:
+                self._bury(f"it died ({error or 'no word'})")
+                return
+            match answer:
+                case Ready():
+                    self._greet(answer)
+                case Failed(error=why):
+                    self._bury(why)
+                    return
+                case _:
+                    self._take_job(answer)
+
+    def _take_job(self, done: JobDone) -> None:
+        running = self._running.pop(done.number, None)
+        if running is None or len(done.outcomes) != len(running.scans):
+            self._bury(f"it answered job {done.number}, which it did not have, or not for all its scans")
+            return
+        if self._running:  # the next one begins now
+            oldest = min(self._running)
+            self._running[oldest] = self._running[oldest]._replace(sent_at=self._clock.monotonic())
+        for slot in running.slots:
+            self._slots.release(slot)
+        for i, scan in enumerate(running.scans):
+            ticket = self._tickets.get(scan)
+            if ticket is None:  # ruled on already, at its deadline
+                continue
+            if i in done.bad_frames:
+                self._rule(scan, unknown(Reason.NOT_FINITE, done.bad_frames[i]))
+                continue
+            ticket.outcomes = done.outcomes[i]
+            if ticket.checked:
+                self._judge(scan, ticket)
+
+    def _judge(self, scan: ScanId, ticket: _Ticket) -> None:
+        untrusted = self._ready.untrusted if self._ready is not None else {}
+        self._rule(scan, decide(self._policy, ticket.outcomes or (), untrusted))
+
+    def _rule(self, scan: ScanId, ruling: Ruling) -> None:
+        ticket = self._tickets.pop(scan)
+        models = self._ready.models if self._ready is not None else ()
+        self._conclude(ticket.case, ruling, models)
+
+    def _expire(self) -> None:
+        now = self._clock.monotonic()
+        late = [scan for scan, ticket in self._tickets.items() if now >= ticket.deadline]
+        for scan in late:
+            self._rule(
+                scan, unknown(Reason.TIMEOUT, f"no answer within {self._settings.deadline_s * 1000:g} ms")
+            )
+
+    def _dispatch(self) -> None:
+        if self._child is None or self._ready is None:
+            return
+        self._waiting = [scan for scan in self._waiting if scan in self._tickets]
+        self._waiting.sort(key=lambda scan: self._tickets[scan].deadline)
+        while self._waiting and len(self._running) < JOBS_AHEAD:
+            self._send(self._next_batch())
+
+    def _next_batch(self) -> list[ScanId]:
+        batch = [self._waiting.pop(0)]
+        frames = len(self._tickets[batch[0]].case.frames)
+        while self._waiting:
+            more = len(self._tickets[self._waiting[0]].case.frames)
+            if frames + more > self._settings.batch:
+                break
+            batch.append(self._waiting.pop(0))
+            frames += more
+        return batch
+
+    def _send(self, batch: list[ScanId]) -> None:
+        if self._child is None:
+            return
+        cases = [self._tickets[scan].case for scan in batch]
+        slots = tuple(frame.slot for case in cases for frame in case.frames)
+        for slot in slots:
+            self._slots.hold(slot)
+        self._job_number += 1
+        self._running[self._job_number] = _Running(self._clock.monotonic(), tuple(batch), slots)
+        self._child.send(Job(number=self._job_number, scans=tuple(case.scan for case in cases)))
+
+    # ---- the inference process
+
+    def _spawn(self) -> None:
+        self._child_since = self._clock.monotonic()
+        self._child = Child("inference", self._setup)
+        self._metrics.child_starts.labels("inference").inc()
+
+    def _wait_first(self) -> None:
+        """The first start is waited for: nothing is served before the models have proved themselves."""
+        child = self._child
+        try:
+            if child is None or not child.connection.poll(self._settings.start_timeout_s):
+                raise NiiEdgeError(
+                    f"the inference process was not ready within {self._settings.start_timeout_s:g} s"
+                )
+            answer = child.receive(Ready | Failed)
+            if isinstance(answer, Failed):
+                raise NiiEdgeError(answer.error)
+            self._greet(answer)
+        except EOFError:
+            self._start_error = NiiEdgeError("the inference process died while starting; see its log above")
+        except NiiEdgeError as error:
+            self._start_error = error
+        self._started.set()
+
+    def _greet(self, ready: Ready) -> None:
+        self._ready = ready
+        for detector, why in ready.untrusted.items():
+            self._log.error("detector not trusted: no CLEAR", detector=detector, why=why)
+        seconds = round(self._clock.monotonic() - self._child_since, 2)
+        pid = self._child.pid if self._child is not None else 0
+        self._log.info("inference ready", pid=pid, device=ready.device, models=ready.models, seconds=seconds)
+
+    def _tend_child(self) -> None:
+        """Replace an inference process that died, hangs, or does not come up."""
+        now = self._clock.monotonic()
+        if self._child is None:
+            if now >= self._child_since + RESTART_PAUSE_S:
+                self._spawn()
+        elif self._ready is None:
+            if now >= self._child_since + self._settings.start_timeout_s:
+                self._bury(f"not ready within {self._settings.start_timeout_s:g} s")
+        elif self._running:
+            begun = self._running[min(self._running)].sent_at  # those behind it have not begun
+            if now >= begun + self._settings.deadline_s:
+                self._bury(f"no answer to a batch for {self._settings.deadline_s * 1000:g} ms")
+
+    def _bury(self, why: str) -> None:
+        """The process is lost: so are the scans it had. The next start is due after a short pause."""
+        self._log.error("inference process lost", why=why)
+        lost = [scan for run in self._running.values() for scan in run.scans if scan in self._tickets]
+        for scan in lost:
+            self._rule(scan, unknown(Reason.MODEL_FAULT, why))
+        self._drop_child()
+
+    def _drop_child(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+        for run in self._running.values():
+            for slot in run.slots:
+                self._slots.release(slot)
+        self._running.clear()
+        if self._ready is not None:  # it worked: the next one may start at once
+            self._child_since = self._clock.monotonic() - RESTART_PAUSE_S
+        self._child = None
+        self._ready = None
+
+
+_NOBODY = ScanId(edge="nobody", scanner="nobody", epoch=0, seq=1)
+"""Names no scan: a `_Checked` for it only wakes the thread."""
+
+
+class SystemClock:
+    """ports.Clock of this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds, never going back."""
+        return time.monotonic()
+
+    def wall_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return time.time_ns()

@@ -1,0 +1,85 @@
+"""Inside the inference process: scans in, what the detectors say out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nii_edge.edge.jobs import Job, JobDone, JobScan
+from nii_edge.edge.slots import SlotView
+from nii_edge.errors import DetectorFaultError
+from nii_edge.ports import Detector
+from nii_edge.records import Finding, Frame, Outcome, Scan
+
+
+def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
+    """Every detector's word on every scan of the job. A detector that fails on a batch fails for all
+    scans of it: none of them was looked at."""
+    scans = [_scan(scan, slots) for scan in job.scans]
+    bad = {i: problem for i, scan in enumerate(scans) if (problem := not_finite(scan)) is not None}
+    outcomes: list[list[Outcome]] = [[] for _ in scans]
+    good = [i for i in range(len(scans)) if i not in bad]
+    for detector in detectors:
+        for i, outcome in zip(good, _ask(detector, [scans[i] for i in good]), strict=True):
+            outcomes[i].append(outcome)
+    return JobDone(number=job.number, outcomes=tuple(map(tuple, outcomes)), bad_frames=bad)
+
+
+def not_finite(scan: Scan) -> str | None:
+    """Where the scan's pixels are NaN or infinite, in words; None if nowhere."""
+    for frame in scan.frames:
+        if frame.pixels.dtype.kind == "f":
+            count = frame.pixels.size - int(np.isfinite(frame.pixels).sum())
+            if count:
+                return f"view {frame.view}: {count} of {frame.pixels.size} values are NaN or infinite"
+    return None
+
+
+def _ask(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
+    skipped = [detector.not_applicable(scan) for scan in scans]
+    todo = [scan for scan, why in zip(scans, skipped, strict=True) if why is None]
+    try:
+        found = detector.detect(todo) if todo else []
+        if len(found) != len(todo):
+            raise DetectorFaultError(f"answered for {len(found)} scans, asked for {len(todo)}")
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it becomes the scan's fault
+        fault = f"{type(error).__name__}: {error}"
+        return [
+            Outcome(detector=detector.name, not_applicable=why)
+            if why is not None
+            else Outcome(detector=detector.name, fault=fault)
+            for why in skipped
+        ]
+    answers = iter(found)
+    return [
+        Outcome(detector=detector.name, not_applicable=why)
+        if why is not None
+        else _checked(detector.name, next(answers))
+        for why in skipped
+    ]
+
+
+def _checked(name: str, findings: tuple[Finding, ...]) -> Outcome:
+    for finding in findings:
+        if not 0 <= finding.score <= 1:
+            return Outcome(detector=name, fault=f"score {finding.score} of {finding.label} is not in 0-1")
+    return Outcome(detector=name, findings=findings)
+
+
+def _scan(job: JobScan, slots: SlotView) -> Scan:
+    return Scan(
+        id=job.id,
+        scan_type=job.scan_type,
+        carton=job.carton,
+        frames=tuple(
+            Frame(
+                view=f.view,
+                channels=f.channels,
+                pixels=slots.pixels(f.slot, f.shape, f.dtype),
+                full_scale=f.full_scale,
+                opaque_below=f.opaque_below,
+            )
+            for f in job.frames
+        ),
+    )

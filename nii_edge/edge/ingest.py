@@ -1,0 +1,156 @@
+"""The thread between the scanners' sockets and the assembler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from nii_edge import wire
+from nii_edge.edge.assemble import Assembler
+from nii_edge.edge.case import Case
+from nii_edge.edge.committer import Committer
+from nii_edge.edge.conclude import Concluder
+from nii_edge.edge.decide import Ruling
+from nii_edge.edge.decoding import Decoding
+from nii_edge.edge.engine import Engine
+from nii_edge.edge.jobs import Decoded
+from nii_edge.edge.mailbox import Mailbox
+from nii_edge.errors import FrameError
+from nii_edge.ports import Clock, Intend, Miss, ScannerSide, StoredScan
+from nii_edge.records import Encoding, Gap, Reason, Report, ScanId
+from nii_edge.telemetry import logger
+from nii_edge.wire import AckMessage, RefusedMessage, VerdictMessage
+
+BURST = 32
+"""Messages read in one turn before verdicts get their chance to leave."""
+
+
+class Ingest:
+    """Owns the sockets and the assembler, and is the assembler's `Effects`.
+
+    Other threads reach it through its mailbox of calls. Parts that need each other are given in
+    `connect` before `start`.
+    """
+
+    def __init__(self, side: ScannerSide, committer: Committer, clock: Clock, drain_s: float) -> None:
+        self._side = side
+        self._committer = committer
+        self._clock = clock
+        self._drain_s = drain_s
+        self._mail: Mailbox[Callable[[], None]] = Mailbox()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ingest")
+        self._news: Callable[[], None] = lambda: None
+        self._log = logger("ingest")
+
+    def connect(
+        self,
+        assembler: Assembler,
+        engine: Engine,
+        decoding: Decoding,
+        concluder: Concluder,
+        news: Callable[[], None],
+    ) -> None:
+        """The parts this one works with. `news` is called when something for the centre is on disk."""
+        self._assembler = assembler
+        self._engine = engine
+        self._decoding = decoding
+        self._concluder = concluder
+        self._news = news
+
+    def start(self) -> None:
+        """Begin to receive."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Receive no more, give what is open its verdict, tell the scanners, close the sockets."""
+        self._stopping.set()
+        self._mail.put(lambda: None)
+        self._thread.join()
+        self._mail.close()
+
+    # ---- from other threads
+
+    def on_decoded(self, scan: ScanId, view: int, result: Decoded) -> None:
+        """A picture was decoded, or not."""
+        self._mail.put(lambda: self._assembler.decoded(scan, view, result))
+
+    def on_concluded(self, report: Report) -> None:
+        """A verdict is on disk."""
+        self._mail.put(lambda: self._assembler.concluded(report))
+        self._news()
+
+    # ---- Effects, in this thread
+
+    def intend(self, intent: Intend) -> None:
+        """Put the intent on disk."""
+        scan = intent.scan
+        self._committer.write(intent, lambda: self._mail.put(lambda: self._assembler.intended(scan)))
+
+    def miss(self, gap: Gap) -> None:
+        """Record skipped numbers."""
+        self._committer.write(Miss(gap), self._news)
+
+    def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
+        """Ask the ledger."""
+        self._committer.ask(
+            lambda ledger: ledger.find(scan), lambda found: self._mail.put(lambda: then(found))
+        )
+
+    def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
+        """Have a picture decoded."""
+        self._decoding.decode(scan, view, slot, size, encoding)
+
+    def submit(self, case: Case) -> None:
+        """Have the detectors look."""
+        self._engine.submit(case)
+
+    def checked(self, scan: ScanId, digests: tuple[str, ...], error: FrameError | None) -> None:
+        """A submitted scan was checked."""
+        self._engine.checked(scan, digests, error)
+
+    def conclude(self, case: Case, ruling: Ruling) -> None:
+        """Give the verdict."""
+        self._concluder.conclude(case, ruling)
+
+    def reply(self, peer: bytes, message: AckMessage | VerdictMessage | RefusedMessage) -> None:
+        """Answer a scanner. One that is gone asks again when it is back."""
+        self._side.reply(peer, wire.encode(message))
+
+    def publish(self, message: VerdictMessage) -> None:
+        """Tell the site. The topic keeps operational and other scans apart."""
+        topic = f"{message.scan_type.value.lower()}/{message.scanner}"
+        self._side.publish(topic, wire.encode(message))
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._side.wait(self._mail.fileno(), self._patience())
+            self._work()
+            for _ in range(BURST):
+                message = self._side.receive()
+                if message is None:
+                    break
+                self._assembler.receive(message.peer, message.parts)
+        self._drain()
+        self._side.close()
+
+    def _work(self) -> None:
+        for call in self._mail.take():
+            call()
+        self._assembler.expire()
+
+    def _patience(self) -> float | None:
+        at = self._assembler.next_expiry()
+        return None if at is None else max(0.0, at - self._clock.monotonic())
+
+    def _drain(self) -> None:
+        """Wait for the verdicts of what was received, at most the drain time."""
+        until = self._clock.monotonic() + self._drain_s
+        self._assembler.abandon(Reason.SHUTDOWN, "the daemon stopped before all of it had arrived")
+        while self._assembler.open_scans and self._clock.monotonic() < until:
+            self._side.wait(self._mail.fileno(), 0.05)
+            self._work()
+        if self._assembler.open_scans:
+            self._log.warning("stopped with open scans", open=self._assembler.open_scans)

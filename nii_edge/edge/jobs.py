@@ -1,0 +1,87 @@
+"""What the daemon and its child processes say to each other: msgpack over a socket pair, pixels by slot."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nii_edge.config import Inference
+from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """First message to a child: the shared memory it inherits, and what it is to be."""
+
+    shared_fd: int
+    slots: int
+    slot_bytes: int
+    bundles: dict[str, str] = {}  # detector name -> bundle folder
+    inference: Inference = Inference()
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The inference process is up. `models`: name@version#sha256 of what is loaded. `untrusted`: why a
+    detector did not pass its golden frames, by detector; no scan may be CLEAR while one is listed."""
+
+    device: str
+    models: tuple[str, ...]
+    untrusted: dict[str, str]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The child cannot do its work and ends, and why."""
+
+    error: str
+
+
+class JobFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """One view in shared memory: little-endian, shape (height, width, channels)."""
+
+    view: int
+    slot: int
+    shape: tuple[int, int, int]
+    dtype: DType
+    channels: tuple[Channel, ...]
+    full_scale: float
+    opaque_below: float
+
+
+class JobScan(msgspec.Struct, frozen=True, kw_only=True):
+    """One scan to be looked at."""
+
+    id: ScanId
+    scan_type: ScanType
+    carton: str | None
+    frames: tuple[JobFrame, ...]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch of scans."""
+
+    number: int
+    scans: tuple[JobScan, ...]
+
+
+class JobDone(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a `Job`: the outcomes of every detector, scan by scan. `bad_frames`: scans whose
+    pixels cannot be judged (NaN), by their place in the job."""
+
+    number: int
+    outcomes: tuple[tuple[Outcome, ...], ...]
+    bad_frames: dict[int, str]
+
+
+class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):
+    """An encoded picture lies in the first `size` bytes of `slot`."""
+
+    slot: int
+    size: int
+    encoding: Encoding
+
+
+class Decoded(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a `DecodeJob`: the pixels now lie in the slot; or why not, in words."""
+
+    shape: tuple[int, int, int] = (0, 0, 0)
+    dtype: DType = "uint8"
+    reason: Reason | None = None
+    detail: str = ""

@@ -1,0 +1,47 @@
+"""A queue between threads whose reader can also wait on sockets and pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Many threads put, one takes. `fileno` is readable while something waits, so that the owner can
+    poll it beside its sockets."""
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._closed = False
+
+    def put(self, item: T) -> None:
+        """Append and wake the reader. After `close` items are dropped: nobody reads them any more."""
+        self._items.append(item)
+        if not self._closed:
+            os.eventfd_write(self._event, 1)
+
+    def take(self) -> Iterator[T]:
+        """Everything that waits, in order."""
+        with contextlib.suppress(BlockingIOError):  # nothing new
+            os.eventfd_read(self._event)
+        while self._items:
+            yield self._items.popleft()
+
+    def fileno(self) -> int:
+        """The descriptor to poll for reading."""
+        return self._event
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def close(self) -> None:
+        """Give the descriptor back. Only after every writer has stopped, or lost interest."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._event)

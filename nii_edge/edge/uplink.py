@@ -1,0 +1,120 @@
+"""Everything the ledger holds for the centre, sent until the centre confirms it.
+
+At least once, with the same id for ever; records in order, pictures when no record waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from nii_edge.edge.committer import Committer
+from nii_edge.edge.mailbox import Mailbox
+from nii_edge.errors import LedgerError
+from nii_edge.ports import AlertSink, Clock, Confirm, OutboxItem, OutboxKind, Park
+from nii_edge.telemetry import Metrics, logger
+
+WINDOW = 256
+"""Records sent and not yet confirmed, at most."""
+PICTURE_WINDOW = 8
+RESEND_AFTER_S = 5.0
+"""Without any confirmation for this long, what is outstanding is sent again."""
+IDLE_S = 1.0
+"""Pause between looks at the ledger when nothing says that there is news."""
+
+
+class Uplink:
+    """A thread that drains the ledger's outbox into a sink, made by `open_sink` in that thread."""
+
+    def __init__(
+        self, open_sink: Callable[[], AlertSink], committer: Committer, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._open_sink = open_sink
+        self._committer = committer
+        self._clock = clock
+        self._metrics = metrics
+        self._mail: Mailbox[None] = Mailbox()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uplink")
+        self._outstanding: dict[str, OutboxKind] = {}
+        self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
+        self._progress_at = 0.0
+        self._log = logger("uplink")
+
+    def start(self) -> None:
+        """Begin sending."""
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """There is something new in the outbox."""
+        if not len(self._mail):
+            self._mail.put(None)
+
+    def stop(self) -> None:
+        """Stop sending; what is not confirmed stays in the ledger."""
+        self._stopping.set()
+        self._mail.put(None)
+        self._thread.join()
+        self._mail.close()
+
+    def _run(self) -> None:
+        sink = self._open_sink()
+        self._progress_at = self._clock.monotonic()
+        try:
+            while not self._stopping.is_set():
+                self._turn(sink)
+        except LedgerError as error:
+            self._log.error("uplink stopped with the ledger", error=str(error))
+        finally:
+            sink.close()
+
+    def _turn(self, sink: AlertSink) -> None:
+        for _ in self._mail.take():
+            pass
+        self._hear(sink)
+        self._check_silence()
+        sent = self._send(sink, "record", WINDOW)
+        if "record" not in self._outstanding.values():
+            sent += self._send(sink, "preview", PICTURE_WINDOW)
+        if not sent:
+            sink.wait(self._mail.fileno(), IDLE_S)
+
+    def _hear(self, sink: AlertSink) -> None:
+        for reply in sink.replies():
+            self._progress_at = self._clock.monotonic()
+            if reply.archived:
+                self._metrics.uplink.labels("archived").inc(len(reply.archived))
+                self._committer.write(Confirm(reply.archived))
+                for key in reply.archived:
+                    self._outstanding.pop(key, None)
+            if reply.refused is not None:
+                self._metrics.uplink.labels("refused").inc()
+                self._log.error("the collector refuses a record for good", key=reply.refused, why=reply.why)
+                self._committer.write(Park(reply.refused, reply.why))
+                self._outstanding.pop(reply.refused, None)
+
+    def _check_silence(self) -> None:
+        if not self._outstanding:
+            self._progress_at = self._clock.monotonic()
+        elif self._clock.monotonic() - self._progress_at > RESEND_AFTER_S:
+            self._log.warning("no receipt, sending again", outstanding=len(self._outstanding))
+            self._metrics.uplink.labels("resent").inc(len(self._outstanding))
+            self._outstanding.clear()
+            self._cursor = {"record": 0, "preview": 0}
+            self._progress_at = self._clock.monotonic()
+
+    def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> int:
+        """Send what fits into the window; how many items went out."""
+        room = window - sum(1 for k in self._outstanding.values() if k == kind)
+        if room <= 0:
+            return 0
+        items: list[OutboxItem] = self._committer.answer(
+            lambda ledger: ledger.outbox(kind, self._cursor[kind], room)
+        )
+        for sent, item in enumerate(items):
+            if not sink.send(item.record):
+                return sent
+            self._outstanding[item.key] = kind
+            self._cursor[kind] = item.number
+            self._metrics.uplink.labels("sent").inc()
+        return len(items)

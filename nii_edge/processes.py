@@ -1,0 +1,111 @@
+"""What runs inside the daemon's child processes: ``python -m nii_edge.processes ROLE FD PARENT``.
+
+Not for people: `nii-edge run` starts and watches them.
+"""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from nii_edge.bundle import Bundle, load_bundle
+from nii_edge.config import Inference
+from nii_edge.detect.heads import output_names
+from nii_edge.detect.model_detector import ModelDetector, check_golden
+from nii_edge.edge import children
+from nii_edge.edge.decoder import PictureDecoder, confine
+from nii_edge.edge.inference import look
+from nii_edge.edge.jobs import Decoded, DecodeJob, Failed, Job, JobDone, Ready, Setup
+from nii_edge.edge.slots import SlotView
+from nii_edge.errors import BundleError, NiiEdgeError
+from nii_edge.ports import Runtime
+
+Line: TypeAlias = "Connection[bytes, bytes]"
+
+
+def open_runtime(bundle: Bundle, settings: Inference) -> Runtime:
+    """The bundle's model, loaded by the runtime its format and the configuration ask for.
+
+    Raises:
+        RuntimeMissingError, BundleError: it cannot run here, or not with these settings.
+    """
+    outputs = output_names(bundle.manifest.output)
+    if bundle.manifest.format == "torch-export":
+        if settings.runtime != "torch":
+            raise BundleError(
+                f"{bundle.folder}: a torch-export bundle needs `inference: {{runtime: torch}}`; such files "
+                "can carry code, so `run` takes them only with `allow_torch: true`"
+            )
+        from nii_edge.adapters import torch_runtime
+
+        return torch_runtime.load(bundle.model, bundle.manifest.input, settings, outputs)
+    from nii_edge.adapters import onnx_runtime
+
+    return onnx_runtime.load(bundle.model, bundle.manifest.input, settings, outputs)
+
+
+def open_detector(name: str, folder: Path, settings: Inference) -> tuple[ModelDetector, Runtime, Bundle]:
+    """The detector `name` from its bundle. Raises what `load_bundle` and `open_runtime` raise."""
+    bundle = load_bundle(folder)
+    runtime = open_runtime(bundle, settings)
+    return ModelDetector(bundle, runtime, name, settings.batch), runtime, bundle
+
+
+def model_id(bundle: Bundle) -> str:
+    """Name, version and the beginning of the hash, as verdicts cite it."""
+    manifest = bundle.manifest
+    return f"{manifest.name}@{manifest.model_version}#{manifest.sha256[:12]}"
+
+
+def inference(connection: Line, setup: Setup) -> None:
+    """Load every bundle, prove each on its golden frames, then look at scans until told to end."""
+    slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
+    detectors, models, untrusted, devices = [], [], {}, []
+    try:
+        for name, folder in setup.bundles.items():
+            detector, runtime, bundle = open_detector(name, Path(folder), setup.inference)
+            problems = check_golden(detector, bundle)
+            if problems:
+                untrusted[name] = "; ".join(problems)[:300]
+            detectors.append(detector)
+            models.append(model_id(bundle))
+            devices.append(runtime.device)
+    except NiiEdgeError as error:
+        _tell(connection, Failed(error=str(error)))
+        return
+    device = ", ".join(sorted(set(devices)))
+    _tell(connection, Ready(device=device, models=tuple(models), untrusted=untrusted))
+
+    def answer(job: Job) -> JobDone:
+        return look(job, detectors, slots)
+
+    children.serve(connection, Job, answer)
+
+
+def decoder(connection: Line, setup: Setup) -> None:
+    """Decode pictures, within limits, until told to end."""
+    slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
+    confine(slots, max_pixels=setup.slot_bytes)
+    decoding = PictureDecoder(slots)
+    _tell(connection, Decoded())
+    children.serve(connection, DecodeJob, decoding.decode)
+
+
+def _tell(connection: Line, message: msgspec.Struct) -> None:
+    connection.send_bytes(msgspec.msgpack.encode(message))
+
+
+def main() -> None:
+    """Entry point of a child process."""
+    role, connection_fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    connection = children.enter(parent, connection_fd)
+    setup = msgspec.msgpack.decode(connection.recv_bytes(), type=Setup)
+    {"inference": inference, "decoder": decoder}[role](connection, setup)
+
+
+if __name__ == "__main__":
+    main()
