@@ -16,6 +16,7 @@ names), `view`, `full_scale`, `opaque_below`, and `expected`, a JSON text: a lis
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -146,7 +147,7 @@ def read_golden(path: Path) -> GoldenFrame:
         BundleError: the file cannot be read or does not hold what the module says.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             pixels = archive["pixels"]
             fields = {name: archive[name].tolist() for name in _GoldenHeader.__struct_fields__}
             expected = msgspec.json.decode(str(archive["expected"]), type=tuple[Expected, ...])

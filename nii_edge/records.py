@@ -115,41 +115,51 @@ class ScanId(Record, frozen=True, kw_only=True, order=True):
         return f"{self.scanner}/{self.epoch}/{self.seq}"
 
 
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U"
-"""Crockford base 32 (no I, L, O, U) plus its five extra check symbols,
-https://www.crockford.com/base32.html"""
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32, https://www.crockford.com/base32.html: no I, L, O, U, so that none is misread."""
 
 
 def format_report_id(number: int) -> str:
-    """80 bits as ``NII-XXXX-XXXX-XXXX-XXXX-C`` in Crockford base 32 with its mod-37 check symbol."""
-    digits = "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(75, -5, -5))
+    """80 bits as ``NII-XXXX-XXXX-XXXX-XXXX-C`` in Crockford base 32. C is their Luhn mod 32 symbol, which
+    catches every wrong symbol and nearly every swap of neighbours
+    (https://en.wikipedia.org/wiki/Luhn_mod_N_algorithm)."""
+    values = [(number >> shift) & 31 for shift in range(75, -5, -5)]
+    digits = "".join(_ALPHABET[value] for value in values)
     groups = "-".join(digits[i : i + 4] for i in range(0, 16, 4))
-    return f"NII-{groups}-{_CROCKFORD[number % 37]}"
+    return f"NII-{groups}-{_ALPHABET[-_luhn_sum(values, first_factor=2) % 32]}"
 
 
 def is_report_id(text: str) -> bool:
-    """True if `text` is a well-formed report number whose check symbol is right."""
+    """True if `text` is a report number whose check symbol is right; small letters are as good."""
     parts = text.upper().split("-")
-    if [len(p) for p in parts] != [3, 4, 4, 4, 4, 1] or parts[0] != "NII":
+    if [len(part) for part in parts] != [3, 4, 4, 4, 4, 1] or parts[0] != "NII":
         return False
-    digits = "".join(parts[1:5])
-    if any(c not in _CROCKFORD[:32] for c in digits):
+    symbols = "".join(parts[1:])
+    if any(symbol not in _ALPHABET for symbol in symbols):
         return False
-    number = 0
-    for c in digits:
-        number = number * 32 + _CROCKFORD.index(c)
-    return format_report_id(number) == text.upper()
+    return _luhn_sum([_ALPHABET.index(symbol) for symbol in symbols], first_factor=1) % 32 == 0
+
+
+def _luhn_sum(values: list[int], first_factor: int) -> int:
+    """From the right, every second value doubled, the two base-32 digits of each product added."""
+    total = 0
+    for place, value in enumerate(reversed(values)):
+        product = value * (first_factor if place % 2 == 0 else 3 - first_factor)
+        total += product // 32 + product % 32
+    return total
 
 
 class Frame(Record, frozen=True, kw_only=True):
     """One X-ray view of one carton, as pixels, with what its profile says of them.
 
+    `view_name` is the profile's name of the view, for people; empty if it has none.
     `full_scale`: the value of a pixel with nothing in the way: air counts, or display white.
     `opaque_below`: the fraction of `full_scale` at or below which this scanner shows nothing of what
     lies behind: a transmission for `low`/`high`, a brightness for display channels.
     """
 
     view: ViewIndex
+    view_name: str = ""
     channels: tuple[Channel, ...]
     pixels: Pixels
     full_scale: float

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import TracebackType
 
 import zmq
@@ -90,7 +90,7 @@ class Subscriber:
         """The archive number up to which everything asked for has been handed over."""
         return self._since
 
-    def follow(self, wait_ms: int = 5_000) -> Iterator[Archived]:
+    def follow(self, wait_ms: int = 5_000) -> Generator[Archived, None, None]:
         """Every record as it comes, for ever, each once. `wait_ms` (0-60,000): the length of a long poll.
 
         A record counts as handed over when it is yielded.

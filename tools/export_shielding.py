@@ -36,14 +36,18 @@ DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "models" / "shielding"
 
 
 def build_model() -> bytes:
-    """The ONNX graph: halve, open, compare with the limit."""
-    window = {"kernel_shape": [WINDOW, WINDOW], "strides": [1, 1], "pads": [WINDOW // 2] * 4}
+    """The ONNX graph: halve, open, compare with the limit.
+
+    The minimum sees air beyond the edges, so that a line along an edge is as thin as any other.
+    """
+    kernel, margin = [WINDOW, WINDOW], WINDOW // 2
     nodes = [
         helper.make_node("AveragePool", ["image"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("Neg", ["half"], ["clearness"]),
-        helper.make_node("MaxPool", ["clearness"], ["thinned"], **window),
+        helper.make_node("Pad", ["half", "margins"], ["framed"]),
+        helper.make_node("Neg", ["framed"], ["clearness"]),
+        helper.make_node("MaxPool", ["clearness"], ["thinned"], kernel_shape=kernel),
         helper.make_node("Neg", ["thinned"], ["eroded"]),
-        helper.make_node("MaxPool", ["eroded"], ["opened"], **window),
+        helper.make_node("MaxPool", ["eroded"], ["opened"], kernel_shape=kernel, pads=[margin] * 4),
         helper.make_node("Sub", ["opened", "limit"], ["beyond"]),
         helper.make_node("Mul", ["beyond", "steepness"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["score"]),
@@ -54,6 +58,7 @@ def build_model() -> bytes:
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch", 1, SIDE // 2, SIDE // 2])],
         [
+            helper.make_tensor("margins", TensorProto.INT64, [8], [0, 0, margin, margin] * 2),
             helper.make_tensor("limit", TensorProto.FLOAT, [], [1.0]),
             helper.make_tensor("steepness", TensorProto.FLOAT, [], [STEEPNESS]),
         ],

@@ -72,7 +72,9 @@ class _TorchRuntime:
                 given = self._torch.from_numpy(np.array(batch, np.float32)).to(self.device)
                 made = self._named(self._module(given))
                 return {name: tensor.detach().cpu().numpy() for name, tensor in made.items()}
-        except (RuntimeError, ValueError, TypeError, AssertionError, AttributeError) as error:
+        except DetectorFaultError:
+            raise
+        except Exception as error:  # the program is foreign code and may raise anything
             raise DetectorFaultError(f"PyTorch on {self.device}: {error}") from error
 
     def _named(self, made: Any) -> dict[str, Any]:

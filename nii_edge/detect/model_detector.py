@@ -72,14 +72,14 @@ class ModelDetector:
             [
                 finding
                 for detection in detections
-                if (finding := self._finding(detection, placement, frame.view)) is not None
+                if (finding := self._finding(detection, placement, frame)) is not None
             ]
             for detections, placement, frame in zip(decoded, placements, frames, strict=True)
         ]
 
-    def _finding(self, detection: Detection, placement: Placement, view: int) -> Finding | None:
+    def _finding(self, detection: Detection, placement: Placement, frame: Frame) -> Finding | None:
         """A detection in frame coordinates; None if it lies in the input's padding."""
-        box = placement.to_frame(view, detection.box)
+        box = placement.to_frame(frame.view, detection.box)
         if box is None:
             return None
         scale_x, scale_y = placement.scale
@@ -93,7 +93,9 @@ class ModelDetector:
             label=label.name,
             category=label.category,
             score=detection.score,
-            why=label.why.format(score=f"{detection.score:.2f}", percent=percent(share), view=view),
+            why=label.why.format(
+                score=f"{detection.score:.2f}", percent=percent(share), view=frame.view_name or frame.view
+            ),
             box=box,
             area_px=round(area),
         )

@@ -389,6 +389,7 @@ class Assembler:
         assert full_scale is not None  # noqa: S101 - Format checks it
         return JobFrame(
             view=view.message.view,
+            view_name=profile.views[view.message.view],
             slot=view.slot,
             shape=shape,
             dtype=form.dtype,

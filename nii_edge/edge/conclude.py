@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import msgspec
 
-from nii_edge.config import Profile
 from nii_edge.edge import preview
 from nii_edge.edge.case import Case
 from nii_edge.edge.committer import Committer
@@ -25,25 +23,18 @@ MAX_FINDINGS = 200
 """The most findings a report carries, highest scores first: it must fit into one message."""
 
 
-class Site(NamedTuple):
-    """What a report says of the edge that wrote it."""
-
-    policy: str
-    profiles: Mapping[str, Profile]
-
-
 class Concluder:
-    """Thread-safe. What `connect` names is called in the ledger's thread, after each commit."""
+    """Thread-safe. `policy` is the name that verdicts cite. What `connect` names is called in the ledger's thread, after each commit."""
 
     def __init__(
         self,
-        site: Site,
+        policy: str,
         committer: Committer,
         slots: SlotPool,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self._site = site
+        self._policy = policy
         self._committer = committer
         self._slots = slots
         self._concluded: Callable[[Report], None] = lambda _: None
@@ -78,6 +69,7 @@ class Concluder:
             frames = [
                 Frame(
                     view=f.view,
+                    view_name=f.view_name,
                     channels=f.channels,
                     pixels=self._slots.pixels(f.slot, f.shape, f.dtype),
                     full_scale=f.full_scale,
@@ -85,7 +77,7 @@ class Concluder:
                 )
                 for f in case.frames
             ]
-            picture = preview.draw(report, frames, self._site.profiles[case.id.scanner].views)
+            picture = preview.draw(report, frames)
         except Exception as error:  # noqa: BLE001 - no picture is no reason to lose a verdict
             self._metrics.previews_failed.inc()
             self._log.error("preview failed", scan=str(case.id), error=f"{type(error).__name__}: {error}")
@@ -109,7 +101,7 @@ class Concluder:
             detail=ruling.detail[:500],
             findings=tuple(sorted(ruling.findings, key=lambda f: -f.score)[:MAX_FINDINGS]),
             not_applicable=ruling.not_applicable,
-            policy=self._site.policy,
+            policy=self._policy,
             models=models,
             carton=case.scan.carton,
         )

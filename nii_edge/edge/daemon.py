@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nii_edge.config import EdgeConfig, Policy, Profile
 from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.committer import Committer
-from nii_edge.edge.conclude import Concluder, Site
+from nii_edge.edge.conclude import Concluder
 from nii_edge.edge.decoding import Decoding
 from nii_edge.edge.engine import Engine, EngineSettings
 from nii_edge.edge.ingest import Ingest
@@ -79,8 +79,7 @@ class Daemon:
             bundles=dict(self._parts.bundles),
             inference=config.inference,
         )
-        site = Site(self._parts.policy.name, self._parts.profiles)
-        concluder = Concluder(site, committer, slots, clock, metrics)
+        concluder = Concluder(self._parts.policy.name, committer, slots, clock, metrics)
         self._running.append(concluder.close)
         engine = self._start_engine(setup, slots, concluder)
         side = self._parts.open_side()

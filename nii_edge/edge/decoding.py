@@ -14,6 +14,7 @@ from nii_edge.records import Encoding, Reason, ScanId
 from nii_edge.telemetry import Metrics, logger
 
 DECODE_TIMEOUT_S = 2.0
+START_TIMEOUT_S = 10.0
 
 
 class _Order(NamedTuple):
@@ -42,7 +43,7 @@ class Decoding:
         self._log = logger("decoder")
 
     def start(self) -> None:
-        """Begin. The decoder process starts with the first picture."""
+        """Begin, with a decoder process at hand so that the first picture need not wait for it."""
         self._thread.start()
 
     def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
@@ -56,19 +57,27 @@ class Decoding:
         self._thread.join()
 
     def _run(self) -> None:
+        self._ensure_child()
         while (order := self._queue.get()) is not None:
             result = self._ask(order.job)
             self._slots.release(order.job.slot)
             self._decoded(order.scan, order.view, result)
         self._drop()
 
+    def _ensure_child(self) -> Decoded:
+        """A decoder that said it is up; `reason` is set if there is none."""
+        if self._child is not None:
+            return Decoded()
+        self._child = Child("decoder", self._setup)
+        self._metrics.child_starts.labels("decoder").inc()
+        if not self._child.connection.poll(START_TIMEOUT_S):
+            return self._lost(f"not up within {START_TIMEOUT_S:g} s")
+        return self._receive()
+
     def _ask(self, job: DecodeJob) -> Decoded:
-        if self._child is None:
-            self._child = Child("decoder", self._setup)
-            self._metrics.child_starts.labels("decoder").inc()
-            self._child.connection.poll(10)  # its first word: it is up
-            if (problem := self._receive()).reason is not None:
-                return problem
+        problem = self._ensure_child()
+        if problem.reason is not None or self._child is None:
+            return problem
         self._child.send(job)
         if not self._child.connection.poll(DECODE_TIMEOUT_S):
             return self._lost(f"not decoded within {DECODE_TIMEOUT_S:g} s")

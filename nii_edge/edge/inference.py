@@ -75,6 +75,7 @@ def _scan(job: JobScan, slots: SlotView) -> Scan:
         frames=tuple(
             Frame(
                 view=f.view,
+                view_name=f.view_name,
                 channels=f.channels,
                 pixels=slots.pixels(f.slot, f.shape, f.dtype),
                 full_scale=f.full_scale,

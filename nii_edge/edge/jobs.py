@@ -37,6 +37,7 @@ class JobFrame(msgspec.Struct, frozen=True, kw_only=True):
     """One view in shared memory: little-endian, shape (height, width, channels)."""
 
     view: int
+    view_name: str
     slot: int
     shape: tuple[int, int, int]
     dtype: DType

@@ -13,22 +13,24 @@ from nii_edge.xray.render import Picture, picture
 
 LONGEST = 480
 """The longer side of one view in the preview, in pixels."""
-BANNER = 44
+LINE = 18
 FOOT = 16
 _WHITE, _RED, _GREY, _INK = (255, 255, 255), (40, 40, 220), (120, 120, 120), (30, 30, 30)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SIZE = 0.42
 
 
-def draw(report: Report, frames: Sequence[Frame], view_names: Sequence[str]) -> Preview | None:
+def draw(report: Report, frames: Sequence[Frame]) -> Preview | None:
     """A JPEG of at most MAX_PREVIEW_BYTES; None if there is nothing to show, or it will not fit."""
     if not frames:
         return None
     verdict = report.verdict
-    panels = [_panel(frame, verdict.findings, view_names) for frame in frames]
+    panels = [_panel(frame, verdict.findings) for frame in frames]
     body = _side_by_side(panels)
-    lines = [f"{verdict.decision.value} {verdict.reason.value if verdict.reason else ''}  {report.report_id}"]
-    lines.append(_first_line(verdict.findings, verdict.detail))
-    canvas = np.vstack([_banner(lines, body.shape[1]), body])
+    carton = f"  carton {verdict.carton}" if verdict.carton else ""
+    reason = f" {verdict.reason.value}" if verdict.reason is not None else ""
+    title = f"{verdict.decision.value}{reason}  {report.report_id}{carton}"
+    canvas = np.vstack([_banner(title, _first_line(verdict.findings, verdict.detail), body.shape[1]), body])
     for quality in (82, 60, 35):
         done, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, quality])
         if done and data.nbytes <= MAX_PREVIEW_BYTES:
@@ -44,11 +46,12 @@ def _first_line(findings: Sequence[Finding], detail: str) -> str:
     return best.why + more
 
 
-def _panel(frame: Frame, findings: Sequence[Finding], view_names: Sequence[str]) -> Picture:
+def _panel(frame: Frame, findings: Sequence[Finding]) -> Picture:
     shown = picture(frame, LONGEST)
     scale_y = shown.shape[0] / frame.pixels.shape[0]
     scale_x = shown.shape[1] / frame.pixels.shape[1]
-    for finding in findings:
+    named: set[str] = set()
+    for finding in sorted(findings, key=lambda f: -f.score):
         box = finding.box
         if box is None or box.view != frame.view:
             continue
@@ -56,12 +59,15 @@ def _panel(frame: Frame, findings: Sequence[Finding], view_names: Sequence[str])
         other = (int(np.ceil(box.x1 * scale_x)) - 1, int(np.ceil(box.y1 * scale_y)) - 1)
         cv2.rectangle(shown, corner, other, _WHITE, 3)
         cv2.rectangle(shown, corner, other, _RED, 1)
+        if finding.label in named:  # once is enough: many boxes of a kind would hide each other
+            continue
+        named.add(finding.label)
         label = f"{finding.label} {finding.score:.2f}"
-        place = (max(2, min(corner[0], shown.shape[1] - 7 * len(label))), max(12, corner[1] - 4))
-        cv2.putText(shown, label, place, _FONT, 0.42, _WHITE, 3, cv2.LINE_AA)
-        cv2.putText(shown, label, place, _FONT, 0.42, _RED, 1, cv2.LINE_AA)
+        place = (max(2, min(corner[0], shown.shape[1] - 8 * len(label))), max(12, corner[1] - 4))
+        cv2.putText(shown, label, place, _FONT, _SIZE, _WHITE, 3, cv2.LINE_AA)
+        cv2.putText(shown, label, place, _FONT, _SIZE, _RED, 1, cv2.LINE_AA)
     foot = np.full((FOOT, shown.shape[1], 3), 255, np.uint8)
-    cv2.putText(foot, f"view {view_names[frame.view]}", (4, 12), _FONT, 0.38, _GREY, 1, cv2.LINE_AA)
+    cv2.putText(foot, f"view {frame.view_name or frame.view}", (4, 12), _FONT, 0.38, _GREY, 1, cv2.LINE_AA)
     panel: Picture = np.vstack([shown, foot])
     return panel
 
@@ -81,11 +87,36 @@ def _side_by_side(panels: Sequence[Picture]) -> Picture:
     return row
 
 
-def _banner(lines: Sequence[str], width: int) -> Picture:
-    banner = np.full((BANNER, width, 3), 245, np.uint8)
+def _banner(title: str, text: str, width: int) -> Picture:
+    """The title on one line, the text on at most two."""
+    lines = [_cut(title, width), *_wrap(text, width)]
+    banner = np.full((8 + LINE * len(lines), width, 3), 245, np.uint8)
     for i, line in enumerate(lines):
-        text = line.encode("ascii", "replace").decode()
-        fits = max(10, int((width - 8) / 7))
-        shown = text if len(text) <= fits else text[: fits - 2] + ".."
-        cv2.putText(banner, shown, (6, 18 + 18 * i), _FONT, 0.42, _INK, 1, cv2.LINE_AA)
+        cv2.putText(banner, line, (6, LINE * (i + 1) - 2), _FONT, _SIZE, _INK, 1, cv2.LINE_AA)
     return banner
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    words, lines = text.split(), [""]
+    while words and (len(lines) < 2 or _fits(f"{lines[-1]} {words[0]}", width)):
+        longer = f"{lines[-1]} {words[0]}".strip()
+        if not lines[-1] or _fits(longer, width):
+            lines[-1] = longer
+            words.pop(0)
+        else:
+            lines.append("")
+    if words:
+        lines[-1] += " ..."
+    return [_cut(line, width) for line in lines]
+
+
+def _cut(line: str, width: int) -> str:
+    """Only what the drawing font knows, and only what fits."""
+    line = line.encode("ascii", "replace").decode()
+    while not _fits(line, width):
+        line = line[:-4] + "..."[: max(0, len(line) - 4)]
+    return line
+
+
+def _fits(line: str, width: int) -> bool:
+    return len(line) <= 3 or int(cv2.getTextSize(line, _FONT, _SIZE, 1)[0][0]) <= width - 12
