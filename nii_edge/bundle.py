@@ -201,6 +201,10 @@ def _read_golden(folder: Path, manifest: BundleManifest) -> tuple[GoldenFrame, .
             raise BundleError(
                 f"{folder}: golden frame {example.name} expects unknown labels {sorted(strange)}"
             )
+    if not any(example.expected for example in golden):
+        raise BundleError(
+            f"{folder}: no golden frame expects a finding, so a blind model would pass them all"
+        )
     return golden
 
 

@@ -1,4 +1,4 @@
-"""From configuration files to running parts. The only place, with `processes`, that picks adapters."""
+"""From configuration files to running parts. Only this and `inference_process` pick adapters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.edge.engine import SystemClock
 from nii_edge.errors import ConfigError, NiiEdgeError
-from nii_edge.processes import model_id, open_detector
+from nii_edge.inference_process import model_id, open_detector
 from nii_edge.telemetry import Metrics
 
 ENDPOINTS_FILE = "endpoints.json"

@@ -234,7 +234,7 @@ def _decode(parts: Sequence[Buffer], decoder: msgspec.msgpack.Decoder[M]) -> Rec
         raise WireError(Reason.TOO_LARGE, f"header of {len(head)} bytes, at most {MAX_HEADER_BYTES}")
     try:
         peek = _Codec.peek.decode(head)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise WireError(
             Reason.MALFORMED, f"header is not a msgpack map with version and type: {error}"
         ) from error
@@ -283,7 +283,7 @@ def identify(parts: Sequence[Buffer]) -> FrameIdentity | None:
         return None
     try:
         return _Codec.identity.decode(parts[0])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, ValueError):
         return None
 
 

@@ -23,6 +23,7 @@ MAX_VIEWS = 8
 DTYPES: dict[str, DType] = {"uint8": "uint8", "uint16": "uint16", "float32": "float32"}
 CHANNELS_BY_COUNT: dict[int, Channels] = {1: ("grey",), 2: ("low", "high"), 3: ("red", "green", "blue")}
 
+_ZIP = b"PK"
 _NUMPY_ERRORS = (
     OSError,
     ValueError,
@@ -54,11 +55,12 @@ def load_array(file: Path, channels: Channels | None) -> PixelArray:
             the file.
     """
     try:
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return shaped(loaded, channels)
-        with loaded as archive:
-            return from_archive(archive, channels)
+        with file.open("rb") as opened:  # numpy.load leaves a damaged .npz open if it opens it itself
+            if opened.read(2) == _ZIP:
+                opened.seek(0)
+                with np.load(opened, allow_pickle=False) as archive:
+                    return from_archive(archive, channels)
+        return shaped(np.load(file, mmap_mode="r", allow_pickle=False), channels)
     except _NUMPY_ERRORS as error:
         raise RecordingError(f"no readable NumPy file: {' '.join(str(error).split())[:200]}") from error
 

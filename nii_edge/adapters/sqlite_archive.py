@@ -133,7 +133,7 @@ class SqliteArchive:
                 gap = _gap_decoder.decode(body)
                 return Archived(number=number, archived_at_ns=archived_at_ns, gap=gap)
             report = _report_decoder.decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise LedgerError(f"{self._path}: record {number} cannot be read: {error}") from error
         return Archived(number=number, archived_at_ns=archived_at_ns, report=report)
 

@@ -32,7 +32,8 @@ SCHEMA_VERSION = 1
 SCHEMA = (
     # report: msgpack Report, NULL while in flight
     "CREATE TABLE scans (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, "
-    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, report BLOB, PRIMARY KEY (scanner, epoch, seq)) WITHOUT ROWID",
+    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, report BLOB, "
+    "PRIMARY KEY (scanner, epoch, seq)) WITHOUT ROWID",
     "CREATE INDEX in_flight ON scans (scanner) WHERE report IS NULL",
     # gap: msgpack Gap; first and last are both missing
     "CREATE TABLE gaps (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, "

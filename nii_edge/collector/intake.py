@@ -90,7 +90,7 @@ def claimed_key(parts: Sequence[Buffer]) -> str | None:
         return None
     try:
         named = _names.decode(parts[0])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, ValueError):
         return None
     key = named.report.alert_id if named.report else named.sha256
     return key if key and len(key) <= 128 else None

@@ -2,7 +2,8 @@
 
 A tensor of the wrong shape, a value that is not finite, or a score outside 0-1 is a
 `DetectorFaultError`: it must never look like "nothing found". Comparisons with NaN are false, so
-every tensor is checked before anything is compared.
+every tensor is checked before anything is compared. A model that does its own suppression (the boxes
+head) may have dropped its NaN already; only golden frames find that.
 """
 
 from __future__ import annotations
@@ -221,11 +222,8 @@ def _select(
     if inverted.any():
         box = [float(side) for side in boxes[order][inverted][0]]
         raise DetectorFaultError(f"output {name!r}: box {box}; expected x0 <= x1 and y0 <= y1")
-    kept = np.sort(
-        np.concatenate(
-            [np.flatnonzero(classes[order] == index)[:MAX_PER_LABEL] for index in range(len(labels))]
-        )
-    )
+    places = [np.flatnonzero(classes[order] == index)[:MAX_PER_LABEL] for index in range(len(labels))]
+    kept = np.sort(np.concatenate(places))
     return [_detection(boxes[i], scores[i], classes[i]) for i in order[kept]]
 
 

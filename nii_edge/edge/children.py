@@ -29,14 +29,16 @@ class Child:
     The child dies with the thread that started it, so start it in a thread that lives long.
     """
 
-    def __init__(self, role: str, setup: Setup) -> None:
-        """Start ``python -m nii_edge.processes ROLE`` and send it its `setup`."""
+    def __init__(self, module: str, setup: Setup) -> None:
+        """Start ``python -m MODULE`` and send it its `setup`."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nii_edge.processes", role, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(), setup.shared_fd),
                 stdin=subprocess.DEVNULL,
+                # OpenCV reads this when it is imported: no picture may have more pixels than fit a slot
+                env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": str(setup.slot_bytes)},
             )
         self.connection: Connection[bytes, bytes] = Connection(ours.detach())
         self.send(setup)
@@ -66,14 +68,21 @@ class Child:
         return code
 
 
-def enter(parent: int, connection_fd: int) -> Connection[bytes, bytes]:
-    """First call in a child: die with the parent, leave Ctrl-C to it, open the line."""
+def enter() -> tuple[Connection[bytes, bytes], Setup]:
+    """First call in a child: die with the parent, leave Ctrl-C to it, open the line, read the setup."""
+    connection_fd, parent = int(sys.argv[1]), int(sys.argv[2])
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before prctl took hold
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return Connection(connection_fd)
+    connection: Connection[bytes, bytes] = Connection(connection_fd)
+    return connection, msgspec.msgpack.decode(connection.recv_bytes(), type=Setup)
+
+
+def tell(connection: Connection[bytes, bytes], message: msgspec.Struct) -> None:
+    """Say something to the parent."""
+    connection.send_bytes(msgspec.msgpack.encode(message))
 
 
 def serve(connection: Connection[bytes, bytes], kind: type[T], answer: Callable[[T], msgspec.Struct]) -> None:
@@ -83,4 +92,4 @@ def serve(connection: Connection[bytes, bytes], kind: type[T], answer: Callable[
             message = connection.recv_bytes()
         except EOFError:
             return
-        connection.send_bytes(msgspec.msgpack.encode(answer(msgspec.msgpack.decode(message, type=kind))))
+        tell(connection, answer(msgspec.msgpack.decode(message, type=kind)))

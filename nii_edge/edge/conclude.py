@@ -24,7 +24,8 @@ MAX_FINDINGS = 200
 
 
 class Concluder:
-    """Thread-safe. `policy` is the name that verdicts cite. What `connect` names is called in the ledger's thread, after each commit."""
+    """Thread-safe. `policy` is the name that verdicts cite. What `connect` names is called in the ledger's
+    thread, after each commit."""
 
     def __init__(
         self,

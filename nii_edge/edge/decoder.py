@@ -1,4 +1,4 @@
-"""Inside the decoder process: encoded pictures to pixels, with everything bounded.
+"""The decoder process (``python -m nii_edge.edge.decoder``): encoded pictures to pixels, bounded.
 
 Pictures come from outside, so a child with little memory and no say over the daemon decodes them. It
 is killed when it takes too long.
@@ -12,8 +12,10 @@ import sys
 import tempfile
 from typing import IO, Any
 
+import cv2
 import numpy as np
 
+from nii_edge.edge import children
 from nii_edge.edge.jobs import Decoded, DecodeJob
 from nii_edge.edge.slots import SlotView
 from nii_edge.records import DType, Encoding, Reason
@@ -27,12 +29,9 @@ EXTRA_MEMORY = 1 << 30
 """Address space beyond the shared slots: the interpreter, OpenCV, and one picture being decoded."""
 
 
-def confine(slots: SlotView, max_pixels: int) -> None:
-    """Bound this process before OpenCV is imported: memory, files, pixels of a picture."""
-    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max_pixels)
-    os.environ["OPENCV_LOG_LEVEL"] = "WARNING"
-    shared = slots.slots * slots.slot_bytes
-    limit = shared + EXTRA_MEMORY + 8 * max_pixels
+def confine(slots: SlotView) -> None:
+    """Bound this process: memory, files it writes. Its parent bounded the pixels of a picture."""
+    limit = slots.slots * slots.slot_bytes + EXTRA_MEMORY + 8 * slots.slot_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -42,10 +41,7 @@ class PictureDecoder:
     """Decodes pictures within their slots."""
 
     def __init__(self, slots: SlotView) -> None:
-        import cv2  # after `confine`, which sets limits it reads at import
-
         cv2.setNumThreads(1)
-        self._cv2 = cv2
         self._slots = slots
         self._complaints = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as we
 
@@ -56,7 +52,11 @@ class PictureDecoder:
             return _bad(f"not a {job.encoding}: it begins with {data[:8].hex(' ')}")
         try:
             image, complaint = self._decode(data)
-        except (self._cv2.error, MemoryError) as error:
+        except (cv2.error, MemoryError) as error:
+            if "CV_IO_MAX_IMAGE" in str(error):
+                return Decoded(
+                    reason=Reason.TOO_LARGE, detail=f"a {job.encoding} of more pixels than a frame may have"
+                )
             return _bad(f"{job.encoding} of {job.size} bytes refused: {' '.join(str(error).split())[:200]}")
         if image is None or complaint:
             return _bad(f"damaged {job.encoding}: {complaint or 'it ends early or makes no sense'}")
@@ -66,7 +66,7 @@ class PictureDecoder:
         """The picture, and what libjpeg, libpng or libtiff said on stderr: they go on after damage, so
         their complaint is the only sign that pixels were made up."""
         with _Stderr(self._complaints) as heard:
-            image = self._cv2.imdecode(np.frombuffer(data, np.uint8), self._cv2.IMREAD_UNCHANGED)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         return image, heard.text
 
     def _store(self, job: DecodeJob, image: Any) -> Decoded:
@@ -114,3 +114,17 @@ class _Stderr:
         self._into.seek(0)
         lines = self._into.read(4096).decode("utf-8", "replace").split("\n")
         self.text = "; ".join(line.strip() for line in lines if line.strip())[:300]
+
+
+def main() -> None:
+    """Entry point: decode, within limits, until the daemon closes the line."""
+    connection, setup = children.enter()
+    slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
+    confine(slots)
+    decoder = PictureDecoder(slots)
+    children.tell(connection, Decoded())
+    children.serve(connection, DecodeJob, decoder.decode)
+
+
+if __name__ == "__main__":
+    main()

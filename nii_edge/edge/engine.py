@@ -279,7 +279,7 @@ class Engine:
 
     def _spawn(self) -> None:
         self._child_since = self._clock.monotonic()
-        self._child = Child("inference", self._setup)
+        self._child = Child("nii_edge.inference_process", self._setup)
         self._metrics.child_starts.labels("inference").inc()
 
     def _wait_first(self) -> None:

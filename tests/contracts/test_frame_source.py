@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -92,7 +93,7 @@ def test_iterating_twice_gives_the_same(source: FrameSource) -> None:
 def test_views_of_a_scan_stand_together(source: FrameSource) -> None:
     """Between two views of one scan no frame of another comes."""
     order = [scan_of(frame) for frame in source]
-    changes = 1 + sum(a != b for a, b in zip(order, order[1:], strict=False))
+    changes = 1 + sum(a != b for a, b in pairwise(order))
     assert changes == len(set(order)) == SCANS
 
 

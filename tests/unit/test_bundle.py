@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,15 @@ import numpy as np
 import pytest
 import yaml
 
-from nii_edge.bundle import Bundle, Expected, GoldenFrame, check_input_shape, load_bundle, read_golden, write_bundle
+from nii_edge.bundle import (
+    Bundle,
+    Expected,
+    GoldenFrame,
+    check_input_shape,
+    load_bundle,
+    read_golden,
+    write_bundle,
+)
 from nii_edge.config import BoxesHead, BundleManifest, DenseHead, Label, ModelInput
 from nii_edge.errors import BundleError, ConfigError
 from nii_edge.records import Frame
@@ -39,7 +48,9 @@ def manifest() -> BundleManifest:
 def golden(name: str = "one") -> GoldenFrame:
     pixels = np.arange(2 * 3 * 2, dtype=np.uint16).reshape(2, 3, 2)
     frame = Frame(view=1, channels=("low", "high"), pixels=pixels, full_scale=11.0, opaque_below=0.25)
-    return GoldenFrame(name=name, frame=frame, expected=(Expected(label="thing", score=0.75, box=(0, 0.5, 2, 1)),))
+    return GoldenFrame(
+        name=name, frame=frame, expected=(Expected(label="thing", score=0.75, box=(0, 0.5, 2, 1)),)
+    )
 
 
 @pytest.fixture
@@ -121,6 +132,14 @@ def test_without_golden_frames_there_is_no_bundle(folder: Path) -> None:
         load_bundle(folder)
 
 
+def test_golden_frames_must_expect_something(folder: Path, tmp_path: Path) -> None:
+    """If every golden frame expects nothing, a model that never finds anything would be trusted."""
+    empty = msgspec.structs.replace(golden(), expected=())
+    with pytest.raises(BundleError, match="blind"):
+        write_bundle(tmp_path / "c", manifest(), MODEL, [empty], "")
+    assert len(write_bundle(folder, manifest(), MODEL, [empty, golden("two")], "").golden) == 2
+
+
 def test_a_missing_folder_or_model_is_named(folder: Path) -> None:
     """The error says which file is not there."""
     (folder / "model.onnx").unlink()
@@ -156,7 +175,7 @@ def test_the_boxes_head_needs_single_pictures(folder: Path) -> None:
 def test_a_golden_frame_must_expect_known_labels(folder: Path) -> None:
     """A golden frame left over from another label set is found."""
     edit(folder, labels=[{"name": "other", "category": "OTHER", "threshold": 0.5, "why": ""}])
-    with pytest.raises(BundleError, match="unknown labels.*thing"):
+    with pytest.raises(BundleError, match=r"unknown labels.*thing"):
         load_bundle(folder)
 
 
@@ -186,6 +205,26 @@ def test_a_wrong_golden_file_is_refused(folder: Path, field: str, value: object)
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
     with pytest.raises(BundleError, match=r"one\.npz"):
         read_golden(path)
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_golden_file_runs_no_code(folder: Path) -> None:
+    """A pickle hidden in a golden frame is refused and not run."""
+    path = folder / "golden" / "one.npz"
+    trap = folder / "ran"
+    np.savez(path, **(stored(path) | {"expected": np.array([Hostile(trap)], dtype=object)}))  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match=r"one\.npz"):
+        read_golden(path)
+    assert not trap.exists()
 
 
 def test_a_golden_file_cut_short_is_refused(folder: Path) -> None:

@@ -58,7 +58,9 @@ def look(detector: ModelDetector, pixels: npt.NDArray[np.generic]) -> tuple[Find
     return detector.detect([Scan(id=identity, scan_type=ScanType.NON_OPERATIONAL, frames=(frame,))])[0]
 
 
-def carton(transmission: float, box: tuple[int, int, int, int] = (300, 200, 420, 340)) -> npt.NDArray[np.uint16]:
+def carton(
+    transmission: float, box: tuple[int, int, int, int] = (300, 200, 420, 340)
+) -> npt.NDArray[np.uint16]:
     """A noisy 832 x 1024 dual-energy carton with a block of that transmission."""
     clean = np.full((832, 1024, 2), 0.8)
     x0, y0, x1, y1 = box
@@ -102,7 +104,9 @@ def test_the_thin_and_the_small_are_left(detector: ModelDetector, box: tuple[int
     assert look(detector, carton(0.0, box)) == ()
 
 
-@pytest.mark.parametrize("box", [(0, 300, 60, 400), (964, 300, 1024, 400), (400, 772, 500, 832), (0, 0, 80, 80)])
+@pytest.mark.parametrize(
+    "box", [(0, 300, 60, 400), (964, 300, 1024, 400), (400, 772, 500, 832), (0, 0, 80, 80)]
+)
 def test_a_block_at_the_edge_of_the_frame_counts_whole(
     detector: ModelDetector, box: tuple[int, int, int, int]
 ) -> None:
@@ -134,4 +138,6 @@ def test_the_tool_builds_the_shipped_bundle(tool: ModuleType, tmp_path: Path) ->
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
     for name in ("model.onnx", "bundle.yaml", "CARD.md"):
         assert (first / name).read_bytes() == (SHIPPED / name).read_bytes()
-    assert [str(golden) for golden in load_bundle(first).golden] == [str(g) for g in load_bundle(SHIPPED).golden]
+    assert [str(golden) for golden in load_bundle(first).golden] == [
+        str(g) for g in load_bundle(SHIPPED).golden
+    ]

@@ -33,6 +33,13 @@ def external(name: str) -> object:
     return tensor
 
 
+def half_external(name: str) -> object:
+    """Names another file, but leaves the location flag alone."""
+    tensor = external(name)
+    tensor.ClearField("data_location")  # type: ignore[attr-defined]
+    return tensor
+
+
 def branch(node: object) -> object:
     """An `If` whose one branch holds `node`."""
     inner = helper.make_graph([node], "inner", [], [value("z")])
@@ -57,6 +64,7 @@ def test_standard_operators_and_inner_weights_pass() -> None:
     ("bad", "why"),
     [
         (model([ADD], [external("w")]), "another file"),
+        (model([ADD], [half_external("w")]), "another file"),
         (model([branch(helper.make_node("Constant", [], ["z"], value=external("z")))]), "another file"),
         (model([helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")]), "com.microsoft"),
         (model([branch(FOREIGN)]), "com.microsoft"),
@@ -68,6 +76,7 @@ def test_standard_operators_and_inner_weights_pass() -> None:
             "functions",
         ),
     ],
+    ids=["external", "half external", "external in a branch", "foreign", "foreign in a branch", "functions"],
 )
 def test_whatever_is_not_one_file_of_standard_operators_is_refused(bad: bytes, why: str) -> None:
     """External weights, foreign operators and local functions are refused, at any depth."""

@@ -86,10 +86,14 @@ class Running:
     def __init__(self, path: Path, edges: str = ANYWHERE, subscribers: str = ANYWHERE) -> None:
         self.archive = SqliteArchive(path)
         config = CollectorConfig(version=1, archive=str(path), edges=edges, subscribers=subscribers)
-        self.collector = Collector(config, self.archive, RealClock())
+        try:
+            self.collector = Collector(config, self.archive, RealClock())
+        except ConfigError:
+            self.archive.close()
+            raise
         self.edges, self.subscribers = self.collector.endpoints
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.collector.run, args=(self._stop,))
+        self._thread = threading.Thread(target=self.collector.run, args=(self._stop,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -246,7 +250,7 @@ def test_no_receipt_before_the_commit(tmp_path: Path, connect: Callable[[str], P
     """While the archive has not committed, the edge hears nothing; afterwards it gets its receipt."""
     archive, collector = _slow(tmp_path / "a.db")
     stop = threading.Event()
-    thread = threading.Thread(target=collector.run, args=(stop,))
+    thread = threading.Thread(target=collector.run, args=(stop,), daemon=True)
     thread.start()
     try:
         peer = connect(collector.endpoints.edges)
@@ -275,7 +279,7 @@ def test_no_receipt_when_the_commit_fails(tmp_path: Path, connect: Callable[[str
         except LedgerError as error:
             ended.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     peer = connect(collector.endpoints.edges)
     peer.send(ReportMessage(report=report(1)))
@@ -476,6 +480,15 @@ def test_a_new_fetch_replaces_the_waiting_one(edge: Peer, central: Peer) -> None
     assert central.parts(wait_ms=200) is None
 
 
+def test_an_answered_fetch_ends_the_waiting_one(edge: Peer, central: Peer) -> None:
+    """A fetch that is answered at once also ends the one that waited: nothing comes unasked later."""
+    central.send(FetchMessage(since=0, wait_ms=60_000))
+    central.send(FetchMessage(since=0, wait_ms=0))
+    assert central.parts() is not None
+    edge.deliver(report(1))
+    assert central.parts(wait_ms=200) is None
+
+
 def test_too_many_waiting_fetches_are_refused(
     tmp_path: Path, connect: Callable[[str], Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -583,7 +596,7 @@ def test_a_subscriber_survives_restarts_of_the_collector(tmp_path: Path) -> None
                     break
         done.set()
 
-    thread = threading.Thread(target=follow)
+    thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     peer = Peer(edges)
     try:
@@ -612,7 +625,7 @@ def test_a_subscriber_may_start_first(tmp_path: Path) -> None:
         with Subscriber(subscribers, timeout_s=20) as alerts:
             got.append(next(alerts.follow(wait_ms=1_000)).number)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     time.sleep(0.3)
     started = Running(tmp_path / "a.db", edges, subscribers)
@@ -645,7 +658,7 @@ def test_a_forged_picture_is_refused_by_the_subscriber(tmp_path: Path) -> None:
         message = PreviewMessage(sha256="ab" * 32, media_type="image/png")
         transport.send(router, peer, [encode(message), b"forged"])
 
-    thread = threading.Thread(target=forge)
+    thread = threading.Thread(target=forge, daemon=True)
     thread.start()
     try:
         with (

@@ -54,7 +54,9 @@ def bundle(head: Head | None = None, batch: bool = True, channel: str = "grey") 
         sha256="0" * 64,
         input=ModelInput(name="x", channels=(channel,), size=(64, 64), batch=batch),  # type: ignore[arg-type]
         output=head or DenseHead(output="score"),
-        labels=(Label(name="white", category="PI", threshold=0.5, why="{percent} of view {view}, score {score}"),),
+        labels=(
+            Label(name="white", category="PI", threshold=0.5, why="{percent} of view {view}, score {score}"),
+        ),
         golden="g",
     )
     frame = picture(0, (40, 20, 80, 60))
@@ -111,7 +113,9 @@ def test_batches_run_over_scans_and_views() -> None:
 def test_models_without_batching_run_one_by_one() -> None:
     """A model that says `batch: false` never sees two pictures at once."""
     runtime = FunctionRuntime(brightness)
-    ModelDetector(bundle(batch=False), runtime, "det", 8).detect([scan(1, picture(0, None), picture(1, None))])
+    ModelDetector(bundle(batch=False), runtime, "det", 8).detect(
+        [scan(1, picture(0, None), picture(1, None))]
+    )
     assert runtime.sizes == [1, 1]
 
 
@@ -138,7 +142,7 @@ def test_one_view_that_lacks_a_channel_makes_it_not_applicable() -> None:
     assert reason is not None
     assert "view 1" in reason
     assert "grey" in reason
-    with pytest.raises(DetectorFaultError, match="det: .*grey"):
+    with pytest.raises(DetectorFaultError, match=r"det: .*grey"):
         detector.detect([partly])
 
 
@@ -179,7 +183,9 @@ def test_golden_frames_pass_and_fail() -> None:
     assert problems(brightness) == []
     assert any("no Expected" in p for p in problems(lambda x: {"score": 0 * x}))
     assert len(problems(lambda x: {"score": np.roll(x, 2, axis=-1)})) == 2
-    assert any("unexpected" in p for p in problems(lambda x: {"score": np.maximum(x, np.eye(64, dtype=np.float32))}))
+    assert any(
+        "unexpected" in p for p in problems(lambda x: {"score": np.maximum(x, np.eye(64, dtype=np.float32))})
+    )
     assert any("NaN" in p for p in problems(lambda x: {"score": x * np.float32("nan")}))
 
 
@@ -219,9 +225,9 @@ def test_golden_findings_are_compared_as_sets(findings: list[Finding], problems:
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0, "under 0.1%"), (0.0009, "under 0.1%"), (0.0234, "2.3%"), (0.374, "37%"), (1, "100%")]
+    ("share", "words"),
+    [(0, "under 0.1%"), (0.0009, "under 0.1%"), (0.0234, "2.3%"), (0.374, "37%"), (1, "100%")],
 )
 def test_percent_in_words(share: float, words: str) -> None:
     """Shares are written as people read them; a small one is never nothing."""
     assert percent(share) == words
-

@@ -161,7 +161,9 @@ def test_values_that_are_not_finite_are_refused(bad: float, channel: FrontEndCha
     assert caught.value.reason is Reason.NOT_FINITE
 
 
-@pytest.mark.parametrize("scale", [(0.0, 0.1), (np.nan, 0.1), (np.inf, 0.1), (1.0, 1.0), (1.0, 0.0), (1.0, np.nan)])
+@pytest.mark.parametrize(
+    "scale", [(0.0, 0.1), (np.nan, 0.1), (np.inf, 0.1), (1.0, 1.0), (1.0, 0.0), (1.0, np.nan)]
+)
 def test_a_senseless_header_is_refused(scale: tuple[float, float]) -> None:
     """A full scale or limit that would turn every pixel into air or NaN is an error."""
     with pytest.raises(FrameError) as caught:

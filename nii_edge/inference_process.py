@@ -1,25 +1,23 @@
-"""What runs inside the daemon's child processes: ``python -m nii_edge.processes ROLE FD PARENT``.
+"""The inference process (``python -m nii_edge.inference_process``): loads the models, looks at scans.
 
-Not for people: `nii-edge run` starts and watches them.
+Not for people: `nii-edge run` starts and watches it.
 """
 
 from __future__ import annotations
 
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
+import cv2
 
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
-from nii_edge.edge.decoder import PictureDecoder, confine
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import Decoded, DecodeJob, Failed, Job, JobDone, Ready, Setup
+from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.ports import Runtime
@@ -63,6 +61,7 @@ def model_id(bundle: Bundle) -> str:
 
 def inference(connection: Line, setup: Setup) -> None:
     """Load every bundle, prove each on its golden frames, then look at scans until told to end."""
+    cv2.setNumThreads(setup.inference.threads)
     slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
     detectors, models, untrusted, devices = [], [], {}, []
     try:
@@ -75,10 +74,10 @@ def inference(connection: Line, setup: Setup) -> None:
             models.append(model_id(bundle))
             devices.append(runtime.device)
     except NiiEdgeError as error:
-        _tell(connection, Failed(error=str(error)))
+        children.tell(connection, Failed(error=str(error)))
         return
     device = ", ".join(sorted(set(devices)))
-    _tell(connection, Ready(device=device, models=tuple(models), untrusted=untrusted))
+    children.tell(connection, Ready(device=device, models=tuple(models), untrusted=untrusted))
 
     def answer(job: Job) -> JobDone:
         return look(job, detectors, slots)
@@ -86,25 +85,9 @@ def inference(connection: Line, setup: Setup) -> None:
     children.serve(connection, Job, answer)
 
 
-def decoder(connection: Line, setup: Setup) -> None:
-    """Decode pictures, within limits, until told to end."""
-    slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
-    confine(slots, max_pixels=setup.slot_bytes)
-    decoding = PictureDecoder(slots)
-    _tell(connection, Decoded())
-    children.serve(connection, DecodeJob, decoding.decode)
-
-
-def _tell(connection: Line, message: msgspec.Struct) -> None:
-    connection.send_bytes(msgspec.msgpack.encode(message))
-
-
 def main() -> None:
-    """Entry point of a child process."""
-    role, connection_fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    connection = children.enter(parent, connection_fd)
-    setup = msgspec.msgpack.decode(connection.recv_bytes(), type=Setup)
-    {"inference": inference, "decoder": decoder}[role](connection, setup)
+    """Entry point."""
+    inference(*children.enter())
 
 
 if __name__ == "__main__":
