@@ -1,8 +1,10 @@
 """Package definition. Tool settings are in pyproject.toml."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
@@ -10,6 +12,18 @@ VERSION = next(
     for line in (HERE / "nii_edge" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
+
+
+class BuildWithShippedFiles(build_py):
+    """Puts configs/ and models/ inside the package, where an installed `nii-edge` finds them."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for name in ("configs", "models"):
+                target = Path(self.build_lib) / "nii_edge" / "_shipped" / name
+                shutil.copytree(HERE / name, target, dirs_exist_ok=True)
+
 
 # The lower bounds are the versions this was tested with; opencv below 4.12 has known decoder flaws.
 RUNTIME = [
@@ -22,6 +36,7 @@ RUNTIME = [
     "typer>=0.29",
     "rich>=15",
     "mcap>=1.6",
+    "zstandard>=0.25",
     "xxhash>=3.5",
     "prometheus-client>=0.26",
 ]
@@ -37,7 +52,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["nii_edge", "nii_edge.*"]),
-    package_data={"nii_edge": ["py.typed"]},
+    package_data={"nii_edge": ["py.typed"], "nii_edge.demo": ["demo.mcap", "demo.json"]},
+    cmdclass={"build_py": BuildWithShippedFiles},
     install_requires=RUNTIME,
     extras_require={
         # exactly one of cpu and gpu: with both wheels installed the last one wins

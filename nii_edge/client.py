@@ -26,6 +26,14 @@ from nii_edge.records import Channel, Decision, DType, Encoding, Reason, Report,
 from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
 
 MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
+SOCKET_OPTIONS = (
+    (zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.MAXMSGSIZE, MAX_REPLY_BYTES), (zmq.SNDHWM, 64),
+    (zmq.RCVHWM, 1000), (zmq.HANDSHAKE_IVL, 2000), (zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000),
+    # a dead peer is found by TCP: ZeroMQ's heartbeats can abort the process (docs/decisions/0005)
+    (zmq.TCP_KEEPALIVE, 1), (zmq.TCP_KEEPALIVE_IDLE, 2), (zmq.TCP_KEEPALIVE_INTVL, 2),
+    (zmq.TCP_KEEPALIVE_CNT, 3), (zmq.TCP_MAXRT, 6000),
+)  # fmt: skip
+"""Bounds of the socket; times in milliseconds, those of the keep-alive in seconds."""
 KEEP_ANSWERED = 64
 """Scans already answered (by the deadline) but not yet acknowledged that are still sent again."""
 
@@ -95,11 +103,7 @@ class ScannerClient:
         self._answers: list[Answer] = []
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.MAXMSGSIZE, MAX_REPLY_BYTES), (zmq.SNDHWM, 64),
-            (zmq.RCVHWM, 1000), (zmq.HANDSHAKE_IVL, 2000), (zmq.HEARTBEAT_IVL, 2000),
-            (zmq.HEARTBEAT_TIMEOUT, 6000), (zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000),
-        ):  # fmt: skip
+        for option, value in SOCKET_OPTIONS:
             self._socket.setsockopt(option, value)
         self._socket.connect(endpoint)
 

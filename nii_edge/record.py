@@ -79,8 +79,8 @@ class Tap:
     def _subscribe(self, endpoint: str) -> zmq.Socket[bytes]:
         made = self._context.socket(zmq.SUB)
         made.setsockopt(zmq.RCVHWM, QUEUE)
-        made.setsockopt(zmq.HEARTBEAT_IVL, 2000)
-        made.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6000)
+        made.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        made.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
         made.subscribe(b"")
         made.connect(endpoint)
         self._poller.register(made, zmq.POLLIN)

@@ -206,5 +206,5 @@ class SqliteLedger:
     def _decode(self, body: bytes, kind: type[T]) -> T:
         try:
             return msgspec.msgpack.decode(body, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise LedgerError(f"{self._path}: a stored {kind.__name__} is damaged: {error}") from error

@@ -1,0 +1,112 @@
+"""Commands as people and scripts use them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness import ROOT, Site, command, dual
+
+from nii_edge.client import ScannerClient
+from nii_edge.records import is_report_id
+
+
+def run(*arguments: str, seconds: float = 100) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=seconds)
+
+
+def test_the_demo_loses_nothing_and_prints_one_object() -> None:
+    """`nii-edge demo --json` prints exactly one JSON object: 12 cartons, 7 CLEAR, 5 ALARM, 0 lost."""
+    done = run("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    numbers = json.loads(line)
+    assert numbers["scans_sent"] == 12
+    assert numbers["verdicts"] == {"CLEAR": 7, "ALARM": 5, "UNKNOWN": 0}
+    assert (numbers["alerts_archived"], numbers["lost"], numbers["duplicates"]) == (5, 0, 0)
+    assert set(numbers["latency_ms"]) == {"p50", "p99"}
+
+
+def test_the_demo_table_names_every_carton_and_saves_its_pictures(tmp_path: Path) -> None:
+    """A person sees each carton with its verdict and report number; --keep leaves the alerts' pictures."""
+    done = run("demo", "--keep", str(tmp_path / "kept"))
+    assert done.returncode == 0, done.stderr
+    assert all(f"DEMO{n:08d}" in done.stdout for n in range(1, 13))
+    pictures = list((tmp_path / "kept" / "previews").glob("*.jpg"))
+    assert len(pictures) == 5
+    assert all(is_report_id(picture.stem) for picture in pictures)
+
+
+def test_check_says_what_would_run() -> None:
+    """The shipped configuration is right, and the answer names scanner, model, device and policy."""
+    done = run("check", str(ROOT / "configs" / "edge.yaml"), "--json")
+    assert done.returncode == 0, done.stdout
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["problems"]) == (True, [])
+    text = "\n".join(found["would_run"])
+    assert all(word in text for word in ("lane-1", "shielding@1.0.0#", "CPUExecutionProvider", "default-1"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"inference": {"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}}, "CUDA"),
+        ({"inference": {"runtime": "torch"}}, "allow_torch"),
+        ({"detectors": {"other": {"bundle": str(ROOT / "models/shielding/1.0.0")}}}, "shielding"),
+        ({"detectors": {"shielding": {"bundle": "nowhere"}}}, "nowhere"),
+        ({"listen": {"scanners": "tcp://0.0.0.0:1", "verdicts": "tcp://127.0.0.1:*"}}, "insecure"),
+        ({"speed": "high"}, "speed"),
+    ],
+)
+def test_check_names_what_is_wrong(site: Site, change: dict[str, object], words: str) -> None:
+    """A configuration that could not run is refused with the cause, and the status is 1."""
+    done = run("check", str(site.edge_config(**change)), "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert not found["ok"]
+    assert any(words in problem for problem in found["problems"]), found
+
+
+def test_subscribe_prints_an_alert_a_line_and_goes_on_from_a_number(site: Site, tmp_path: Path) -> None:
+    """`--json-lines` gives one object a line; `--since N` begins after it; pictures are saved."""
+    collector = site.collector()
+    edge = site.edge(collector)
+    with ScannerClient(edge.endpoints["scanners"], "lane-1", deadline_s=10) as scanner:
+        for i in range(3):
+            scanner.wait(scanner.send(dual(i, block=True)))
+    assert edge.stop() == 0
+    again = site.edge(collector)  # whatever was not confirmed at the stop is sent now
+    endpoint = collector.endpoints["subscribers"]
+    lines: list[dict[str, object]] = []
+    for _ in range(50):
+        done = run("subscribe", endpoint, "--json-lines", "--until-idle")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        if len(lines) == 3:
+            break
+    assert [line["report"]["verdict"]["id"]["seq"] for line in lines] == [1, 2, 3]  # type: ignore[index]
+    since = str(lines[1]["number"])
+    rest = run("subscribe", endpoint, "--since", since, "--until-idle", "--previews", str(tmp_path / "p"))
+    assert rest.returncode == 0, rest.stderr
+    assert len(rest.stdout.splitlines()) == 1
+    assert "ALARM" in rest.stdout
+    assert again.stop() == 0
+    assert collector.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["run", "collect", "check", "replay", "record", "subscribe", "demo"])
+def test_help_shows_an_example(name: str) -> None:
+    """Every command's --help ends with a line one can copy."""
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert f"nii-edge {name}" in done.stdout.split("Example:")[1]
+
+
+def test_two_daemons_do_not_share_a_ledger(site: Site) -> None:
+    """A second daemon on the same state_dir is refused by name; the first goes on."""
+    site.edge()
+    config = site.edge_config()
+    done = run("run", str(config))
+    assert done.returncode == 1
+    assert "another daemon" in done.stderr
