@@ -11,8 +11,8 @@ and how many pixels of each view are impenetrable without noise). The same bytes
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,6 +231,16 @@ def draw(folder: Path) -> None:
     (folder / "demo.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Entry point."""
     package = Path(__file__).resolve().parent.parent / "nii_edge" / "demo"
-    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else package)
+    parser = argparse.ArgumentParser(
+        description="Draw the demo's recording. The pixels are the same at every run.",
+        epilog="Example: python tools/draw_demo.py",
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=package, help="default: %(default)s")
+    draw(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()

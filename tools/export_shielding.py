@@ -8,6 +8,7 @@ the `onnx` package (extra `dev`).
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from pathlib import Path
@@ -89,7 +90,7 @@ def manifest() -> BundleManifest:
                 name=LABEL,
                 category="ANOMALY",
                 threshold=0.5,
-                why="X-rays do not get through {percent} of view {view}: it cannot be seen what is there",
+                why="X-rays do not get through {percent} of the {view} view: it cannot be seen what is there",
             ),
         ),
         golden="golden",
@@ -194,8 +195,18 @@ def export(folder: Path) -> Bundle:
     return write_bundle(folder, manifest(), build_model(), golden_frames(), CARD)
 
 
-if __name__ == "__main__":
-    written = export(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_FOLDER)
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        description="Write the shielding bundle. The bytes are the same at every run.",
+        epilog="Example: python tools/export_shielding.py",
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    written = export(parser.parse_args().folder)
     sys.stderr.write(
         f"{written.folder}: model of {len(written.model)} bytes, {len(written.golden)} golden frames\n"
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -83,7 +83,7 @@ def test_a_block_beyond_the_limit_is_marked(detector: ModelDetector) -> None:
     assert (finding.box.x0, finding.box.y0) == pytest.approx((300, 200), abs=4)
     assert (finding.box.x1, finding.box.y1) == pytest.approx((420, 340), abs=4)
     assert finding.area_px == pytest.approx(120 * 140, rel=0.08)
-    assert finding.why == "X-rays do not get through 2.0% of view 0: it cannot be seen what is there"
+    assert finding.why == "X-rays do not get through 2.0% of the no. 0 view: it cannot be seen what is there"
 
 
 @pytest.mark.parametrize("transmission", [0.8, 0.05, LIMIT * 3])

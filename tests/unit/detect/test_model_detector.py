@@ -89,7 +89,7 @@ def test_findings_are_in_frame_coordinates_and_words() -> None:
         label="white",
         category="PI",
         score=1.0,
-        why="9.8% of view 2, score 1.00",
+        why="9.8% of view no. 2, score 1.00",
         box=Box(view=2, x0=40, y0=20, x1=80, y1=60),
         area_px=1600,
     )
