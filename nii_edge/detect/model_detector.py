@@ -94,7 +94,9 @@ class ModelDetector:
             category=label.category,
             score=detection.score,
             why=label.why.format(
-                score=f"{detection.score:.2f}", percent=percent(share), view=frame.view_name or f"no. {frame.view}"
+                score=f"{detection.score:.2f}",
+                percent=percent(share),
+                view=frame.view_name or f"no. {frame.view}",
             ),
             box=box,
             area_px=round(area),
