@@ -90,6 +90,10 @@ class Process:
             self.kill()
             raise
 
+    def ended(self) -> int | None:
+        """Its exit status once it has ended by itself."""
+        return self._process.poll()
+
     def child(self, event: str = "inference ready") -> int:
         """The pid of the newest inference process."""
         return int(self.events(event)[-1]["pid"])

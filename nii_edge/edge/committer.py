@@ -6,10 +6,10 @@ Whatever waits when a commit begins goes into it together, so that one fsync ser
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from nii_edge.edge.threads import GuardedThread, OnFailure
 from nii_edge.errors import LedgerError
 from nii_edge.ports import Change, Ledger
 from nii_edge.telemetry import logger
@@ -31,11 +31,11 @@ class _Ask(NamedTuple):
 class Committer:
     """Runs a ledger in a thread of its own. `failed` is called once, when the ledger cannot be written."""
 
-    def __init__(self, open_ledger: Callable[[], Ledger], failed: Callable[[LedgerError], None]) -> None:
+    def __init__(self, open_ledger: Callable[[], Ledger], failed: OnFailure) -> None:
         self._open = open_ledger
         self._failed = failed
         self._queue: queue.SimpleQueue[_Write | _Ask | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="ledger")
+        self._thread = GuardedThread("ledger", self._run, failed)
         self._log = logger("ledger")
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
@@ -13,6 +13,7 @@ from nii_edge.edge.case import Case
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.decide import Ruling
 from nii_edge.edge.slots import SlotPool
+from nii_edge.edge.threads import OnFailure, ignore
 from nii_edge.ports import Clock, Conclude
 from nii_edge.records import Decision, Frame, Preview, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
@@ -34,6 +35,7 @@ class Concluder:
         slots: SlotPool,
         clock: Clock,
         metrics: Metrics,
+        failed: OnFailure = ignore,
     ) -> None:
         self._policy = policy
         self._committer = committer
@@ -41,6 +43,7 @@ class Concluder:
         self._concluded: Callable[[Report], None] = lambda _: None
         self._clock = clock
         self._metrics = metrics
+        self._failed = failed
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="preview")
         self._room = threading.Semaphore(MAX_PREVIEWS_WAITING)
         self._log = logger("verdict")
@@ -55,7 +58,7 @@ class Concluder:
         if ruling.decision is Decision.CLEAR or not case.frames:
             self._commit(case, report, None)
         elif self._room.acquire(blocking=False):
-            self._painter.submit(self._paint, case, report)
+            self._painter.submit(self._paint, case, report).add_done_callback(self._painted)
         else:
             self._metrics.previews_failed.inc()
             self._commit(case, report, None)
@@ -85,6 +88,12 @@ class Concluder:
         finally:
             self._room.release()
             self._commit(case, report, picture)
+
+    def _painted(self, done: Future[None]) -> None:
+        error = done.exception()
+        if error is not None:  # the verdict was not handed over: only a restart can account for the scan
+            self._log.error("verdict not written; the daemon must stop", exc_info=error)
+            self._failed(error)
 
     def _commit(self, case: Case, report: Report, picture: Preview | None) -> None:
         for slot in case.slots:

@@ -16,7 +16,6 @@ from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.uplink import Uplink
-from nii_edge.errors import LedgerError
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
 from nii_edge.records import Decision, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
@@ -68,7 +67,7 @@ class Daemon:
         config, clock, metrics = self._parts.config, self._clock, self._metrics
         slots = SlotPool(config.inference.slots, config.max_frame_bytes)
         self._running.append(slots.close)
-        committer = Committer(self._parts.open_ledger, self._ledger_failed)
+        committer = Committer(self._parts.open_ledger, self._fail)
         committer.start()
         self._running.append(committer.close)
         self._recover(committer)
@@ -79,13 +78,13 @@ class Daemon:
             bundles=dict(self._parts.bundles),
             inference=config.inference,
         )
-        concluder = Concluder(self._parts.policy.name, committer, slots, clock, metrics)
+        concluder = Concluder(self._parts.policy.name, committer, slots, clock, metrics, self._fail)
         self._running.append(concluder.close)
         engine = self._start_engine(setup, slots, concluder)
         side = self._parts.open_side()
-        ingest = Ingest(side, committer, clock, config.drain_ms / 1000)
+        ingest = Ingest(side, committer, clock, config.drain_ms / 1000, self._fail)
         concluder.connect(ingest.on_concluded)
-        decoding = Decoding(setup, slots, ingest.on_decoded, metrics)
+        decoding = Decoding(setup, slots, ingest.on_decoded, metrics, self._fail)
         assembler = self._assembler(slots, ingest)
         assembler.resume(committer.answer(lambda ledger: ledger.high_water()))
         uplink = self._start_uplink(committer)
@@ -102,7 +101,14 @@ class Daemon:
             config.deadline_ms / 1000, config.inference.start_timeout_ms / 1000, config.inference.batch
         )
         engine = Engine(
-            setup, self._parts.policy, settings, slots, concluder.conclude, self._clock, self._metrics
+            setup,
+            self._parts.policy,
+            settings,
+            slots,
+            concluder.conclude,
+            self._clock,
+            self._metrics,
+            self._fail,
         )
         engine.start()
         self._running.append(engine.stop)
@@ -117,7 +123,7 @@ class Daemon:
     def _start_uplink(self, committer: Committer) -> Uplink | None:
         if self._parts.open_sink is None:
             return None
-        uplink = Uplink(self._parts.open_sink, committer, self._clock, self._metrics)
+        uplink = Uplink(self._parts.open_sink, committer, self._clock, self._metrics, self._fail)
         uplink.start()
         self._running.append(uplink.stop)
         return uplink
@@ -151,8 +157,9 @@ class Daemon:
             decided_at_ns=self._clock.wall_ns(),
         )
 
-    def _ledger_failed(self, error: LedgerError) -> None:
-        self._log.error("stopping: no verdict may be given that is not on disk", error=str(error))
+    def _fail(self, error: BaseException) -> None:
+        """A part cannot go on: stop, and let the next start account for what was open."""
+        self._log.error("stopping", error=f"{type(error).__name__}: {error}")
         self.failed.set()
 
     def _unwind(self) -> None:

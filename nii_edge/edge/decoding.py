@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
 from nii_edge.edge.children import Child
 from nii_edge.edge.jobs import Decoded, DecodeJob, Setup
 from nii_edge.edge.slots import SlotPool
+from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.records import Encoding, Reason, ScanId
 from nii_edge.telemetry import Metrics, logger
 
@@ -32,13 +32,14 @@ class Decoding:
         slots: SlotPool,
         decoded: Callable[[ScanId, int, Decoded], None],
         metrics: Metrics,
+        failed: OnFailure = ignore,
     ) -> None:
         self._setup = setup
         self._slots = slots
         self._decoded = decoded
         self._metrics = metrics
         self._queue: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="decoding")
+        self._thread = GuardedThread("decoding", self._run, failed)
         self._child: Child | None = None
         self._log = logger("decoder")
 

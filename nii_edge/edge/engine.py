@@ -20,6 +20,7 @@ from nii_edge.edge.decide import Ruling, decide, unknown
 from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.slots import SlotPool
+from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError, NiiEdgeError
 from nii_edge.ports import Clock
 from nii_edge.records import Outcome, Reason, ScanId
@@ -78,6 +79,7 @@ class Engine:
         conclude: Callable[[Case, Ruling, tuple[str, ...]], None],
         clock: Clock,
         metrics: Metrics,
+        failed: OnFailure = ignore,
     ) -> None:
         self._setup = setup
         self._policy = policy
@@ -87,7 +89,7 @@ class Engine:
         self._clock = clock
         self._metrics = metrics
         self._mail: Mailbox[_Submit | _Checked] = Mailbox()
-        self._thread = threading.Thread(target=self._run, name="engine")
+        self._thread = GuardedThread("engine", self._run, failed)
         self._stopping = threading.Event()
         self._started: threading.Event = threading.Event()
         self._start_error: NiiEdgeError | None = None

@@ -15,6 +15,7 @@ from nii_edge.edge.decoding import Decoding
 from nii_edge.edge.engine import Engine
 from nii_edge.edge.jobs import Decoded
 from nii_edge.edge.mailbox import Mailbox
+from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, Intend, Miss, ScannerSide, StoredScan
 from nii_edge.records import Encoding, Gap, Reason, Report, ScanId
@@ -32,14 +33,21 @@ class Ingest:
     `connect` before `start`.
     """
 
-    def __init__(self, side: ScannerSide, committer: Committer, clock: Clock, drain_s: float) -> None:
+    def __init__(
+        self,
+        side: ScannerSide,
+        committer: Committer,
+        clock: Clock,
+        drain_s: float,
+        failed: OnFailure = ignore,
+    ) -> None:
         self._side = side
         self._committer = committer
         self._clock = clock
         self._drain_s = drain_s
         self._mail: Mailbox[Callable[[], None]] = Mailbox()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ingest")
+        self._thread = GuardedThread("ingest", self._run, failed)
         self._news: Callable[[], None] = lambda: None
         self._log = logger("ingest")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.mailbox import Mailbox
+from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import LedgerError
 from nii_edge.ports import AlertSink, Clock, Confirm, OutboxItem, OutboxKind, Park
 from nii_edge.telemetry import Metrics, logger
@@ -27,7 +28,12 @@ class Uplink:
     """A thread that drains the ledger's outbox into a sink, made by `open_sink` in that thread."""
 
     def __init__(
-        self, open_sink: Callable[[], AlertSink], committer: Committer, clock: Clock, metrics: Metrics
+        self,
+        open_sink: Callable[[], AlertSink],
+        committer: Committer,
+        clock: Clock,
+        metrics: Metrics,
+        failed: OnFailure = ignore,
     ) -> None:
         self._open_sink = open_sink
         self._committer = committer
@@ -35,7 +41,7 @@ class Uplink:
         self._metrics = metrics
         self._mail: Mailbox[None] = Mailbox()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="uplink")
+        self._thread = GuardedThread("uplink", self._run, failed)
         self._outstanding: dict[str, OutboxKind] = {}
         self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
         self._progress_at = 0.0

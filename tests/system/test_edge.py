@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import resource
 import signal
 import sqlite3
 import time
@@ -458,3 +459,22 @@ def test_alerts_wait_for_a_collector_that_is_away(site: Site) -> None:
         follow = subscriber.follow()
         archived = [next(follow).report for _ in range(5)]
     assert archived == [a.report for a in answers]
+
+
+def test_no_verdict_without_a_row_and_the_daemon_stops_when_its_disk_fails(site: Site) -> None:
+    """When the ledger cannot be written nothing is called clear, the status is 1, and a restart accounts."""
+    edge = site.edge()
+    with client(edge, deadline_s=3.0, epoch=5) as scanner:
+        assert scanner.wait(scanner.send(dual(1))).decision is Decision.CLEAR
+        log = (site.edge_state / "ledger.db-wal").stat().st_size
+        resource.prlimit(edge.pid, resource.RLIMIT_FSIZE, (log, log))
+        answer = scanner.wait(scanner.send(dual(2)))
+        assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.NO_ANSWER)
+    assert until(edge.ended, what="the daemon's end") == 1
+    assert edge.events("stopping")
+    with contextlib.closing(sqlite3.connect(site.edge_state / "ledger.db")) as ledger:
+        rows = ledger.execute("SELECT seq, report IS NULL FROM scans").fetchall()
+    assert rows == [(1, 0)], "the scan that was never acknowledged is not in the ledger"
+    again = site.edge()
+    with client(again, epoch=6) as scanner:
+        assert scanner.wait(scanner.send(dual(2))).decision is Decision.CLEAR
