@@ -48,7 +48,6 @@ class _View:
 
     slot: int
     message: FrameMessage
-    form: Format | None
     frame: JobFrame | None = None
     digest: str | None = None
 
@@ -110,6 +109,7 @@ class Assembler:
         self._open: dict[ScanId, _OpenScan] = {}
         self._high: dict[tuple[str, int], int] = {}
         self._told: set[tuple[bytes, str]] = set()
+        self._leaving: FrameError | None = None
         self._log = logger("ingest")
 
     def resume(self, high_water: dict[tuple[str, int], int]) -> None:
@@ -215,26 +215,28 @@ class Assembler:
 
     def _add(self, opened: _OpenScan, arrival: Arrival) -> None:
         """One more message for an open scan: a view, a resend, or something wrong."""
-        opened.peer = arrival.peer
         message = arrival.message
         seen = opened.views.get(message.view)
         if seen is not None and seen.digest is not None and arrival.error is None:
-            if seen.digest == digest(message, arrival.payload):
-                self._metrics.frame_duplicates.labels(message.scanner).inc()
-                self._ack(opened, arrival)
-            else:
+            if seen.digest != digest(message, arrival.payload):
                 self._refuse(arrival.peer, message, Reason.SEQ_REUSED, "this view has arrived already")
+                return
+            self._metrics.frame_duplicates.labels(message.scanner).inc()
+            opened.peer = arrival.peer
+            self._ack(opened, arrival)
             return
+        opened.peer = arrival.peer
         if opened.submitted or opened.closing:
             self._ack(opened, arrival)  # its verdict comes without this view
             return
         self._ack(opened, arrival)
         try:
-            if arrival.error is not None:
-                raise arrival.error
+            error = arrival.error or self._leaving
+            if error is not None:
+                raise error
             self._take(opened, arrival)
-        except FrameError as error:
-            self._reject(opened, error)
+        except FrameError as found:
+            self._reject(opened, found)
 
     def _take(self, opened: _OpenScan, arrival: Arrival) -> None:
         """Check a view and move it to shared memory. Raises FrameError."""
@@ -244,7 +246,7 @@ class Assembler:
         if slot is None:
             raise FrameError(Reason.OVERLOAD, f"all {self._slots.slots} frame slots are taken")
         self._slots.buffer(slot, len(payload))[:] = payload
-        view = _View(slot=slot, message=message, form=form)
+        view = _View(slot=slot, message=message)
         opened.views[message.view] = view
         if len(opened.views) == opened.views_expected:
             opened.complete_at = self._clock.monotonic()
@@ -252,14 +254,14 @@ class Assembler:
             self._finish_check(opened, view, payload)
             self._effects.decode(opened.id, message.view, slot, len(payload), message.encoding)
             return
-        if form is None or message.height is None or message.width is None:
-            raise FrameError(Reason.BAD_HEADER, "a raw frame needs channels, dtype, height and width")
+        if message.height is None or message.width is None:
+            raise FrameError(Reason.BAD_HEADER, "a raw frame needs height and width")
         view.frame = self._frame(opened, view, form, (message.height, message.width, len(form.channels)))
         # submit first: hashing then overlaps the detectors' work
         self._submit_if_complete(opened)
         self._finish_check(opened, view, payload)
 
-    def _check(self, opened: _OpenScan, message: FrameMessage, payload: Buffer) -> Format | None:
+    def _check(self, opened: _OpenScan, message: FrameMessage, payload: Buffer) -> Format:
         profile = self._profiles[message.scanner]
         if message.views not in (None, opened.views_expected):
             raise FrameError(
@@ -273,7 +275,6 @@ class Assembler:
         if (message.scan_type, message.carton) != (opened.first.scan_type, opened.first.carton):
             raise FrameError(Reason.BAD_HEADER, "scan_type or carton differs between the views of one scan")
         form = profile.format_for(message.channels, message.dtype)
-        encoded = message.encoding != "raw"
         if form is None:
             sent = f"{list(message.channels or ('profile',))} {message.dtype or ''}"
             raise FrameError(
@@ -282,7 +283,7 @@ class Assembler:
                 + ", ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
             )
         wire.check_payload(message, len(form.channels), form.dtype, payload, self._limits.max_frame_bytes)
-        return None if encoded and message.channels is None else form
+        return form
 
     def _finish_check(self, opened: _OpenScan, view: _View, payload: Buffer) -> None:
         """Hash and check a payload; then tell whoever decides on the scan."""
@@ -325,8 +326,9 @@ class Assembler:
                 Reason.CORRUPT_FRAME,
                 f"a picture of {height}x{width}, the header says {message.height}x{message.width}",
             )
-        for form in profile.formats if view.form is None else (view.form,):
-            if (len(form.channels), form.dtype) == (channels, result.dtype):
+        for form in profile.formats:
+            allowed = message.channels in (None, form.channels) and message.dtype in (None, form.dtype)
+            if allowed and (len(form.channels), form.dtype) == (channels, result.dtype):
                 return form
         raise FrameError(
             Reason.PROFILE_MISMATCH,
@@ -371,10 +373,11 @@ class Assembler:
         return min(times, default=None)
 
     def abandon(self, reason: Reason, detail: str) -> None:
-        """Conclude every scan that the engine does not have yet."""
+        """Conclude every scan that the engine does not have yet, and any that is still being looked up."""
+        self._leaving = FrameError(reason, detail)
         for opened in list(self._open.values()):
             if not (opened.submitted or opened.closing):
-                self._reject(opened, FrameError(reason, detail))
+                self._reject(opened, self._leaving)
 
     # ---- parts
 

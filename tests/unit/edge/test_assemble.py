@@ -92,9 +92,7 @@ class Rig:
         self.start({})
 
     def start(self, high_water: dict[tuple[str, int], int]) -> None:
-        self.assembler = Assembler(
-            "edge-t", PROFILES, LIMITS, self.pool, self, self.clock, self.metrics
-        )
+        self.assembler = Assembler("edge-t", PROFILES, LIMITS, self.pool, self, self.clock, self.metrics)
         self.assembler.resume(high_water)
 
     # ---- Effects
@@ -383,7 +381,7 @@ CASES = [
 def test_a_bad_view_makes_its_scan_unknown_in_words(
     rig: Rig, sent: tuple[FrameMessage, bytes | None], reason: Reason, words: str
 ) -> None:
-    """What is wrong with a view is the scan's reason, it is acknowledged like any other, and holds nothing."""
+    """What is wrong with a view is the scan's reason; it is acknowledged and holds nothing."""
     rig.send(*sent)
     rig.settle()
     assert rig.verdict().reason is reason
@@ -472,6 +470,7 @@ DECODED = [
     (png(channels=("grey",)), Decoded(shape=(2, 3, 3), dtype="uint8"), Reason.PROFILE_MISMATCH),
     (png(dtype="uint16"), Decoded(shape=(2, 3, 1), dtype="uint8"), Reason.PROFILE_MISMATCH),
     (png(dtype="uint16"), Decoded(shape=(2, 3, 1), dtype="uint16"), None),
+    (png(channels=("grey",)), Decoded(shape=(2, 3, 1), dtype="uint16"), None),
     (png(), Decoded(reason=Reason.TOO_LARGE, detail="a bomb"), Reason.TOO_LARGE),
 ]
 
@@ -620,9 +619,7 @@ def test_a_message_that_names_no_scan_of_ours_is_refused(
     assert refused.reason is reason
     assert rig.assembler.open_scans == 0
     assert not rig.disk
-    count = rig.metrics.registry.get_sample_value(
-        "nii_edge_messages_refused_total", {"reason": reason.value}
-    )
+    count = rig.metrics.registry.get_sample_value("nii_edge_messages_refused_total", {"reason": reason.value})
     assert count == 1
 
 
@@ -705,9 +702,7 @@ class Interleavings(RuleBasedStateMachine):
         fault=st.sampled_from(FAULTS),
         peer=st.sampled_from(PEERS),
     )
-    def message(
-        self, lane: str, seq: int, view: int, content: int, fault: str | None, peer: bytes
-    ) -> None:
+    def message(self, lane: str, seq: int, view: int, content: int, fault: str | None, peer: bytes) -> None:
         view = view if lane == "dual" else 0
         if lane == "display" and content:
             head, payload = png(seq, content)
@@ -864,12 +859,10 @@ class Interleavings(RuleBasedStateMachine):
             rig.pool.close()
 
     def _numbers_are_accounted_for(self) -> None:
-        """Up to the highest number of a lane, each was received or lies in exactly one gap; late ones both."""
+        """Up to a lane's highest number, each was received or lies in one gap; late ones both."""
         for lane in PROFILES:
             received = {scan.seq for scan in self.sent if scan.scanner == lane}
-            missing = [
-                n for g in self.rig.gaps if g.scanner == lane for n in range(g.first, g.last + 1)
-            ]
+            missing = [n for g in self.rig.gaps if g.scanner == lane for n in range(g.first, g.last + 1)]
             assert len(missing) == len(set(missing)), "counted as missing twice"
             assert received | set(missing) == set(range(1, max(received, default=0) + 1))
 
