@@ -6,8 +6,15 @@ goes into fields, never into the event name, and is cut to `MAX_TEXT` characters
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
+import os
+import queue
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -36,9 +43,55 @@ def configure_logs(level: LogLevel, form: LogFormat) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_LineWriter.factory(),
         cache_logger_on_first_use=False,
     )
+
+
+class _LineWriter:
+    """Writes lines to stderr from a thread of its own, so that a reader that stalls or goes away can
+    neither hold up nor end what is logged about. Lines beyond the queue are dropped and counted."""
+
+    QUEUE = 10_000
+    FLUSH_S = 2.0
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[str] = queue.Queue(self.QUEUE)
+        self._dropped = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+        atexit.register(self._flush)
+
+    @classmethod
+    def factory(cls) -> Callable[..., _LineWriter]:
+        """One writer for all loggers of the process."""
+        writer = cls()
+        return lambda *_: writer
+
+    def msg(self, line: str) -> None:
+        """Queue one line. Never blocks, never raises."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    debug = info = warning = error = critical = log = msg
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            if self._dropped:
+                line += f"\n{self._dropped} log lines were dropped: stderr was not read"
+                self._dropped = 0
+            with contextlib.suppress(OSError, ValueError):  # nobody listens: nobody can be told
+                # not sys.stderr: its lock, held while a write stalls, would stop the process from ending
+                os.write(2, line.encode("utf-8", "replace") + b"\n")
+            self._lines.task_done()
+
+    def _flush(self) -> None:
+        """Give the last lines a moment to leave."""
+        until = time.monotonic() + self.FLUSH_S
+        while self._lines.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def _cut_texts(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

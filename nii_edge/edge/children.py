@@ -19,6 +19,7 @@ from nii_edge.edge.jobs import Setup
 
 T = TypeVar("T")
 
+MAX_ANSWER_BYTES = 16 << 20
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal this process gets when its parent dies."""
 
@@ -56,8 +57,8 @@ class Child:
     def receive(self, kind: Any) -> Any:
         """The next message. Blocks. Raises EOFError when the child is gone or talks nonsense."""
         try:
-            return msgspec.msgpack.decode(self.connection.recv_bytes(), type=kind)
-        except (OSError, msgspec.DecodeError) as error:
+            return msgspec.msgpack.decode(self.connection.recv_bytes(MAX_ANSWER_BYTES), type=kind)
+        except (OSError, ValueError, msgspec.DecodeError) as error:
             raise EOFError(str(error)) from error
 
     def kill(self) -> int:

@@ -69,7 +69,10 @@ class Decoding:
         """A decoder that said it is up; `reason` is set if there is none."""
         if self._child is not None:
             return Decoded()
-        self._child = Child("nii_edge.edge.decoder", self._setup)
+        try:
+            self._child = Child("nii_edge.edge.decoder", self._setup)
+        except OSError as error:
+            return self._lost(f"not started: {error}")
         self._metrics.child_starts.labels("decoder").inc()
         if not self._child.connection.poll(START_TIMEOUT_S):
             return self._lost(f"not up within {START_TIMEOUT_S:g} s")

@@ -43,12 +43,13 @@ class EngineSettings(NamedTuple):
 @dataclass(slots=True)
 class _Ticket:
     """A scan in the engine's hands. It is ruled on when both its pixels are `checked` and its
-    `outcomes` are in."""
+    `outcomes` are in; `answered_by` is the process that gave them, whose models and trust count."""
 
     case: Case
     deadline: float
     checked: bool = False
     outcomes: Sequence[Outcome] | None = None
+    answered_by: Ready | None = None
 
 
 class _Submit(NamedTuple):
@@ -125,11 +126,6 @@ class Engine:
         """A submitted scan's payloads were hashed and checked."""
         self._mail.put(_Checked(scan, digests, error))
 
-    @property
-    def busy(self) -> int:
-        """Scans in the engine's hands, about."""
-        return len(self._tickets) + len(self._mail)
-
     def stop(self) -> None:
         """Conclude what is left as UNKNOWN(SHUTDOWN), end the inference process and the thread."""
         self._stopping.set()
@@ -140,8 +136,11 @@ class Engine:
     # ---- the engine's thread
 
     def _run(self) -> None:
-        self._spawn()
-        self._wait_first()
+        try:
+            self._spawn()
+            self._wait_first()
+        finally:
+            self._started.set()
         if self._start_error is None:
             while not self._stopping.is_set():
                 self._turn()
@@ -210,10 +209,11 @@ class Engine:
                     self._take_job(answer)
 
     def _take_job(self, done: JobDone) -> None:
-        running = self._running.pop(done.number, None)
+        running = self._running.get(done.number)
         if running is None or len(done.outcomes) != len(running.scans):
             self._bury(f"it answered job {done.number}, which it did not have, or not for all its scans")
             return
+        del self._running[done.number]
         if self._running:  # the next one begins now
             oldest = min(self._running)
             self._running[oldest] = self._running[oldest]._replace(sent_at=self._clock.monotonic())
@@ -227,25 +227,32 @@ class Engine:
                 self._rule(scan, unknown(Reason.NOT_FINITE, done.bad_frames[i]))
                 continue
             ticket.outcomes = done.outcomes[i]
+            ticket.answered_by = self._ready
             if ticket.checked:
                 self._judge(scan, ticket)
 
     def _judge(self, scan: ScanId, ticket: _Ticket) -> None:
-        untrusted = self._ready.untrusted if self._ready is not None else {}
-        self._rule(scan, decide(self._policy, ticket.outcomes or (), untrusted))
+        """Rule on a scan that was checked and looked at; an answer after the deadline is none."""
+        if self._clock.monotonic() >= ticket.deadline:
+            self._rule(scan, self._too_late())
+        elif ticket.answered_by is None:
+            self._rule(scan, unknown(Reason.MODEL_FAULT, "nobody knows which models answered"))
+        else:
+            self._rule(scan, decide(self._policy, ticket.outcomes or (), ticket.answered_by.untrusted))
 
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)
-        models = self._ready.models if self._ready is not None else ()
+        models = ticket.answered_by.models if ticket.answered_by is not None else ()
         self._conclude(ticket.case, ruling, models)
+
+    def _too_late(self) -> Ruling:
+        return unknown(Reason.TIMEOUT, f"no answer within {self._settings.deadline_s * 1000:g} ms")
 
     def _expire(self) -> None:
         now = self._clock.monotonic()
         late = [scan for scan, ticket in self._tickets.items() if now >= ticket.deadline]
         for scan in late:
-            self._rule(
-                scan, unknown(Reason.TIMEOUT, f"no answer within {self._settings.deadline_s * 1000:g} ms")
-            )
+            self._rule(scan, self._too_late())
 
     def _dispatch(self) -> None:
         if self._child is None or self._ready is None:
@@ -281,7 +288,11 @@ class Engine:
 
     def _spawn(self) -> None:
         self._child_since = self._clock.monotonic()
-        self._child = Child("nii_edge.inference_process", self._setup)
+        try:
+            self._child = Child("nii_edge.inference_process", self._setup)
+        except OSError as error:  # no descriptor, no memory: the next try may find some
+            self._log.error("inference process not started", error=str(error))
+            return
         self._metrics.child_starts.labels("inference").inc()
 
     def _wait_first(self) -> None:
@@ -300,7 +311,6 @@ class Engine:
             self._start_error = NiiEdgeError("the inference process died while starting; see its log above")
         except NiiEdgeError as error:
             self._start_error = error
-        self._started.set()
 
     def _greet(self, ready: Ready) -> None:
         self._ready = ready
