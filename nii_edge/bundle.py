@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,14 @@ MANIFEST = "bundle.yaml"
 CARD = "CARD.md"
 WHY_FIELDS = ("score", "percent", "view")
 """What a label's `why` may name in braces."""
+
+
+MAX_GOLDEN_BYTES = 16 << 20
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, SyntaxError, RuntimeError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, struct.error, msgspec.MsgspecError,
+)  # fmt: skip
+"""What NumPy, zipfile and msgspec raise for a file that is not what it should be."""
 
 
 class Expected(Record, frozen=True, kw_only=True):
@@ -147,12 +157,14 @@ def read_golden(path: Path) -> GoldenFrame:
         BundleError: the file cannot be read or does not hold what the module says.
     """
     try:
+        if path.stat().st_size > MAX_GOLDEN_BYTES:
+            raise BundleError(f"{path}: {path.stat().st_size} bytes, at most {MAX_GOLDEN_BYTES}")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             pixels = archive["pixels"]
             fields = {name: archive[name].tolist() for name in _GoldenHeader.__struct_fields__}
             expected = msgspec.json.decode(str(archive["expected"]), type=tuple[Expected, ...])
         header = msgspec.convert(fields, _GoldenHeader)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+    except _UNREADABLE as error:
         raise BundleError(f"{path}: not a golden frame: {error}") from error
     if pixels.ndim != 3 or pixels.shape[2] != len(header.channels) or pixels.dtype.name not in _DTYPES:
         raise BundleError(

@@ -51,6 +51,12 @@ def plan_edge(path: Path) -> EdgePlan:
             f"{path}: inference.runtime is torch, whose files can carry code; say `allow_torch: true` "
             "if you made the bundle yourself, or export it to ONNX"
         )
+    views = sum(len(profile.views) for profile in profiles.values())
+    if config.inference.slots < 2 * views:
+        raise ConfigError(
+            f"{path}: inference.slots is {config.inference.slots}; the lanes have {views} views together, "
+            f"so {2 * views} slots are the least"
+        )
     return EdgePlan(config, profiles, policy, bundles, here / config.state_dir)
 
 

@@ -157,7 +157,7 @@ class Label(Config, frozen=True, kw_only=True):
     name: Name
     category: Category
     threshold: Unit
-    why: Annotated[str, Meta(min_length=1, max_length=200)]
+    why: Annotated[str, Meta(max_length=200)]
 
 
 class BundleManifest(Config, frozen=True, kw_only=True):

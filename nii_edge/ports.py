@@ -100,9 +100,10 @@ class OutboxItem(NamedTuple):
 
 
 class LedgerCounts(NamedTuple):
-    """The balance of one scanner: received = clear + alarm + unknown + in flight."""
+    """The balance of one scanner and kind of scan: received = clear + alarm + unknown + in flight."""
 
     scanner: str
+    scan_type: ScanType
     received: int
     clear: int
     alarm: int
@@ -134,10 +135,7 @@ class Ledger(Protocol):
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
 
     def counts(self) -> list[LedgerCounts]:
-        """The balance, a row per scanner."""
-
-    def outbox_rows(self) -> tuple[int, int]:
-        """How many items are still to be sent, and how many are parked."""
+        """The balance, a row per scanner and kind of scan."""
 
     def close(self) -> None:
         """Finish and close. May be called twice."""

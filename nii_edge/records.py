@@ -258,7 +258,10 @@ class Report(Record, frozen=True, kw_only=True):
 
 
 class Gap(Record, frozen=True, kw_only=True):
-    """Sequence numbers a scanner skipped, both ends included: cartons nobody has seen."""
+    """Sequence numbers a scanner skipped, both ends included: cartons nobody has seen.
+
+    `scan_type` is that of the scan whose number revealed it.
+    """
 
     edge: Name
     scanner: Name
@@ -266,6 +269,7 @@ class Gap(Record, frozen=True, kw_only=True):
     first: Seq
     last: Seq
     noticed_at_ns: int
+    scan_type: ScanType = ScanType.OPERATIONAL
 
     @property
     def alert_id(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +38,8 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_PREVIEW_BYTES = 256 * 1024
 MAX_SIDE = 65_535
 """The largest height or width of a frame, in pixels."""
+MAX_RECEIPTS = 1_024
+"""The most ids in one receipt."""
 MAX_FETCH = 1_000
 """The most archived records one `fetch` is answered with."""
 
@@ -85,6 +87,12 @@ class FrameIdentity(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Epoch
     seq: Seq
     view: ViewIndex = 0
+    scan_type: Any = ScanType.OPERATIONAL.value
+
+    @property
+    def is_test(self) -> bool:
+        """True only if the header clearly says NON_OPERATIONAL."""
+        return bool(self.scan_type == ScanType.NON_OPERATIONAL.value)
 
 
 class AckMessage(Message, frozen=True, kw_only=True, tag="ack"):
@@ -142,7 +150,7 @@ class PreviewMessage(Message, frozen=True, kw_only=True, tag="preview"):
 class ReceiptMessage(Message, frozen=True, kw_only=True, tag="receipt"):
     """Collector to edge: these records (alert ids) and pictures (SHA-256) are archived on disk."""
 
-    ids: tuple[str, ...]
+    ids: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=MAX_RECEIPTS)]
 
 
 class FetchMessage(Message, frozen=True, kw_only=True, tag="fetch"):

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from nii_edge.adapters.arrays import CHANNELS_BY_COUNT, DTYPES, Channels, PixelArray, listed, load_array
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.adapters.picture_heads import ENDINGS, MAGIC_BYTES, read_head, sniff
 from nii_edge.errors import RecordingError
 from nii_edge.ports import FrameSource, SourceFrame
 from nii_edge.records import Encoding
 from nii_edge.wire import MAX_SIDE, FrameMessage
+from nii_edge.xray.picture_heads import ENDINGS, MAGIC_BYTES, read_head, sniff
 
 SCANNER = "replay"
 ARRAY_ENDINGS = (".npy", ".npz")

@@ -196,7 +196,7 @@ class _Batch:
             self._add_preview(item)
         elif isinstance(item, Gap):
             self.gaps += self._add_record(
-                item, "gap", (item.edge, item.scanner), (ScanType.OPERATIONAL, Decision.UNKNOWN)
+                item, "gap", (item.edge, item.scanner), (item.scan_type, Decision.UNKNOWN)
             )
         else:
             verdict = item.verdict
@@ -246,10 +246,10 @@ class _Tally:
             (self._previews,) = connection.execute("SELECT count(*) FROM previews").fetchone()
             (self._gaps,) = connection.execute("SELECT count(*) FROM records WHERE kind = 'gap'").fetchone()
             for scan_type, decision, count in connection.execute(
-                "SELECT scan_type, decision, count(*) FROM records GROUP BY scan_type, decision"
+                "SELECT scan_type, decision, count(*) FROM records WHERE kind = 'report' "
+                "GROUP BY scan_type, decision"
             ):
                 self._reports[ScanType(scan_type), Decision(decision)] = count
-        self._reports[ScanType.OPERATIONAL, Decision.UNKNOWN] -= self._gaps
 
     def add(self, batch: _Batch) -> None:
         self._reports.update(batch.reports)

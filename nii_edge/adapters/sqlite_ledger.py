@@ -38,9 +38,13 @@ SCHEMA = (
     # gap: msgpack Gap; first and last are both missing
     "CREATE TABLE gaps (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, "
     "last INTEGER NOT NULL, gap BLOB NOT NULL, PRIMARY KEY (scanner, epoch, first)) WITHOUT ROWID",
-    "CREATE TABLE balance (scanner TEXT PRIMARY KEY, received INTEGER NOT NULL DEFAULT 0, "
-    "clear INTEGER NOT NULL DEFAULT 0, alarm INTEGER NOT NULL DEFAULT 0, "
-    '"unknown" INTEGER NOT NULL DEFAULT 0, missing INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID',
+    # high: the highest seq received
+    "CREATE TABLE epochs (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, high INTEGER NOT NULL, "
+    "PRIMARY KEY (scanner, epoch)) WITHOUT ROWID",
+    "CREATE TABLE balance (scanner TEXT NOT NULL, scan_type TEXT NOT NULL, "
+    "received INTEGER NOT NULL DEFAULT 0, clear INTEGER NOT NULL DEFAULT 0, "
+    'alarm INTEGER NOT NULL DEFAULT 0, "unknown" INTEGER NOT NULL DEFAULT 0, '
+    "missing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scanner, scan_type)) WITHOUT ROWID",
     # key: alert id, or SHA-256 of a picture; parked: why the centre refuses it for good, NULL if it does not
     "CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, "
     "key TEXT NOT NULL UNIQUE, body BLOB NOT NULL, parked TEXT)",
@@ -90,7 +94,7 @@ class SqliteLedger:
 
     def high_water(self) -> dict[tuple[str, int], int]:
         """The highest seq received, by (scanner, epoch)."""
-        rows = self._rows("SELECT scanner, epoch, max(seq) FROM scans GROUP BY scanner, epoch")
+        rows = self._rows("SELECT scanner, epoch, high FROM epochs")
         return {(scanner, epoch): seq for scanner, epoch, seq in rows}
 
     def in_flight(self) -> list[Intend]:
@@ -119,18 +123,13 @@ class SqliteLedger:
         ]
 
     def counts(self) -> list[LedgerCounts]:
-        """The balance, a row per scanner. In flight is counted, not inferred, so that it can disagree."""
+        """The balance. In flight is counted, not inferred, so that it can disagree."""
         rows = self._rows(
-            'SELECT b.scanner, received, clear, alarm, "unknown", '
-            "(SELECT count(*) FROM scans s WHERE s.scanner = b.scanner AND report IS NULL), missing "
-            "FROM balance b ORDER BY b.scanner"
+            'SELECT b.scanner, b.scan_type, received, clear, alarm, "unknown", (SELECT count(*) FROM scans s '
+            "WHERE s.scanner = b.scanner AND s.scan_type = b.scan_type AND report IS NULL), missing "
+            "FROM balance b ORDER BY b.scanner, b.scan_type"
         )
-        return [LedgerCounts(*row) for row in rows]
-
-    def outbox_rows(self) -> tuple[int, int]:
-        """How many items are still to be sent, and how many are parked."""
-        pending, parked = self._rows("SELECT count(*) - count(parked), count(parked) FROM outbox")[0]
-        return pending, parked
+        return [LedgerCounts(row[0], ScanType(row[1]), *row[2:]) for row in rows]
 
     def close(self) -> None:
         """Finish and close. May be called twice."""
@@ -146,33 +145,47 @@ class SqliteLedger:
                     "VALUES (?, ?, ?, ?, ?)",
                     (scan.scanner, scan.epoch, scan.seq, scan_type.value, received_at_ns),
                 )
-                self._count(scan.scanner, "received", 1)
+                self._db.execute(
+                    "INSERT INTO epochs VALUES (?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET high = max(high, excluded.high)",
+                    (scan.scanner, scan.epoch, scan.seq),
+                )
+                self._count(scan.scanner, scan_type, "received", 1)
             case Conclude(report, preview):
                 self._conclude(report, preview)
             case Miss(gap):
-                self._db.execute(
-                    "INSERT INTO gaps VALUES (?, ?, ?, ?, ?)",
+                # a crash between this and the intent that revealed it makes the same gap come again
+                done = self._db.execute(
+                    "INSERT INTO gaps VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (gap.scanner, gap.epoch, gap.first, gap.last, msgspec.msgpack.encode(gap)),
                 )
-                self._send("gap", gap.alert_id, gap)
-                self._count(gap.scanner, "missing", gap.last - gap.first + 1)
+                if done.rowcount == 1:
+                    self._send("gap", gap.alert_id, gap)
+                    self._count(gap.scanner, gap.scan_type, "missing", gap.last - gap.first + 1)
             case Confirm(keys):
                 self._db.executemany("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
             case Park(key, reason):
                 self._db.execute("UPDATE outbox SET parked = ? WHERE key = ?", (reason, key))
 
     def _conclude(self, report: Report, preview: Preview | None) -> None:
-        scan = report.verdict.id
-        done = self._db.execute(
-            "UPDATE scans SET report = ? WHERE scanner = ? AND epoch = ? AND seq = ? AND report IS NULL",
-            (msgspec.msgpack.encode(report), scan.scanner, scan.epoch, scan.seq),
-        )
-        if done.rowcount != 1:
+        verdict = report.verdict
+        scan, key = verdict.id, (verdict.id.scanner, verdict.id.epoch, verdict.id.seq)
+        intent = self._db.execute(
+            "SELECT scan_type FROM scans WHERE scanner = ? AND epoch = ? AND seq = ? AND report IS NULL", key
+        ).fetchone()
+        if intent is None:
             raise LedgerError(f"{self._path}: {scan} has no open intent: a verdict was to be given twice")
+        self._db.execute(
+            "UPDATE scans SET report = ?, scan_type = ? WHERE scanner = ? AND epoch = ? AND seq = ?",
+            (msgspec.msgpack.encode(report), verdict.scan_type.value, *key),
+        )
+        if intent[0] != verdict.scan_type.value:  # a later view said that it was a real carton
+            self._count(scan.scanner, ScanType(intent[0]), "received", -1)
+            self._count(scan.scanner, verdict.scan_type, "received", 1)
         self._send("report", report.alert_id, report)
         if preview is not None:
             self._send("preview", preview.sha256, preview)
-        self._count(scan.scanner, report.verdict.decision.value.lower(), 1)
+        self._count(scan.scanner, report.verdict.scan_type, report.verdict.decision.value.lower(), 1)
 
     def _send(self, kind: str, key: str, record: Record) -> None:
         # a picture equal to one that still waits (two black frames, say) is not sent twice
@@ -181,10 +194,11 @@ class SqliteLedger:
             (kind, key, msgspec.msgpack.encode(record)),
         )
 
-    def _count(self, scanner: str, column: str, by: int) -> None:
-        self._db.execute("INSERT INTO balance (scanner) VALUES (?) ON CONFLICT DO NOTHING", (scanner,))
-        statement = f'UPDATE balance SET "{column}" = "{column}" + ? WHERE scanner = ?'  # noqa: S608
-        self._db.execute(statement, (by, scanner))
+    def _count(self, scanner: str, scan_type: ScanType, column: str, by: int) -> None:
+        key = (scanner, scan_type.value)
+        self._db.execute("INSERT INTO balance (scanner, scan_type) VALUES (?, ?) ON CONFLICT DO NOTHING", key)
+        statement = f'UPDATE balance SET "{column}" = "{column}" + ? WHERE scanner = ? AND scan_type = ?'  # noqa: S608
+        self._db.execute(statement, (by, *key))
 
     # ---- plumbing
 

@@ -15,11 +15,13 @@ from nii_edge.adapters import zmq_transport
 from nii_edge.adapters.zmq_transport import Context, Limits, Socket
 from nii_edge.config import Listen
 from nii_edge.ports import ScannerMessage
-from nii_edge.wire import MAX_HEADER_BYTES
 
 HEADROOM = 1 << 20
 """Parts this much above the largest frame still arrive, so that they can be refused in words."""
 TAP_TOPIC = b"frame"
+SUBSCRIPTIONS_A_TURN = 32
+MAX_TOPICS = 1_000
+MAX_SUBSCRIPTION_BYTES = 256
 
 
 class Endpoints(NamedTuple):
@@ -43,16 +45,17 @@ class ZmqScanners:
         )
         self._verdicts: Socket | None = None
         self._tap: Socket | None = None
-        small = Limits(max_part_bytes=MAX_HEADER_BYTES, queue=10_000)
+        small = Limits(max_part_bytes=MAX_SUBSCRIPTION_BYTES, queue=10_000)
         try:
             self._verdicts = zmq_transport.bind(context, zmq.XPUB, listen.verdicts, small)
             if listen.tap is not None:
-                tap_limits = Limits(max_part_bytes=MAX_HEADER_BYTES, queue=64)
+                tap_limits = Limits(max_part_bytes=MAX_SUBSCRIPTION_BYTES, queue=64)
                 self._tap = zmq_transport.bind(context, zmq.XPUB, listen.tap, tap_limits)
         except BaseException:
             self.close()
             raise
-        self._tapped = 0
+        self._tapped: set[bytes] = set()
+        self._topics: set[bytes] = set()
         self._tap_number = 0
 
     @property
@@ -85,7 +88,7 @@ class ZmqScanners:
     def publish(self, topic: str, message: bytes) -> None:
         """Send to the subscribers on site."""
         if self._verdicts is not None:
-            _note_subscriptions(self._verdicts)
+            _note_subscriptions(self._verdicts, self._topics)
             self._verdicts.send_multipart([topic.encode(), message], zmq.NOBLOCK)
 
     def close(self) -> None:
@@ -97,22 +100,25 @@ class ZmqScanners:
     def _pass_on(self, frames: list[zmq.Frame]) -> None:
         if self._tap is None:
             return
-        self._tapped += _note_subscriptions(self._tap)
-        if self._tapped > 0:
+        _note_subscriptions(self._tap, self._tapped)
+        if self._tapped:
             self._tap_number += 1
             note = msgspec.msgpack.encode({"n": self._tap_number})
             self._tap.send_multipart([TAP_TOPIC, note, *frames], zmq.NOBLOCK, copy=False)
 
 
-def _note_subscriptions(publisher: Socket) -> int:
-    """Read what subscribers said; how many topics more (or fewer) are subscribed now."""
-    change = 0
-    while True:
+def _note_subscriptions(publisher: Socket, topics: set[bytes]) -> None:
+    """Keep `topics` what is subscribed, by what subscribers said: a few messages at a time, whatever they
+    send, so that a flood of them does not hold up the frames."""
+    for _ in range(SUBSCRIPTIONS_A_TURN):
         try:
             said = publisher.recv(zmq.NOBLOCK)
         except zmq.Again:
-            return change
-        change += {1: 1, 0: -1}.get(said[0], 0) if said else 0
+            return
+        if said[:1] == b"\x01" and len(topics) < MAX_TOPICS:
+            topics.add(said[1:])
+        elif said[:1] == b"\x00":
+            topics.discard(said[1:])
 
 
 def endpoints_by_name(endpoints: Endpoints) -> Mapping[str, str]:

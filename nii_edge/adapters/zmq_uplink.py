@@ -13,6 +13,8 @@ from nii_edge.records import Gap, Preview, Report
 from nii_edge.telemetry import logger
 from nii_edge.wire import GapMessage, PreviewMessage, ReceiptMessage, ReportMessage
 
+REPLIES_A_TURN = 256
+
 
 class ZmqUplink:
     """See the module. Connects in the background and keeps trying."""
@@ -41,11 +43,11 @@ class ZmqUplink:
         """What the collector said since the last call. Nonsense is logged and passed over: the items it
         was about stay unconfirmed."""
         replies: list[SinkReply] = []
-        while True:
+        for _ in range(REPLIES_A_TURN):
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return replies
+                break
             try:
                 message = wire.decode_from_collector(parts).message
             except WireError as error:
@@ -57,6 +59,7 @@ class ZmqUplink:
                 replies.append(SinkReply(refused=message.alert_id, why=f"{message.reason}: {message.detail}"))
             else:
                 self._log.warning("the collector refuses us", reason=message.reason, detail=message.detail)
+        return replies
 
     def close(self) -> None:
         """Close at once."""

@@ -16,7 +16,7 @@ from nii_edge.collector.waiting import Held, Kind, Waiting, kinds_of
 from nii_edge.config import CollectorConfig
 from nii_edge.errors import LedgerError, WireError
 from nii_edge.ports import Archive, Clock, Page
-from nii_edge.records import Decision, Gap, Preview, Reason, Report, ScanType
+from nii_edge.records import Decision, Gap, Preview, Reason, Report
 from nii_edge.telemetry import logger
 from nii_edge.wire import (
     MAX_HEADER_BYTES,
@@ -43,7 +43,9 @@ TURN_MS = 100
 """The longest a turn of the loop sleeps: how soon a stop is noticed, in milliseconds."""
 _PAGE_BYTES = MAX_HEADER_BYTES - 1_024
 _REMEMBERED = 1_024
-_LIMITS = transport.Limits(max_part_bytes=2 * max(MAX_HEADER_BYTES, MAX_PREVIEW_BYTES))
+_MOST = 2 * max(MAX_HEADER_BYTES, MAX_PREVIEW_BYTES)
+_EDGE_LIMITS = transport.Limits(max_part_bytes=_MOST)
+_SUBSCRIBER_LIMITS = transport.Limits(max_part_bytes=4_096, queue=16)  # answers are large: few may wait
 
 _log = logger("collector")
 
@@ -72,8 +74,10 @@ class Collector:
         self.unsent = 0
         self._context = transport.new_context()
         try:
-            self._edges = transport.bind(self._context, zmq.ROUTER, config.edges, _LIMITS)
-            self._subscribers = transport.bind(self._context, zmq.ROUTER, config.subscribers, _LIMITS)
+            self._edges = transport.bind(self._context, zmq.ROUTER, config.edges, _EDGE_LIMITS)
+            self._subscribers = transport.bind(
+                self._context, zmq.ROUTER, config.subscribers, _SUBSCRIBER_LIMITS
+            )
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -137,7 +141,9 @@ class Collector:
         stored = self._archive.store([item for _, item in accepted], self._clock.wall_ns())
         receipts: dict[bytes, list[str]] = {}
         for peer, item in accepted:
-            if key_of(item) not in stored.refused:
+            if key_of(item) in stored.conflicts:
+                self._send(self._edges, peer, _conflict(key_of(item)))
+            elif key_of(item) not in stored.refused:
                 receipts.setdefault(peer, []).append(key_of(item))
         for peer, keys in receipts.items():
             self._send(self._edges, peer, ReceiptMessage(ids=tuple(keys)))
@@ -243,6 +249,12 @@ class Collector:
             self.unsent += 1
 
 
+def _conflict(key: str) -> RefusedMessage:
+    """No receipt for what is not archived: the edge keeps it, and a person looks into it."""
+    detail = "archived before with other content, which stands; two edges of one name, or a number used twice"
+    return RefusedMessage(reason=Reason.SEQ_REUSED, detail=detail, alert_id=key)
+
+
 def _pending(router: transport.Socket, most: int) -> Iterator[transport.Incoming]:
     for _ in range(most):
         incoming = transport.receive(router)
@@ -253,5 +265,5 @@ def _pending(router: transport.Socket, most: int) -> Iterator[transport.Incoming
 
 def _kind_of(record: Report | Gap) -> Kind:
     if isinstance(record, Gap):
-        return ScanType.OPERATIONAL, Decision.UNKNOWN
+        return record.scan_type, Decision.UNKNOWN
     return record.verdict.scan_type, record.verdict.decision

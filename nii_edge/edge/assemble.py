@@ -6,21 +6,23 @@ All calls come from the ingest thread.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
 import xxhash
 
 from nii_edge import wire
 from nii_edge.config import Format, Profile
 from nii_edge.edge.case import Case, Effects
 from nii_edge.edge.decide import unknown
-from nii_edge.edge.jobs import Decoded, JobFrame, JobScan
+from nii_edge.edge.jobs import Decoded, DecodeJob, JobFrame, JobScan
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError, WireError
 from nii_edge.ports import Clock, Intend, StoredScan
-from nii_edge.records import Gap, Reason, Report, ScanId
+from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import AckMessage, Buffer, FrameMessage, RefusedMessage, VerdictMessage
 
@@ -108,6 +110,7 @@ class Assembler:
         self._metrics = metrics
         self._open: dict[ScanId, _OpenScan] = {}
         self._high: dict[tuple[str, int], int] = {}
+        self._held: Counter[str] = Counter()
         self._told: set[tuple[bytes, str]] = set()
         self._leaving: FrameError | None = None
         self._log = logger("ingest")
@@ -142,7 +145,11 @@ class Assembler:
             self._refuse(peer, None, error.reason, error.detail)
             return
         message = FrameMessage(
-            scanner=identity.scanner, epoch=identity.epoch, seq=identity.seq, view=identity.view
+            scanner=identity.scanner,
+            epoch=identity.epoch,
+            seq=identity.seq,
+            view=identity.view,
+            scan_type=ScanType.NON_OPERATIONAL if identity.is_test else ScanType.OPERATIONAL,
         )
         if identity.scanner not in self._profiles:
             self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(identity.scanner))
@@ -162,7 +169,7 @@ class Assembler:
             self._effects.look_up(scan, lambda stored: self._used_before(scan, kept, stored))
         else:
             if scan.seq > high + 1:
-                self._miss(scan, high + 1)
+                self._miss(scan, message.scan_type, high + 1)
             self._high[lane] = scan.seq
             self._begin(scan, arrival)
 
@@ -186,7 +193,7 @@ class Assembler:
         self._effects.reply(arrival.peer, _ack(message))
         self._effects.reply(arrival.peer, verdict_message(report))
 
-    def _miss(self, scan: ScanId, first: int) -> None:
+    def _miss(self, scan: ScanId, scan_type: ScanType, first: int) -> None:
         gap = Gap(
             edge=self._edge,
             scanner=scan.scanner,
@@ -194,6 +201,7 @@ class Assembler:
             first=first,
             last=scan.seq - 1,
             noticed_at_ns=self._clock.wall_ns(),
+            scan_type=scan_type,
         )
         self._metrics.scans_missing.labels(scan.scanner).inc(scan.seq - first)
         self._log.warning("numbers missing", scanner=scan.scanner, first=gap.first, last=gap.last)
@@ -242,9 +250,7 @@ class Assembler:
         """Check a view and move it to shared memory. Raises FrameError."""
         message, payload = arrival.message, arrival.payload
         form = self._check(opened, message, payload)
-        slot = self._slots.acquire()
-        if slot is None:
-            raise FrameError(Reason.OVERLOAD, f"all {self._slots.slots} frame slots are taken")
+        slot = self._acquire(message.scanner)
         self._slots.buffer(slot, len(payload))[:] = payload
         view = _View(slot=slot, message=message)
         opened.views[message.view] = view
@@ -252,7 +258,8 @@ class Assembler:
             opened.complete_at = self._clock.monotonic()
         if message.encoding != "raw":
             self._finish_check(opened, view, payload)
-            self._effects.decode(opened.id, message.view, slot, len(payload), message.encoding)
+            job = DecodeJob(slot=slot, size=len(payload), encoding=message.encoding)
+            self._effects.decode(opened.id, message.view, job, self._expires_at(opened))
             return
         if message.height is None or message.width is None:
             raise FrameError(Reason.BAD_HEADER, "a raw frame needs height and width")
@@ -260,6 +267,18 @@ class Assembler:
         # submit first: hashing then overlaps the detectors' work
         self._submit_if_complete(opened)
         self._finish_check(opened, view, payload)
+
+    def _acquire(self, scanner: str) -> int:
+        """A slot, if the lane may have one more: each other lane keeps room for a scan of its own."""
+        owed = {name: len(profile.views) - self._held[name] for name, profile in self._profiles.items()}
+        own = owed.pop(scanner)
+        if own <= 0 and self._slots.free <= sum(max(0, views) for views in owed.values()):
+            raise FrameError(Reason.OVERLOAD, f"this lane holds {self._held[scanner]} frame slots, its share")
+        slot = self._slots.acquire()
+        if slot is None:
+            raise FrameError(Reason.OVERLOAD, f"all {self._slots.slots} frame slots are taken")
+        self._held[scanner] += 1
+        return slot
 
     def _check(self, opened: _OpenScan, message: FrameMessage, payload: Buffer) -> Format:
         profile = self._profiles[message.scanner]
@@ -273,6 +292,8 @@ class Assembler:
                 Reason.BAD_HEADER, f"view {message.view}; views count from 0 to {opened.views_expected - 1}"
             )
         if (message.scan_type, message.carton) != (opened.first.scan_type, opened.first.carton):
+            if message.scan_type is ScanType.OPERATIONAL:  # if any view says so, it is a real carton
+                opened.first = msgspec.structs.replace(opened.first, scan_type=message.scan_type)
             raise FrameError(Reason.BAD_HEADER, "scan_type or carton differs between the views of one scan")
         form = profile.format_for(message.channels, message.dtype)
         if form is None:
@@ -351,6 +372,7 @@ class Assembler:
         opened = self._open.pop(report.verdict.id, None)
         message = verdict_message(report)
         if opened is not None:
+            self._held[opened.id.scanner] -= len(opened.views)
             self._effects.reply(opened.peer, message)
         self._effects.publish(message)
 
@@ -445,7 +467,10 @@ def digest(message: FrameMessage, payload: Buffer) -> str:
 
     Not a proof against forgery; that is the transport's work.
     """
-    shape = f"{message.encoding} {message.height} {message.width} {message.channels} {message.dtype}"
+    shape = (
+        f"{message.encoding} {message.height} {message.width} {message.channels} {message.dtype} "
+        f"{message.scan_type} {message.carton}"
+    )
     return xxhash.xxh3_128_hexdigest(payload, seed=zlib.crc32(shape.encode()))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from nii_edge.edge.decide import Ruling
-from nii_edge.edge.jobs import JobFrame, JobScan
+from nii_edge.edge.jobs import DecodeJob, JobFrame, JobScan
 from nii_edge.errors import FrameError
 from nii_edge.ports import Intend, StoredScan
-from nii_edge.records import Encoding, Gap, ScanId, ScanType
+from nii_edge.records import Gap, ScanId, ScanType
 from nii_edge.wire import AckMessage, RefusedMessage, VerdictMessage
 
 
@@ -55,8 +55,9 @@ class Effects(Protocol):
     def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
         """What the ledger knows of a scan; `then` runs in the assembler's thread."""
 
-    def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
-        """Decode the picture in a slot; `Assembler.decoded` gets the result."""
+    def decode(self, scan: ScanId, view: int, job: DecodeJob, until: float) -> None:
+        """Decode the picture in a slot, unless it is later than `until` (monotonic seconds) by then;
+        `Assembler.decoded` gets the result."""
 
     def submit(self, case: Case) -> None:
         """Have the detectors look."""

@@ -84,7 +84,7 @@ class Daemon:
         side = self._parts.open_side()
         ingest = Ingest(side, committer, clock, config.drain_ms / 1000, self._fail)
         concluder.connect(ingest.on_concluded)
-        decoding = Decoding(setup, slots, ingest.on_decoded, metrics, self._fail)
+        decoding = Decoding(setup, slots, ingest.on_decoded, clock, metrics, self._fail)
         assembler = self._assembler(slots, ingest)
         assembler.resume(committer.answer(lambda ledger: ledger.high_water()))
         uplink = self._start_uplink(committer)

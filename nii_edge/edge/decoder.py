@@ -18,13 +18,11 @@ import numpy as np
 from nii_edge.edge import children
 from nii_edge.edge.jobs import Decoded, DecodeJob
 from nii_edge.edge.slots import SlotView
-from nii_edge.records import DType, Encoding, Reason
+from nii_edge.errors import RecordingError
+from nii_edge.records import DType, Reason
+from nii_edge.wire import DTYPE_BYTES
+from nii_edge.xray.picture_heads import read_head, sniff
 
-MAGIC: dict[Encoding, tuple[bytes, ...]] = {
-    "png": (b"\x89PNG\r\n\x1a\n",),
-    "jpeg": (b"\xff\xd8\xff",),
-    "tiff": (b"II*\0", b"MM\0*"),
-}
 EXTRA_MEMORY = 1 << 30
 """Address space beyond the shared slots: the interpreter, OpenCV, and one picture being decoded."""
 
@@ -48,8 +46,9 @@ class PictureDecoder:
     def decode(self, job: DecodeJob) -> Decoded:
         """Replace the encoded picture in its slot by its pixels."""
         data = bytes(self._slots.buffer(job.slot, job.size))
-        if not data.startswith(MAGIC[job.encoding]):
-            return _bad(f"not a {job.encoding}: it begins with {data[:8].hex(' ')}")
+        problem = self._misfit(data, job)
+        if problem is not None:
+            return problem
         try:
             image, complaint = self._decode(data)
         except (cv2.error, MemoryError) as error:
@@ -61,6 +60,28 @@ class PictureDecoder:
         if image is None or complaint:
             return _bad(f"damaged {job.encoding}: {complaint or 'it ends early or makes no sense'}")
         return self._store(job, image)
+
+    def _misfit(self, data: bytes, job: DecodeJob) -> Decoded | None:
+        """What the picture's own head says against decoding it; None if nothing does.
+
+        Heads are asked first because decoders do not tell what they ignored: a TIFF whose zero is white,
+        for one, would come out inverted.
+        """
+        if sniff(data) != job.encoding:
+            return _bad(f"not a {job.encoding}: it begins with {data[:8].hex(' ')}")
+        try:
+            head = read_head(data, job.encoding)
+        except RecordingError as error:
+            return _bad(str(error))
+        if head.oddity or head.dtype is None:
+            return _bad(f"{head.oddity or 'a pixel type that is none of ours'}; send plain grey or colour")
+        size = head.height * head.width * head.samples * DTYPE_BYTES[head.dtype]
+        if size > self._slots.slot_bytes:
+            return Decoded(
+                reason=Reason.TOO_LARGE,
+                detail=f"{head.height}x{head.width} is {size} bytes, at most {self._slots.slot_bytes}",
+            )
+        return None
 
     def _decode(self, data: bytes) -> tuple[Any, str]:
         """The picture, and what libjpeg, libpng or libtiff said on stderr: they go on after damage, so

@@ -10,7 +10,8 @@ from nii_edge.edge.children import Child
 from nii_edge.edge.jobs import Decoded, DecodeJob, Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
-from nii_edge.records import Encoding, Reason, ScanId
+from nii_edge.ports import Clock
+from nii_edge.records import Reason, ScanId
 from nii_edge.telemetry import Metrics, logger
 
 DECODE_TIMEOUT_S = 2.0
@@ -21,6 +22,7 @@ class _Order(NamedTuple):
     scan: ScanId
     view: int
     job: DecodeJob
+    until: float
 
 
 class Decoding:
@@ -31,12 +33,14 @@ class Decoding:
         setup: Setup,
         slots: SlotPool,
         decoded: Callable[[ScanId, int, Decoded], None],
+        clock: Clock,
         metrics: Metrics,
         failed: OnFailure = ignore,
     ) -> None:
         self._setup = setup
         self._slots = slots
         self._decoded = decoded
+        self._clock = clock
         self._metrics = metrics
         self._queue: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._thread = GuardedThread("decoding", self._run, failed)
@@ -47,10 +51,10 @@ class Decoding:
         """Begin, with a decoder process at hand so that the first picture need not wait for it."""
         self._thread.start()
 
-    def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
-        """Queue a picture. Its slot is held until it is done."""
-        self._slots.hold(slot)
-        self._queue.put(_Order(scan, view, DecodeJob(slot=slot, size=size, encoding=encoding)))
+    def decode(self, scan: ScanId, view: int, job: DecodeJob, until: float) -> None:
+        """Queue a picture. Its slot is held until it is done; after `until` (monotonic) nobody wants it."""
+        self._slots.hold(job.slot)
+        self._queue.put(_Order(scan, view, job, until))
 
     def stop(self) -> None:
         """Finish what is queued, end the process and the thread."""
@@ -60,7 +64,10 @@ class Decoding:
     def _run(self) -> None:
         self._ensure_child()
         while (order := self._queue.get()) is not None:
-            result = self._ask(order.job)
+            if self._clock.monotonic() < order.until:
+                result = self._ask(order.job)
+            else:
+                result = Decoded(reason=Reason.TIMEOUT, detail="its pictures were not decoded in time")
             self._slots.release(order.job.slot)
             self._decoded(order.scan, order.view, result)
         self._drop()

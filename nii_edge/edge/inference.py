@@ -14,8 +14,7 @@ from nii_edge.records import Finding, Frame, Outcome, Scan
 
 
 def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
-    """Every detector's word on every scan of the job. A detector that fails on a batch fails for all
-    scans of it: none of them was looked at."""
+    """Every detector's word on every scan of the job."""
     scans = [_scan(scan, slots) for scan in job.scans]
     bad = {i: problem for i, scan in enumerate(scans) if (problem := not_finite(scan)) is not None}
     outcomes: list[list[Outcome]] = [[] for _ in scans]
@@ -37,27 +36,28 @@ def not_finite(scan: Scan) -> str | None:
 
 
 def _ask(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
+    """One detector's word on each scan. When it fails on several at once each is asked alone, so that one
+    carton's frame cannot fault its neighbours."""
     skipped = [detector.not_applicable(scan) for scan in scans]
     todo = [scan for scan, why in zip(scans, skipped, strict=True) if why is None]
-    try:
-        found = detector.detect(todo) if todo else []
-        if len(found) != len(todo):
-            raise DetectorFaultError(f"answered for {len(found)} scans, asked for {len(todo)}")
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it becomes the scan's fault
-        fault = f"{type(error).__name__}: {error}"
-        return [
-            Outcome(detector=detector.name, not_applicable=why)
-            if why is not None
-            else Outcome(detector=detector.name, fault=fault)
-            for why in skipped
-        ]
-    answers = iter(found)
+    found = iter(_detect(detector, todo))
     return [
-        Outcome(detector=detector.name, not_applicable=why)
-        if why is not None
-        else _checked(detector.name, next(answers))
-        for why in skipped
+        next(found) if why is None else Outcome(detector=detector.name, not_applicable=why) for why in skipped
     ]
+
+
+def _detect(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
+    if not scans:
+        return []
+    try:
+        found = detector.detect(scans)
+        if len(found) != len(scans):
+            raise DetectorFaultError(f"answered for {len(found)} scans, asked for {len(scans)}")
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it becomes the scan's fault
+        if len(scans) > 1:
+            return [outcome for scan in scans for outcome in _detect(detector, [scan])]
+        return [Outcome(detector=detector.name, fault=f"{type(error).__name__}: {error}"[:300])]
+    return [_checked(detector.name, findings) for findings in found]
 
 
 def _checked(name: str, findings: tuple[Finding, ...]) -> Outcome:

@@ -13,12 +13,12 @@ from nii_edge.edge.conclude import Concluder
 from nii_edge.edge.decide import Ruling
 from nii_edge.edge.decoding import Decoding
 from nii_edge.edge.engine import Engine
-from nii_edge.edge.jobs import Decoded
+from nii_edge.edge.jobs import Decoded, DecodeJob
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, Intend, Miss, ScannerSide, StoredScan
-from nii_edge.records import Encoding, Gap, Reason, Report, ScanId
+from nii_edge.records import Gap, Reason, Report, ScanId
 from nii_edge.telemetry import logger
 from nii_edge.wire import AckMessage, RefusedMessage, VerdictMessage
 
@@ -105,9 +105,9 @@ class Ingest:
             lambda ledger: ledger.find(scan), lambda found: self._mail.put(lambda: then(found))
         )
 
-    def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
+    def decode(self, scan: ScanId, view: int, job: DecodeJob, until: float) -> None:
         """Have a picture decoded."""
-        self._decoding.decode(scan, view, slot, size, encoding)
+        self._decoding.decode(scan, view, job, until)
 
     def submit(self, case: Case) -> None:
         """Have the detectors look."""

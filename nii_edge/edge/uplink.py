@@ -68,9 +68,11 @@ class Uplink:
         self._progress_at = self._clock.monotonic()
         try:
             while not self._stopping.is_set():
-                self._turn(sink)
-        except LedgerError as error:
-            self._log.error("uplink stopped with the ledger", error=str(error))
+                try:
+                    self._turn(sink)
+                except LedgerError as error:  # busy, or ended: then the daemon is told to stop
+                    self._log.error("the uplink waits for the ledger", error=str(error))
+                    self._stopping.wait(IDLE_S)
         finally:
             sink.close()
 

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sqlite3
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -478,3 +479,70 @@ def test_no_verdict_without_a_row_and_the_daemon_stops_when_its_disk_fails(site:
     again = site.edge()
     with client(again, epoch=6) as scanner:
         assert scanner.wait(scanner.send(dual(2))).decision is Decision.CLEAR
+
+
+def test_a_tiff_whose_zero_is_white_is_never_read_as_its_negative(edge: Process) -> None:
+    """All-opaque in a MINISWHITE TIFF must not come out as air: it is refused by name."""
+    tags = [
+        (256, 64),
+        (257, 48),
+        (258, 16),
+        (259, 1),
+        (262, 0),
+        (273, 8 + 2 + 12 * 8 + 4),
+        (277, 1),
+        (278, 48),
+    ]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*tags])
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + struct.pack("<I", 0)
+    data = head + np.full((48, 64), 65535, "<u2").tobytes()
+    with client(edge, "replay") as scanner:
+        answer = scanner.wait(scanner.send([Picture(data, encoding="tiff")]))
+    assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.CORRUPT_FRAME)
+
+
+def test_a_hole_in_a_replay_is_no_missing_carton(site: Site) -> None:
+    """A gap that a NON_OPERATIONAL scan reveals reaches only subscribers that ask for tests."""
+    collector = site.collector()
+    edge = site.edge(collector)
+    peer = Raw(edge)
+    peer.send(header(seq=5, scan_type=ScanType.NON_OPERATIONAL), WHITE)
+    peer.hear(VerdictMessage)
+    peer.close()
+    endpoint = collector.endpoints["subscribers"]
+    with Subscriber(endpoint, scan_types=(), timeout_s=10) as everything:
+        assert next(everything.follow()).gap is not None
+    with Subscriber(endpoint, timeout_s=10) as operational:
+        assert operational.fetch_once() == ()
+
+
+def test_a_used_number_with_another_carton_is_refused(edge: Process, raw: Raw) -> None:
+    """Equal pixels under a used number do not pass for another carton, nor a test for the real thing."""
+    raw.send(header(carton="A", scan_type=ScanType.NON_OPERATIONAL), WHITE)
+    raw.hear(VerdictMessage)
+    for change in ({"carton": "B", "scan_type": ScanType.NON_OPERATIONAL}, {"carton": "A"}):
+        raw.send(header(**change), WHITE)
+        refused = raw.hear(RefusedMessage)
+        assert isinstance(refused, RefusedMessage)
+        assert refused.reason is Reason.SEQ_REUSED
+
+
+def test_a_stranger_at_the_verdict_port_does_not_stop_screening(edge: Process) -> None:
+    """A flood of subscriptions, and unsubscriptions nobody asked for, change nothing for a scanner."""
+    context = zmq.Context()
+    flood = context.socket(zmq.XSUB)
+    flood.connect(edge.endpoints["verdicts"])
+    tap = context.socket(zmq.XSUB)
+    tap.connect(edge.endpoints["tap"])
+    for i in range(20_000):
+        flood.send(b"\x01" + str(i).encode())
+    for _ in range(10):
+        tap.send(b"\x00never subscribed")
+    listener = context.socket(zmq.SUB)
+    listener.connect(edge.endpoints["tap"])
+    listener.subscribe(b"")
+    time.sleep(0.5)
+    for _ in range(3):
+        still_works(edge)
+    assert listener.poll(2_000), "the tap still works"
+    context.destroy(linger=0)

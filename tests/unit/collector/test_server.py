@@ -214,10 +214,13 @@ def test_duplicates_are_receipted_and_archived_once(running: Running, edge: Peer
     assert running.archive.counts().duplicates == 2
 
 
-def test_a_conflict_is_receipted_and_the_first_stands(running: Running, edge: Peer) -> None:
-    """The same alert id with other content is receipted, so that it ends, counted, and changes nothing."""
+def test_a_conflict_is_refused_and_the_first_stands(running: Running, edge: Peer) -> None:
+    """The same alert id with other content gets no receipt but a refusal, is counted, and changes nothing."""
     edge.deliver(report(1, detail="first"))
-    assert edge.deliver(report(1, detail="second")) == [report(1).alert_id]
+    edge.send(ReportMessage(report=report(1, detail="second")))
+    refused = edge.answer()
+    assert isinstance(refused, RefusedMessage)
+    assert (refused.reason, refused.alert_id) == (Reason.SEQ_REUSED, report(1).alert_id)
     with Subscriber(running.subscribers, timeout_s=5) as alerts:
         assert [item.report for item in alerts.fetch_once()] == [report(1, detail="first")]
     assert running.archive.counts().conflicts == 1

@@ -19,11 +19,11 @@ from nii_edge.config import Profile, load
 from nii_edge.edge.assemble import Assembler, Limits, digest, verdict_message
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling, unknown
-from nii_edge.edge.jobs import Decoded
+from nii_edge.edge.jobs import Decoded, DecodeJob
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError
 from nii_edge.ports import Intend, StoredScan
-from nii_edge.records import Decision, Encoding, Gap, Reason, Report, ScanId, ScanType, Verdict
+from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.telemetry import Metrics
 from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
 
@@ -31,6 +31,7 @@ SCANNERS = Path(__file__).parents[3] / "configs" / "scanners"
 PROFILES = {
     "dual": load(SCANNERS / "dual-energy.yaml", Profile),
     "display": load(SCANNERS / "display.yaml", Profile),
+    "spare": load(SCANNERS / "display.yaml", Profile),
 }
 LIMITS = Limits(deadline_s=0.5, view_timeout_s=1.0, max_frame_bytes=4096)
 CLEAR = Ruling(Decision.CLEAR)
@@ -56,7 +57,6 @@ class Order:
     scan: ScanId
     view: int
     slot: int
-    size: int
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Rig:
     told: `disk_step` (the ledger's thread), `mail_step` (calls back into the assembler's thread), `paint`,
     `decide`, `decode_step`. Every promise that can be checked at once is checked at once."""
 
-    def __init__(self, slots: int = 4) -> None:
+    def __init__(self, slots: int = 6) -> None:
         self.clock = HandClock()
         self.pool = SlotPool(slots, LIMITS.max_frame_bytes)
         self.metrics = Metrics()
@@ -119,10 +119,11 @@ class Rig:
 
         self.disk.append(ask)
 
-    def decode(self, scan: ScanId, view: int, slot: int, size: int, encoding: Encoding) -> None:
-        assert encoding != "raw"
-        self.pool.hold(slot)
-        self.decoder.append(Order(scan, view, slot, size))
+    def decode(self, scan: ScanId, view: int, job: DecodeJob, until: float) -> None:
+        assert job.encoding != "raw"
+        assert until > self.clock.now
+        self.pool.hold(job.slot)
+        self.decoder.append(Order(scan, view, job.slot))
 
     def submit(self, case: Case) -> None:
         record = self.scans[case.id]
@@ -351,7 +352,7 @@ def test_a_wrong_crc_of_an_earlier_view_ends_the_scan(rig: Rig) -> None:
     assert not rig.engine
     rig.settle()
     assert rig.verdict().reason is Reason.CORRUPT_FRAME
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
 
 
 def test_a_picture_damaged_on_the_line_is_not_decoded(rig: Rig) -> None:
@@ -387,7 +388,7 @@ def test_a_bad_view_makes_its_scan_unknown_in_words(
     assert rig.verdict().reason is reason
     assert words in rig.verdict().detail
     assert len(rig.said(AckMessage)) == 1
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
 
 
 @pytest.mark.parametrize("change", [{"carton": "B"}, {"scan_type": ScanType.NON_OPERATIONAL}])
@@ -399,20 +400,98 @@ def test_views_that_disagree_about_their_scan_make_it_unknown(rig: Rig, change: 
     assert rig.verdict().reason is Reason.BAD_HEADER
 
 
-def test_without_a_free_slot_a_scan_is_unknown_and_the_others_go_on(rig: Rig) -> None:
-    """The fifth frame in four slots is OVERLOAD; those that have their slots are judged."""
+def test_a_lane_that_took_its_share_of_slots_is_unknown_and_the_others_go_on(rig: Rig) -> None:
+    """A lane that wants more than its share gets OVERLOAD; every other lane still has room for a scan."""
     for seq in (1, 2):
         rig.send(*dual(seq, 0))
         rig.send(*dual(seq, 1))
     rig.send(*dual(3, 0))
+    rig.send(*grey(1))
+    rig.send(*grey(1, scanner="spare"))
+    assert rig.pool.free == 0
     rig.settle()
-    decisions = {m.seq: (m.decision, m.report.verdict.reason) for m in rig.published}
-    assert decisions == {
-        1: (Decision.CLEAR, None),
-        2: (Decision.CLEAR, None),
-        3: (Decision.UNKNOWN, Reason.OVERLOAD),
+    reasons = {(m.scanner, m.seq): m.report.verdict.reason for m in rig.published}
+    assert reasons == {
+        ("dual", 1): None,
+        ("dual", 2): None,
+        ("dual", 3): Reason.OVERLOAD,
+        ("display", 1): None,
+        ("spare", 1): None,
     }
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
+
+
+def test_several_greedy_lanes_cannot_starve_another() -> None:
+    """Two lanes that take all they can leave room for the third lane's scan."""
+    rig = Rig(slots=8)
+    for seq in range(1, 6):
+        for view in (0, 1):
+            rig.send(*dual(seq, view))
+        rig.send(*grey(seq))
+    rig.send(*grey(1, scanner="spare"))
+    rig.settle()
+    reasons = {(m.scanner, m.seq): m.report.verdict.reason for m in rig.published}
+    assert reasons["spare", 1] is None
+    assert Reason.OVERLOAD in reasons.values()
+    rig.pool.close()
+
+
+def test_when_slots_are_stuck_elsewhere_a_scan_is_unknown(rig: Rig) -> None:
+    """Slots that a hung process still holds are nobody's share: without any left it is OVERLOAD."""
+    stuck = [rig.pool.acquire() for _ in range(rig.pool.slots)]
+    assert None not in stuck
+    rig.send(*grey(1))
+    rig.settle()
+    assert rig.verdict().reason is Reason.OVERLOAD
+
+
+def test_a_lane_gets_its_share_back(rig: Rig) -> None:
+    """What a lane held no longer counts against it once its scans have their verdicts."""
+    for seq in range(1, 10):
+        for view in (0, 1):
+            rig.send(*dual(seq, view))
+        rig.settle()
+    assert {m.decision for m in rig.published} == {Decision.CLEAR}
+
+
+def test_a_scan_is_not_submitted_while_a_picture_is_being_decoded(rig: Rig) -> None:
+    """A raw view that completes the scan waits for the encoded one before it."""
+    rig.send(FrameMessage(scanner="dual", epoch=7, seq=1, view=0, encoding="tiff"), b"II*")
+    rig.send(*dual(view=1))
+    assert not rig.engine
+    rig.decode_step(Decoded(shape=(2, 3, 2), dtype="uint16"))
+    rig.settle()
+    assert rig.verdict().decision is Decision.CLEAR
+
+
+def test_a_late_number_is_copied_while_it_is_looked_up(rig: Rig) -> None:
+    """The pixels judged are those that were sent, though their buffer is used again meanwhile."""
+    rig.send(*grey(2))
+    rig.settle()
+    head, payload = grey(1)
+    reused = bytearray(payload)
+    rig.assembler.receive(b"p", [wire.encode(head), reused])
+    reused[:] = pixels(9, 1, 1)
+    rig.settle()
+    assert rig.published[-1].report.frames == (f"0:{digest(head, payload)}",)
+
+
+@pytest.mark.parametrize("first", list(ScanType))
+def test_a_scan_is_a_test_only_if_every_view_says_so(rig: Rig, first: ScanType) -> None:
+    """Views that disagree about being a test make it a real carton, whichever came first."""
+    (second,) = set(ScanType) - {first}
+    rig.send(*dual(view=0, scan_type=first))
+    rig.send(*dual(view=1, scan_type=second))
+    rig.settle()
+    assert rig.verdict().scan_type is ScanType.OPERATIONAL
+    assert rig.verdict().decision is Decision.UNKNOWN
+
+
+def test_a_hole_before_a_test_is_a_tests_hole(rig: Rig) -> None:
+    """A gap has the type of the scan that revealed it."""
+    rig.send(*grey(3, scan_type=ScanType.NON_OPERATIONAL))
+    rig.settle()
+    assert [g.scan_type for g in rig.gaps] == [ScanType.NON_OPERATIONAL]
 
 
 def test_a_missing_view_ends_the_scan_at_its_time_and_names_the_view(rig: Rig) -> None:
@@ -445,7 +524,7 @@ def test_a_late_view_changes_nothing(rig: Rig) -> None:
     rig.settle()
     assert rig.verdict().reason is Reason.MISSING_VIEW
     assert [m.view for m in rig.said(AckMessage)] == [0, 1, 1]  # type: ignore[attr-defined]
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
 
 
 def test_a_decoder_that_does_not_answer_in_time_is_not_waited_for(rig: Rig) -> None:
@@ -456,7 +535,7 @@ def test_a_decoder_that_does_not_answer_in_time_is_not_waited_for(rig: Rig) -> N
     rig.settle()
     assert rig.verdict().reason is Reason.TIMEOUT
     assert len(rig.published) == 1
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
 
 
 DECODED = [
@@ -484,7 +563,7 @@ def test_a_decoded_picture_is_held_against_header_and_profile(
     rig.decode_step(result)
     rig.settle()
     assert rig.verdict().reason is reason
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
 
 
 def test_an_equal_resend_gets_the_recorded_answer(rig: Rig) -> None:
@@ -638,7 +717,7 @@ def test_shutdown_concludes_what_the_engine_does_not_have(rig: Rig) -> None:
         ("dual", 2): Reason.SHUTDOWN,
         ("display", 1): Reason.SHUTDOWN,
     }
-    assert rig.pool.free == 4
+    assert rig.pool.free == rig.pool.slots
 
 
 def test_a_number_still_being_looked_up_at_shutdown_is_concluded_too(rig: Rig) -> None:
@@ -666,6 +745,8 @@ def test_a_digest_tells_payload_and_shape_apart() -> None:
                 {"dtype": "uint16"},
                 {"channels": ("red", "green", "blue")},
                 {"encoding": "png"},
+                {"carton": "another"},
+                {"scan_type": ScanType.NON_OPERATIONAL},
             )
         ],
     ]
@@ -683,11 +764,11 @@ PEERS = (b"p", b"q")
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Two lanes, few numbers, three slots, and every thread of the daemon at its own pace."""
+    """Two lanes, few numbers, five slots, and every thread of the daemon at its own pace."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rig = Rig(slots=3)
+        self.rig = Rig(slots=5)
         self.good: dict[tuple[ScanId, int], set[str]] = {}
         self.sent: dict[ScanId, int] = {}
         self.peers: set[bytes] = set()
