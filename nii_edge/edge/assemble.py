@@ -26,6 +26,9 @@ from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import AckMessage, Buffer, FrameMessage, RefusedMessage, VerdictMessage
 
+MAX_LOOKUPS = 32
+"""Frames kept while the ledger is asked about their number; what comes on top must be sent again."""
+
 
 class Limits(NamedTuple):
     """Times in seconds, sizes in bytes."""
@@ -111,6 +114,7 @@ class Assembler:
         self._open: dict[ScanId, _OpenScan] = {}
         self._high: dict[tuple[str, int], int] = {}
         self._held: Counter[str] = Counter()
+        self._looking_up = 0
         self._told: set[tuple[bytes, str]] = set()
         self._leaving: FrameError | None = None
         self._log = logger("ingest")
@@ -165,16 +169,24 @@ class Assembler:
         if scan in self._open:
             self._add(self._open[scan], arrival)
         elif scan.seq <= high:
-            kept = arrival._replace(payload=bytes(arrival.payload))
-            self._effects.look_up(scan, lambda stored: self._used_before(scan, kept, stored))
+            self._look_up(scan, arrival)
         else:
             if scan.seq > high + 1:
                 self._miss(scan, message.scan_type, high + 1)
             self._high[lane] = scan.seq
             self._begin(scan, arrival)
 
+    def _look_up(self, scan: ScanId, arrival: Arrival) -> None:
+        if self._looking_up >= MAX_LOOKUPS:
+            self._metrics.messages_refused.labels(Reason.OVERLOAD.value).inc()
+            return  # not acknowledged: it will be sent again
+        self._looking_up += 1
+        kept = arrival._replace(payload=bytes(arrival.payload))
+        self._effects.look_up(scan, lambda stored: self._used_before(scan, kept, stored))
+
     def _used_before(self, scan: ScanId, arrival: Arrival, stored: StoredScan | None) -> None:
         """The ledger's word on a number at or below the highest seen."""
+        self._looking_up -= 1
         if scan in self._open:
             self._add(self._open[scan], arrival)
         elif stored is None:  # it fills a hole: late, but never seen

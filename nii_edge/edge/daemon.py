@@ -20,6 +20,9 @@ from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCou
 from nii_edge.records import Decision, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
 
+RECOVERY_S = 600.0
+"""How long the ledger may take to say what it holds at the start: it may be large and the disk slow."""
+
 
 class Parts(NamedTuple):
     """What the command picks for the daemon: configuration read and checked, and ways to make adapters.
@@ -86,7 +89,7 @@ class Daemon:
         concluder.connect(ingest.on_concluded)
         decoding = Decoding(setup, slots, ingest.on_decoded, clock, metrics, self._fail)
         assembler = self._assembler(slots, ingest)
-        assembler.resume(committer.answer(lambda ledger: ledger.high_water()))
+        assembler.resume(committer.answer(lambda ledger: ledger.high_water(), RECOVERY_S))
         uplink = self._start_uplink(committer)
         ingest.connect(assembler, engine, decoding, concluder, uplink.nudge if uplink else lambda: None)
         decoding.start()
@@ -130,10 +133,10 @@ class Daemon:
 
     def _recover(self, committer: Committer) -> None:
         """Scans that a crash left without a verdict become UNKNOWN(CRASH)."""
-        left: list[Intend] = committer.answer(lambda ledger: ledger.in_flight())
+        left: list[Intend] = committer.answer(lambda ledger: ledger.in_flight(), RECOVERY_S)
         for intent in left:
             committer.write(Conclude(self._crashed(intent), None))
-        counts: list[LedgerCounts] = committer.answer(lambda ledger: ledger.counts())
+        counts: list[LedgerCounts] = committer.answer(lambda ledger: ledger.counts(), RECOVERY_S)
         if left:
             self._log.warning("scans without a verdict after a crash are UNKNOWN now", scans=len(left))
         for row in counts:
