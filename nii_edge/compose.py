@@ -11,6 +11,7 @@ from typing import NamedTuple
 from nii_edge.adapters import zmq_transport
 from nii_edge.adapters.sqlite_archive import SqliteArchive
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.adapters.zmq_scanners import ZmqScanners
 from nii_edge.adapters.zmq_uplink import ZmqUplink
 from nii_edge.bundle import Bundle, load_bundle
@@ -18,7 +19,6 @@ from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
-from nii_edge.edge.engine import SystemClock
 from nii_edge.errors import ConfigError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector
 from nii_edge.telemetry import Metrics

@@ -5,26 +5,25 @@ All calls come from the ingest thread.
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
-import xxhash
 
 from nii_edge import wire
 from nii_edge.config import Format, Profile
-from nii_edge.edge.case import Case, Effects
+from nii_edge.edge import fit
+from nii_edge.edge.case import Effects
 from nii_edge.edge.decide import unknown
-from nii_edge.edge.jobs import Decoded, DecodeJob, JobFrame, JobScan
+from nii_edge.edge.jobs import Decoded, DecodeJob
+from nii_edge.edge.open_scan import OpenScan, View, ack, digest, verdict_message
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError, WireError
 from nii_edge.ports import Clock, Intend, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
-from nii_edge.wire import AckMessage, Buffer, FrameMessage, RefusedMessage, VerdictMessage
+from nii_edge.wire import Buffer, FrameMessage, RefusedMessage
 
 MAX_LOOKUPS = 32
 """Frames kept while the ledger is asked about their number; what comes on top must be sent again."""
@@ -47,50 +46,6 @@ class Arrival(NamedTuple):
     error: FrameError | None = None
 
 
-@dataclass(slots=True)
-class _View:
-    """One view: `frame` is None until its pixels are decoded, `digest` until they are hashed."""
-
-    slot: int
-    message: FrameMessage
-    frame: JobFrame | None = None
-    digest: str | None = None
-
-
-@dataclass(slots=True)
-class _OpenScan:
-    """A scan without a verdict on disk. `submitted`: the engine decides. `closing`: decided."""
-
-    id: ScanId
-    first: FrameMessage
-    peer: bytes
-    views_expected: int
-    received_at_ns: int
-    first_at: float
-    complete_at: float | None = None
-    views: dict[int, _View] = field(default_factory=dict)
-    intended: bool = False
-    to_ack: list[tuple[bytes, int]] = field(default_factory=list)
-    submitted: bool = False
-    closing: bool = False
-
-    def case(self) -> Case:
-        """The scan as it stands, views in order."""
-        ordered = [self.views[v] for v in sorted(self.views)]
-        return Case(
-            scan=JobScan(
-                id=self.id,
-                scan_type=self.first.scan_type,
-                carton=self.first.carton,
-                frames=tuple(v.frame for v in ordered if v.frame is not None),
-            ),
-            received_at_ns=self.received_at_ns,
-            arrived_at=self.first_at if self.complete_at is None else self.complete_at,
-            slots=tuple(v.slot for v in ordered),
-            digests=tuple(f"{v.message.view}:{v.digest}" for v in ordered if v.digest is not None),
-        )
-
-
 class Assembler:
     """Frames of many scanners to scans; see the module."""
 
@@ -111,7 +66,7 @@ class Assembler:
         self._effects = effects
         self._clock = clock
         self._metrics = metrics
-        self._open: dict[ScanId, _OpenScan] = {}
+        self._open: dict[ScanId, OpenScan] = {}
         self._high: dict[tuple[str, int], int] = {}
         self._held: Counter[str] = Counter()
         self._looking_up = 0
@@ -202,7 +157,7 @@ class Assembler:
             self._refuse(arrival.peer, message, Reason.SEQ_REUSED, f"report {report.report_id} stands")
             return
         self._metrics.frame_duplicates.labels(message.scanner).inc()
-        self._effects.reply(arrival.peer, _ack(message))
+        self._effects.reply(arrival.peer, ack(report.verdict.id, message.view))
         self._effects.reply(arrival.peer, verdict_message(report))
 
     def _miss(self, scan: ScanId, scan_type: ScanType, first: int) -> None:
@@ -220,7 +175,7 @@ class Assembler:
         self._effects.miss(gap)
 
     def _begin(self, scan: ScanId, arrival: Arrival) -> None:
-        opened = _OpenScan(
+        opened = OpenScan(
             id=scan,
             first=arrival.message,
             peer=arrival.peer,
@@ -233,7 +188,7 @@ class Assembler:
         self._effects.intend(Intend(scan, opened.first.scan_type, opened.received_at_ns))
         self._add(opened, arrival)
 
-    def _add(self, opened: _OpenScan, arrival: Arrival) -> None:
+    def _add(self, opened: OpenScan, arrival: Arrival) -> None:
         """One more message for an open scan: a view, a resend, or something wrong."""
         message = arrival.message
         seen = opened.views.get(message.view)
@@ -258,13 +213,13 @@ class Assembler:
         except FrameError as found:
             self._reject(opened, found)
 
-    def _take(self, opened: _OpenScan, arrival: Arrival) -> None:
+    def _take(self, opened: OpenScan, arrival: Arrival) -> None:
         """Check a view and move it to shared memory. Raises FrameError."""
         message, payload = arrival.message, arrival.payload
         form = self._check(opened, message, payload)
         slot = self._acquire(message.scanner)
         self._slots.buffer(slot, len(payload))[:] = payload
-        view = _View(slot=slot, message=message)
+        view = View(slot=slot, message=message)
         opened.views[message.view] = view
         if len(opened.views) == opened.views_expected:
             opened.complete_at = self._clock.monotonic()
@@ -275,7 +230,13 @@ class Assembler:
             return
         if message.height is None or message.width is None:
             raise FrameError(Reason.BAD_HEADER, "a raw frame needs height and width")
-        view.frame = self._frame(opened, view, form, (message.height, message.width, len(form.channels)))
+        view.frame = fit.frame(
+            view.message,
+            self._profiles[view.message.scanner],
+            form,
+            view.slot,
+            (message.height, message.width, len(form.channels)),
+        )
         # submit first: hashing then overlaps the detectors' work
         self._submit_if_complete(opened)
         self._finish_check(opened, view, payload)
@@ -292,33 +253,17 @@ class Assembler:
         self._held[scanner] += 1
         return slot
 
-    def _check(self, opened: _OpenScan, message: FrameMessage, payload: Buffer) -> Format:
-        profile = self._profiles[message.scanner]
-        if message.views not in (None, opened.views_expected):
-            raise FrameError(
-                Reason.PROFILE_MISMATCH,
-                f"views {message.views}, the profile {profile.name!r} has {opened.views_expected}",
-            )
-        if message.view >= opened.views_expected:
-            raise FrameError(
-                Reason.BAD_HEADER, f"view {message.view}; views count from 0 to {opened.views_expected - 1}"
-            )
+    def _check(self, opened: OpenScan, message: FrameMessage, payload: Buffer) -> Format:
+        """The format of a view that fits its profile and the rest of its scan. Raises FrameError."""
         if (message.scan_type, message.carton) != (opened.first.scan_type, opened.first.carton):
             if message.scan_type is ScanType.OPERATIONAL:  # if any view says so, it is a real carton
                 opened.first = msgspec.structs.replace(opened.first, scan_type=message.scan_type)
             raise FrameError(Reason.BAD_HEADER, "scan_type or carton differs between the views of one scan")
-        form = profile.format_for(message.channels, message.dtype)
-        if form is None:
-            sent = f"{list(message.channels or ('profile',))} {message.dtype or ''}"
-            raise FrameError(
-                Reason.PROFILE_MISMATCH,
-                f"{sent.strip()}; the profile {profile.name!r} has "
-                + ", ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
-            )
+        form = fit.format_of(message, self._profiles[message.scanner])
         wire.check_payload(message, len(form.channels), form.dtype, payload, self._limits.max_frame_bytes)
         return form
 
-    def _finish_check(self, opened: _OpenScan, view: _View, payload: Buffer) -> None:
+    def _finish_check(self, opened: OpenScan, view: View, payload: Buffer) -> None:
         """Hash and check a payload; then tell whoever decides on the scan."""
         error: FrameError | None = None
         try:
@@ -342,32 +287,16 @@ class Assembler:
         try:
             if result.reason is not None:
                 raise FrameError(result.reason, result.detail)
-            form = self._decoded_form(view, result)
-            view.frame = self._frame(opened, view, form, result.shape)
+            form = fit.format_of_decoded(view.message, self._profiles[scan.scanner], result)
+            view.frame = fit.frame(
+                view.message, self._profiles[view.message.scanner], form, view.slot, result.shape
+            )
         except FrameError as error:
             self._reject(opened, error)
             return
         self._submit_if_complete(opened)
         if opened.submitted:
             self._effects.checked(opened.id, opened.case().digests, None)
-
-    def _decoded_form(self, view: _View, result: Decoded) -> Format:
-        message, profile = view.message, self._profiles[view.message.scanner]
-        height, width, channels = result.shape
-        if (message.height or height, message.width or width) != (height, width):
-            raise FrameError(
-                Reason.CORRUPT_FRAME,
-                f"a picture of {height}x{width}, the header says {message.height}x{message.width}",
-            )
-        for form in profile.formats:
-            allowed = message.channels in (None, form.channels) and message.dtype in (None, form.dtype)
-            if allowed and (len(form.channels), form.dtype) == (channels, result.dtype):
-                return form
-        raise FrameError(
-            Reason.PROFILE_MISMATCH,
-            f"the picture has {channels} x {result.dtype}; the profile {profile.name!r} expects "
-            + " or ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
-        )
 
     def intended(self, scan: ScanId) -> None:
         """The intent is on disk: the scanner may forget what it sent."""
@@ -376,7 +305,7 @@ class Assembler:
             return
         opened.intended = True
         for peer, view in opened.to_ack:
-            self._effects.reply(peer, _ack_of(scan, view))
+            self._effects.reply(peer, ack(scan, view))
         opened.to_ack.clear()
 
     def concluded(self, report: Report) -> None:
@@ -415,38 +344,23 @@ class Assembler:
 
     # ---- parts
 
-    def _expires_at(self, opened: _OpenScan) -> float:
+    def _expires_at(self, opened: OpenScan) -> float:
         if opened.complete_at is None:
             return opened.first_at + self._limits.view_timeout_s
         return opened.complete_at + self._limits.deadline_s
 
-    def _frame(self, opened: _OpenScan, view: _View, form: Format, shape: tuple[int, int, int]) -> JobFrame:
-        profile = self._profiles[opened.id.scanner]
-        full_scale = form.air if form.is_counts else form.white
-        assert full_scale is not None  # noqa: S101 - Format checks it
-        return JobFrame(
-            view=view.message.view,
-            view_name=profile.views[view.message.view],
-            slot=view.slot,
-            shape=shape,
-            dtype=form.dtype,
-            channels=form.channels,
-            full_scale=full_scale,
-            opaque_below=profile.penetration_limit if form.is_counts else profile.black_level,
-        )
-
-    def _submit_if_complete(self, opened: _OpenScan) -> None:
+    def _submit_if_complete(self, opened: OpenScan) -> None:
         if opened.complete_at is not None and all(v.frame is not None for v in opened.views.values()):
             opened.submitted = True
             self._effects.submit(opened.case())
 
-    def _reject(self, opened: _OpenScan, error: FrameError) -> None:
+    def _reject(self, opened: OpenScan, error: FrameError) -> None:
         opened.closing = True
         self._effects.conclude(opened.case(), unknown(error.reason, error.detail))
 
-    def _ack(self, opened: _OpenScan, arrival: Arrival) -> None:
+    def _ack(self, opened: OpenScan, arrival: Arrival) -> None:
         if opened.intended:
-            self._effects.reply(arrival.peer, _ack(arrival.message))
+            self._effects.reply(arrival.peer, ack(opened.id, arrival.message.view))
         else:
             opened.to_ack.append((arrival.peer, arrival.message.view))
 
@@ -472,36 +386,3 @@ class Assembler:
 
     def _no_such(self, scanner: str) -> str:
         return f"no scanner {scanner!r} in the configuration; it has {', '.join(sorted(self._profiles))}"
-
-
-def digest(message: FrameMessage, payload: Buffer) -> str:
-    """XXH3-128 of a payload and of what its header says of it: equal for a resend, not for other content.
-
-    Not a proof against forgery; that is the transport's work.
-    """
-    shape = (
-        f"{message.encoding} {message.height} {message.width} {message.channels} {message.dtype} "
-        f"{message.scan_type} {message.carton}"
-    )
-    return xxhash.xxh3_128_hexdigest(payload, seed=zlib.crc32(shape.encode()))
-
-
-def verdict_message(report: Report) -> VerdictMessage:
-    """A report as the scanner and the site hear it."""
-    verdict = report.verdict
-    return VerdictMessage(
-        scanner=verdict.id.scanner,
-        epoch=verdict.id.epoch,
-        seq=verdict.id.seq,
-        decision=verdict.decision,
-        scan_type=verdict.scan_type,
-        report=report,
-    )
-
-
-def _ack(message: FrameMessage) -> AckMessage:
-    return AckMessage(scanner=message.scanner, epoch=message.epoch, seq=message.seq, view=message.view)
-
-
-def _ack_of(scan: ScanId, view: int) -> AckMessage:
-    return AckMessage(scanner=scan.scanner, epoch=scan.epoch, seq=scan.seq, view=view)

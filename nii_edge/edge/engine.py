@@ -7,7 +7,6 @@ one batch running and one queued so that the process never idles between them.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -357,15 +356,3 @@ class Engine:
 
 _NOBODY = ScanId(edge="nobody", scanner="nobody", epoch=0, seq=1)
 """Names no scan: a `_Checked` for it only wakes the thread."""
-
-
-class SystemClock:
-    """ports.Clock of this machine."""
-
-    def monotonic(self) -> float:
-        """Seconds, never going back."""
-        return time.monotonic()
-
-    def wall_ns(self) -> int:
-        """Unix time in nanoseconds."""
-        return time.time_ns()
