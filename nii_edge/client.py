@@ -116,7 +116,12 @@ class ScannerClient:
         """Hand over all views of one carton; `carton` is its barcode. Returns the scan's number.
 
         Does not block: what cannot leave now leaves in `poll`.
+
+        Raises:
+            ValueError: not 1 to 8 views.
         """
+        if not 1 <= len(views) <= 8:
+            raise ValueError(f"{len(views)} views; a scan has 1 to 8")
         self._seq += 1
         now = time.monotonic()
         parts = [self._parts(self._seq, i, len(views), view, carton) for i, view in enumerate(views)]
@@ -145,14 +150,16 @@ class ScannerClient:
             KeyError: no scan of this number is in flight.
         """
         others: list[Answer] = []
-        if seq not in self._pending and not any(answer.seq == seq for answer in self._answers):
+        pending = self._pending.get(seq)
+        in_flight = pending is not None and not pending.answered
+        if not in_flight and not any(answer.seq == seq for answer in self._answers):
             raise KeyError(f"scan {seq} is not in flight")
         while True:
-            for answer in self.poll(self._deadline_s):
+            others += self.poll(self._deadline_s)
+            for place, answer in enumerate(others):
                 if answer.seq == seq:
-                    self._answers = others + self._answers
+                    self._answers = others[:place] + others[place + 1 :] + self._answers
                     return answer
-                others.append(answer)
 
     def close(self) -> None:
         """Hang up. Scans in flight stay without an answer here; the daemon still concludes them."""

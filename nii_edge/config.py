@@ -350,7 +350,7 @@ def load(path: Path, kind: type[C]) -> C:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a plain YAML mapping: {error}") from error
     try:
         return msgspec.convert(tree, kind)

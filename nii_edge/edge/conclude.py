@@ -15,7 +15,7 @@ from nii_edge.edge.decide import Ruling
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure, ignore
 from nii_edge.ports import Clock, Conclude
-from nii_edge.records import Decision, Frame, Preview, Report, Verdict
+from nii_edge.records import Decision, Preview, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
 
 MAX_PREVIEWS_WAITING = 32
@@ -70,17 +70,7 @@ class Concluder:
     def _paint(self, case: Case, report: Report) -> None:
         picture: Preview | None = None
         try:
-            frames = [
-                Frame(
-                    view=f.view,
-                    view_name=f.view_name,
-                    channels=f.channels,
-                    pixels=self._slots.pixels(f.slot, f.shape, f.dtype),
-                    full_scale=f.full_scale,
-                    opaque_below=f.opaque_below,
-                )
-                for f in case.frames
-            ]
+            frames = [self._slots.frame(job) for job in case.frames]
             picture = preview.draw(report, frames)
         except Exception as error:  # noqa: BLE001 - no picture is no reason to lose a verdict
             self._metrics.previews_failed.inc()

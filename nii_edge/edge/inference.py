@@ -10,7 +10,7 @@ from nii_edge.edge.jobs import Job, JobDone, JobScan
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import DetectorFaultError
 from nii_edge.ports import Detector
-from nii_edge.records import Finding, Frame, Outcome, Scan
+from nii_edge.records import Finding, Outcome, Scan
 
 
 def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
@@ -68,19 +68,5 @@ def _checked(name: str, findings: tuple[Finding, ...]) -> Outcome:
 
 
 def _scan(job: JobScan, slots: SlotView) -> Scan:
-    return Scan(
-        id=job.id,
-        scan_type=job.scan_type,
-        carton=job.carton,
-        frames=tuple(
-            Frame(
-                view=f.view,
-                view_name=f.view_name,
-                channels=f.channels,
-                pixels=slots.pixels(f.slot, f.shape, f.dtype),
-                full_scale=f.full_scale,
-                opaque_below=f.opaque_below,
-            )
-            for f in job.frames
-        ),
-    )
+    frames = tuple(slots.frame(frame) for frame in job.frames)
+    return Scan(id=job.id, scan_type=job.scan_type, carton=job.carton, frames=frames)

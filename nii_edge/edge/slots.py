@@ -15,7 +15,8 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.records import DType
+from nii_edge.edge.jobs import JobFrame
+from nii_edge.records import DType, Frame
 
 
 class SlotView:
@@ -42,6 +43,17 @@ class SlotView:
         array = np.frombuffer(self.buffer(slot, size), kind).reshape(tuple(shape))
         array.flags.writeable = False
         return array
+
+    def frame(self, job: JobFrame) -> Frame:
+        """A view as the detectors and people see it, its pixels still in their slot."""
+        return Frame(
+            view=job.view,
+            view_name=job.view_name,
+            channels=job.channels,
+            pixels=self.pixels(job.slot, job.shape, job.dtype),
+            full_scale=job.full_scale,
+            opaque_below=job.opaque_below,
+        )
 
     def close(self) -> None:
         """Unmap as soon as no array refers to the memory any more."""

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nii_edge import wire
 from nii_edge.config import Profile, load
-from nii_edge.edge.assemble import Assembler, Limits, digest, verdict_message
+from nii_edge.edge.assemble import MAX_LOOKUPS, Assembler, Limits, digest, verdict_message
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling, unknown
 from nii_edge.edge.jobs import Decoded, DecodeJob
@@ -637,6 +637,24 @@ def test_both_views_of_a_late_number_find_each_other(rig: Rig) -> None:
     rig.settle()
     assert rig.verdict().id.seq == 1
     assert rig.verdict().decision is Decision.CLEAR
+
+
+def test_look_ups_are_bounded_and_what_is_turned_away_may_come_again(rig: Rig) -> None:
+    """A flood of old numbers queues so many copies and no more; the rest is neither acknowledged nor lost."""
+    last = MAX_LOOKUPS + 3
+    rig.send(*grey(last))
+    rig.settle()
+    for seq in range(1, last):
+        rig.send(*grey(seq))
+    assert len(rig.disk) == MAX_LOOKUPS
+    rig.settle()
+    turned_away = {*range(1, last)} - {m.seq for m in rig.published}
+    assert len(turned_away) == last - 1 - MAX_LOOKUPS
+    assert turned_away.isdisjoint(m.seq for m in rig.said(AckMessage))  # type: ignore[attr-defined]
+    for seq in turned_away:
+        rig.send(*grey(seq))
+        rig.settle()
+    assert {m.seq for m in rig.published} == {*range(1, last + 1)}
 
 
 def test_epochs_and_scanners_count_apart(rig: Rig) -> None:
