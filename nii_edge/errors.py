@@ -10,6 +10,8 @@
     ├── FrameError           a frame is not usable; carries the `Reason` of the UNKNOWN it leads to
     ├── DetectorFaultError   a detector broke its contract: wrong shape, values that are not finite
     ├── LedgerError          the ledger cannot be trusted or written; the daemon must stop
+    │   ├── LedgerFullError      its disk is full; nothing of the commit was written
+    │   └── LedgerDamagedError   what it holds is not what was written
     └── RecordingError       a recording, picture or array cannot be read
 """
 
@@ -61,6 +63,14 @@ class DetectorFaultError(NiiEdgeError):
 
 class LedgerError(NiiEdgeError):
     """The ledger cannot be trusted or written. Screening without it would lose verdicts, so stop."""
+
+
+class LedgerFullError(LedgerError):
+    """The ledger's disk is full. Nothing of the commit was written; with more room it may be tried again."""
+
+
+class LedgerDamagedError(LedgerError):
+    """What the ledger holds is not what was written into it."""
 
 
 class RecordingError(NiiEdgeError):

@@ -78,10 +78,12 @@ class FrameSource(Protocol):
 
 
 class StoredScan(NamedTuple):
-    """What the ledger holds of a scan. `report` is None while it is in flight."""
+    """What the ledger holds of a scan. `report` is None while it is in flight, and when it is `pruned`: it
+    had its verdict so long ago that only its number is remembered."""
 
     id: ScanId
     report: Report | None
+    pruned: bool = False
 
 
 OutboxKind = Literal["record", "preview"]
@@ -112,6 +114,34 @@ class LedgerCounts(NamedTuple):
     missing: int
 
 
+class LedgerStats(NamedTuple):
+    """How much the ledger holds. Entries are reports and gaps; `pending` and `parked` those the centre has
+    not confirmed, or refuses. `last_link` is the hex of the chain's end: whoever noted it can tell later
+    whether anything before it was changed. `oldest_pending` is 0 if nothing waits."""
+
+    entries: int
+    last_entry: int
+    last_link: str
+    pruned_to: int
+    pending: int
+    oldest_pending: int
+    parked: int
+    pictures: int
+    pictures_pending: int
+    picture_bytes: int
+    file_bytes: int
+
+
+class LedgerEntry(NamedTuple):
+    """One entry of the journal. `state`: pending, archived or parked. `link`: hex of its chain link."""
+
+    entry: int
+    key: str
+    state: str
+    link: str
+    record: Report | Gap
+
+
 class Ledger(Protocol):
     """The edge's durable memory, used by one thread. A call returns when its change is on disk; several
     changes handed over together cost one commit.
@@ -136,6 +166,15 @@ class Ledger(Protocol):
 
     def counts(self) -> list[LedgerCounts]:
         """The balance, a row per scanner and kind of scan."""
+
+    def stats(self) -> LedgerStats:
+        """How much there is of what."""
+
+    def entries(self, after: int, limit: int) -> list[LedgerEntry]:
+        """Journal entries numbered above `after`, in order: for export."""
+
+    def verify(self) -> list[str]:
+        """What is wrong with the ledger, in words; nothing if all of it is as it was written."""
 
     def close(self) -> None:
         """Finish and close. May be called twice."""
@@ -163,9 +202,10 @@ class Miss(NamedTuple):
 
 
 class Confirm(NamedTuple):
-    """The centre archived these: alert ids and SHA-256 of pictures."""
+    """The centre archived these (alert ids and SHA-256 of pictures), at this edge's time."""
 
     keys: tuple[str, ...]
+    archived_at_ns: int
 
 
 class Park(NamedTuple):
@@ -175,7 +215,15 @@ class Park(NamedTuple):
     reason: str
 
 
-Change = Intend | Conclude | Miss | Confirm | Park
+class Prune(NamedTuple):
+    """Forget what the centre confirmed before a time (Unix ns), oldest first and only up to the first entry
+    that must stay; and confirmed pictures beyond a budget in bytes."""
+
+    archived_before_ns: int
+    picture_bytes: int
+
+
+Change = Intend | Conclude | Miss | Confirm | Park | Prune
 
 
 class Stored(NamedTuple):

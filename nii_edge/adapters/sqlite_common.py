@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nii_edge.errors import LedgerError
+from nii_edge.errors import LedgerDamagedError, LedgerError, LedgerFullError
 
 BUSY_TIMEOUT_MS = 1_000
 """How long opening waits for another process to let go of the file, in milliseconds."""
@@ -31,12 +31,20 @@ _ADVICE: dict[int, str] = {
 """What to do, by SQLite's primary result code."""
 
 
+_KINDS: dict[int, type[LedgerError]] = {
+    sqlite3.SQLITE_FULL: LedgerFullError,
+    sqlite3.SQLITE_CORRUPT: LedgerDamagedError,
+    sqlite3.SQLITE_NOTADB: LedgerDamagedError,
+}
+
+
 def ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
     """`error` in this package's terms: names the file, what SQLite said, and what to do."""
     code = getattr(error, "sqlite_errorcode", None)
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     advice = _ADVICE.get(code & 0xFF) if isinstance(code, int) else None
-    return LedgerError(f"{path}: {advice or 'the database refused'} ({name}: {error})")
+    kind = _KINDS.get(code & 0xFF, LedgerError) if isinstance(code, int) else LedgerError
+    return kind(f"{path}: {advice or 'the database refused'} ({name}: {error})")
 
 
 @contextmanager

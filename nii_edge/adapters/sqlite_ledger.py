@@ -1,60 +1,82 @@
-"""The edge's ledger in SQLite: intents, verdicts, gaps, and what the centre has not confirmed.
+"""The edge's ledger in SQLite: what was received, what was said of it, what the centre has not confirmed.
 
 WAL with synchronous=FULL: a commit that returned survives a power cut. One connection, used by the
 thread that opened it (the edge's committer).
+
+Reports and gaps stand in the `journal`, numbered from 1 without a hole. Each entry carries the CRC-32 of
+its body and a link, ``SHA-256(link before || kind || body)``: a changed, lost or added row breaks the chain
+from there on, also where SQLite's own integrity check says ok. What is pruned leaves its last link behind as
+the anchor of the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from nii_edge.adapters.sqlite_common import ensure_schema, open_durable, transaction, translated
-from nii_edge.errors import LedgerError
+from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import (
     Change,
     Conclude,
     Confirm,
     Intend,
     LedgerCounts,
+    LedgerEntry,
+    LedgerStats,
     Miss,
     OutboxItem,
     OutboxKind,
     Park,
+    Prune,
     StoredScan,
 )
-from nii_edge.records import Gap, Preview, Record, Report, ScanId, ScanType
+from nii_edge.records import Gap, Preview, Report, ScanId, ScanType
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
-    # report: msgpack Report, NULL while in flight
+    # entry: the journal's number of the report, NULL while in flight
     "CREATE TABLE scans (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, "
-    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, report BLOB, "
+    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, entry INTEGER, "
     "PRIMARY KEY (scanner, epoch, seq)) WITHOUT ROWID",
-    "CREATE INDEX in_flight ON scans (scanner) WHERE report IS NULL",
-    # gap: msgpack Gap; first and last are both missing
-    "CREATE TABLE gaps (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL, "
-    "last INTEGER NOT NULL, gap BLOB NOT NULL, PRIMARY KEY (scanner, epoch, first)) WITHOUT ROWID",
-    # high: the highest seq received
+    "CREATE INDEX in_flight ON scans (scanner) WHERE entry IS NULL",
+    "CREATE INDEX scans_by_entry ON scans (entry) WHERE entry IS NOT NULL",
+    # kind: report or gap; key: alert id; state: pending, archived or parked; archived_at_ns: when confirmed
+    "CREATE TABLE journal (entry INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL UNIQUE, "
+    "body BLOB NOT NULL, crc INTEGER NOT NULL, link BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'pending', "
+    "archived_at_ns INTEGER, parked TEXT)",
+    "CREATE INDEX journal_pending ON journal (entry) WHERE state = 'pending'",
+    # pictures are not part of the chain: their name is their hash
+    "CREATE TABLE previews (number INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL UNIQUE, "
+    "media_type TEXT NOT NULL, data BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'pending', "
+    "archived_at_ns INTEGER, parked TEXT)",
+    "CREATE INDEX previews_pending ON previews (number) WHERE state = 'pending'",
+    # high: the highest seq received; pruned: the highest seq whose report is gone, 0 if none
     "CREATE TABLE epochs (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, high INTEGER NOT NULL, "
-    "PRIMARY KEY (scanner, epoch)) WITHOUT ROWID",
+    "pruned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scanner, epoch)) WITHOUT ROWID",
     "CREATE TABLE balance (scanner TEXT NOT NULL, scan_type TEXT NOT NULL, "
     "received INTEGER NOT NULL DEFAULT 0, clear INTEGER NOT NULL DEFAULT 0, "
     'alarm INTEGER NOT NULL DEFAULT 0, "unknown" INTEGER NOT NULL DEFAULT 0, '
     "missing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scanner, scan_type)) WITHOUT ROWID",
-    # key: alert id, or SHA-256 of a picture; parked: why the centre refuses it for good, NULL if it does not
-    "CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, "
-    "key TEXT NOT NULL UNIQUE, body BLOB NOT NULL, parked TEXT)",
+    # one row: the last pruned entry and its link; entry 0 has the link of 32 zero bytes
+    "CREATE TABLE anchor (entry INTEGER NOT NULL, link BLOB NOT NULL)",
 )
-
-_RECORDS: dict[str, type[Report] | type[Gap] | type[Preview]] = {
-    "report": Report, "gap": Gap, "preview": Preview,
-}  # fmt: skip
+FIRST_LINK = bytes(32)
+PRUNE_AT_ONCE = 2_000
+"""The most entries one `Prune` removes: it must not hold up verdicts."""
 
 T = TypeVar("T")
+_KINDS: dict[str, type[Report] | type[Gap]] = {"report": Report, "gap": Gap}
+
+
+def next_link(link: bytes, kind: str, body: bytes) -> bytes:
+    """The link of an entry that follows the one with `link`."""
+    return hashlib.sha256(link + kind.encode() + body).digest()
 
 
 class SqliteLedger:
@@ -64,33 +86,47 @@ class SqliteLedger:
         """Open or create the ledger of `edge`.
 
         Raises:
-            LedgerError: not writable, in use, damaged, of a newer version, or another edge's.
+            LedgerError: not writable, in use, of another version, or another edge's.
         """
         self._path = path
         self._db = open_durable(path)
         self._edge = edge
         try:
             self._prepare()
+            self._last, self._link = self._tail()
         except LedgerError:
             self._db.close()
             raise
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make all `changes` durable, in order, or none."""
-        with translated(self._path), transaction(self._db):
-            for change in changes:
-                self._apply(change)
+        before = self._last, self._link
+        try:
+            with translated(self._path), transaction(self._db):
+                for change in changes:
+                    self._apply(change)
+        except BaseException:
+            self._last, self._link = before
+            raise
+
+    # ---- questions
 
     def find(self, scan: ScanId) -> StoredScan | None:
         """What is known of a scan; None if it was never received."""
         rows = self._rows(
-            "SELECT report FROM scans WHERE scanner = ? AND epoch = ? AND seq = ?",
+            "SELECT s.entry, j.body FROM scans s LEFT JOIN journal j ON j.entry = s.entry "
+            "WHERE s.scanner = ? AND s.epoch = ? AND s.seq = ?",
             (scan.scanner, scan.epoch, scan.seq),
         )
-        if not rows:
-            return None
-        body = rows[0][0]
-        return StoredScan(scan, None if body is None else self._decode(body, Report))
+        if rows:
+            entry, body = rows[0]
+            return StoredScan(scan, None if entry is None else self._decode(body, Report))
+        pruned = self._rows(
+            "SELECT pruned FROM epochs WHERE scanner = ? AND epoch = ?", (scan.scanner, scan.epoch)
+        )
+        if pruned and scan.seq <= pruned[0][0]:
+            return StoredScan(scan, None, pruned=True)
+        return None
 
     def high_water(self) -> dict[tuple[str, int], int]:
         """The highest seq received, by (scanner, epoch)."""
@@ -100,7 +136,7 @@ class SqliteLedger:
     def in_flight(self) -> list[Intend]:
         """Scans received without a verdict, oldest first."""
         rows = self._rows(
-            "SELECT scanner, epoch, seq, scan_type, received_at_ns FROM scans WHERE report IS NULL "
+            "SELECT scanner, epoch, seq, scan_type, received_at_ns FROM scans WHERE entry IS NULL "
             "ORDER BY received_at_ns, scanner, epoch, seq"
         )
         return [
@@ -112,24 +148,78 @@ class SqliteLedger:
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
-        kinds = ("preview", "preview") if kind == "preview" else ("report", "gap")
+        if kind == "preview":
+            rows = self._rows(
+                "SELECT number, sha256, media_type, data FROM previews "
+                "WHERE state = 'pending' AND number > ? ORDER BY number LIMIT ?",
+                (after, limit),
+            )
+            return [
+                OutboxItem(number, sha256, Preview(sha256=sha256, media_type=media_type, data=data))
+                for number, sha256, media_type, data in rows
+            ]
         rows = self._rows(
-            "SELECT number, kind, key, body FROM outbox "
-            "WHERE number > ? AND kind IN (?, ?) AND parked IS NULL ORDER BY number LIMIT ?",
-            (after, *kinds, limit),
+            "SELECT entry, kind, key, body FROM journal "
+            "WHERE state = 'pending' AND entry > ? ORDER BY entry LIMIT ?",
+            (after, limit),
         )
-        return [
-            OutboxItem(number, key, self._decode(body, _RECORDS[kind])) for number, kind, key, body in rows
-        ]
+        return [OutboxItem(entry, key, self._decode(body, _KINDS[kind])) for entry, kind, key, body in rows]
 
     def counts(self) -> list[LedgerCounts]:
         """The balance. In flight is counted, not inferred, so that it can disagree."""
         rows = self._rows(
             'SELECT b.scanner, b.scan_type, received, clear, alarm, "unknown", (SELECT count(*) FROM scans s '
-            "WHERE s.scanner = b.scanner AND s.scan_type = b.scan_type AND report IS NULL), missing "
+            "WHERE s.scanner = b.scanner AND s.scan_type = b.scan_type AND entry IS NULL), missing "
             "FROM balance b ORDER BY b.scanner, b.scan_type"
         )
         return [LedgerCounts(row[0], ScanType(row[1]), *row[2:]) for row in rows]
+
+    def stats(self) -> LedgerStats:
+        """How much there is of what. Cheap enough to be asked every second."""
+        (anchor, _) = self._anchor()
+        waiting = "SELECT count(*), coalesce(min(entry), 0) FROM journal WHERE state = 'pending'"
+        pending, oldest = self._rows(waiting)[0]
+        pictures, picture_bytes = self._rows("SELECT count(*), total(length(data)) FROM previews")[0]
+        unsent = self._rows("SELECT count(*) FROM previews WHERE state = 'pending'")[0][0]
+        parked = self._rows("SELECT count(*) FROM journal WHERE parked IS NOT NULL")[0][0]
+        return LedgerStats(
+            entries=self._last - anchor,
+            last_entry=self._last,
+            last_link=self._link.hex(),
+            pruned_to=anchor,
+            pending=pending,
+            oldest_pending=oldest,
+            parked=parked,
+            pictures=pictures,
+            pictures_pending=unsent,
+            picture_bytes=int(picture_bytes),
+            file_bytes=self._rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[
+                0
+            ][0],
+        )
+
+    def entries(self, after: int, limit: int) -> list[LedgerEntry]:
+        """Journal entries numbered above `after`, in order, as they are: for export."""
+        rows = self._rows(
+            "SELECT entry, kind, key, state, link, body FROM journal WHERE entry > ? ORDER BY entry LIMIT ?",
+            (after, limit),
+        )
+        return [
+            LedgerEntry(entry, key, state, link.hex(), self._decode(body, _KINDS[kind]))
+            for entry, kind, key, state, link, body in rows
+        ]
+
+    def verify(self) -> list[str]:
+        """Walk the whole chain and the balance; what is wrong, in words, at most 100 findings."""
+        problems: list[str] = []
+        try:
+            for problem in self._problems():
+                problems.append(problem)
+                if len(problems) >= 100:
+                    break
+        except LedgerError as error:  # damage that SQLite itself stumbles over
+            problems.append(str(error))
+        return problems
 
     def close(self) -> None:
         """Finish and close. May be called twice."""
@@ -139,66 +229,155 @@ class SqliteLedger:
 
     def _apply(self, change: Change) -> None:
         match change:
-            case Intend(scan, scan_type, received_at_ns):
-                self._db.execute(
-                    "INSERT INTO scans (scanner, epoch, seq, scan_type, received_at_ns) "
-                    "VALUES (?, ?, ?, ?, ?)",
-                    (scan.scanner, scan.epoch, scan.seq, scan_type.value, received_at_ns),
-                )
-                self._db.execute(
-                    "INSERT INTO epochs VALUES (?, ?, ?) "
-                    "ON CONFLICT DO UPDATE SET high = max(high, excluded.high)",
-                    (scan.scanner, scan.epoch, scan.seq),
-                )
-                self._count(scan.scanner, scan_type, "received", 1)
+            case Intend():
+                self._intend(change)
             case Conclude(report, preview):
                 self._conclude(report, preview)
             case Miss(gap):
-                # a crash between this and the intent that revealed it makes the same gap come again
-                done = self._db.execute(
-                    "INSERT INTO gaps VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    (gap.scanner, gap.epoch, gap.first, gap.last, msgspec.msgpack.encode(gap)),
-                )
-                if done.rowcount == 1:
-                    self._send("gap", gap.alert_id, gap)
-                    self._count(gap.scanner, gap.scan_type, "missing", gap.last - gap.first + 1)
-            case Confirm(keys):
-                self._db.executemany("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
+                self._miss(gap)
+            case Confirm(keys, archived_at_ns):
+                self._set_state([(key,) for key in keys], "archived", archived_at_ns, None)
             case Park(key, reason):
-                self._db.execute("UPDATE outbox SET parked = ? WHERE key = ?", (reason, key))
+                self._set_state([(key,)], "parked", None, reason)
+            case Prune():
+                self._prune(change)
+
+    def _intend(self, intent: Intend) -> None:
+        scan = intent.scan
+        self._db.execute(
+            "INSERT INTO scans (scanner, epoch, seq, scan_type, received_at_ns) VALUES (?, ?, ?, ?, ?)",
+            (scan.scanner, scan.epoch, scan.seq, intent.scan_type.value, intent.received_at_ns),
+        )
+        self._db.execute(
+            "INSERT INTO epochs (scanner, epoch, high) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET high = max(high, excluded.high)",
+            (scan.scanner, scan.epoch, scan.seq),
+        )
+        self._count(scan.scanner, intent.scan_type, "received", 1)
 
     def _conclude(self, report: Report, preview: Preview | None) -> None:
         verdict = report.verdict
         scan, key = verdict.id, (verdict.id.scanner, verdict.id.epoch, verdict.id.seq)
         intent = self._db.execute(
-            "SELECT scan_type FROM scans WHERE scanner = ? AND epoch = ? AND seq = ? AND report IS NULL", key
+            "SELECT scan_type FROM scans WHERE scanner = ? AND epoch = ? AND seq = ? AND entry IS NULL", key
         ).fetchone()
         if intent is None:
             raise LedgerError(f"{self._path}: {scan} has no open intent: a verdict was to be given twice")
+        entry = self._append("report", report.alert_id, report)
         self._db.execute(
-            "UPDATE scans SET report = ?, scan_type = ? WHERE scanner = ? AND epoch = ? AND seq = ?",
-            (msgspec.msgpack.encode(report), verdict.scan_type.value, *key),
+            "UPDATE scans SET entry = ?, scan_type = ? WHERE scanner = ? AND epoch = ? AND seq = ?",
+            (entry, verdict.scan_type.value, *key),
         )
         if intent[0] != verdict.scan_type.value:  # a later view said that it was a real carton
             self._count(scan.scanner, ScanType(intent[0]), "received", -1)
             self._count(scan.scanner, verdict.scan_type, "received", 1)
-        self._send("report", report.alert_id, report)
         if preview is not None:
-            self._send("preview", preview.sha256, preview)
-        self._count(scan.scanner, report.verdict.scan_type, report.verdict.decision.value.lower(), 1)
+            # a picture equal to an earlier one (two black frames, say) is kept and sent once
+            self._db.execute(
+                "INSERT INTO previews (sha256, media_type, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (preview.sha256, preview.media_type, preview.data),
+            )
+        self._count(scan.scanner, verdict.scan_type, verdict.decision.value.lower(), 1)
 
-    def _send(self, kind: str, key: str, record: Record) -> None:
-        # a picture equal to one that still waits (two black frames, say) is not sent twice
+    def _miss(self, gap: Gap) -> None:
+        # a crash between this and the intent that revealed it makes the same gap come again
+        known = self._db.execute("SELECT 1 FROM journal WHERE key = ?", (gap.alert_id,)).fetchone()
+        if known is None:
+            self._append("gap", gap.alert_id, gap)
+            self._count(gap.scanner, gap.scan_type, "missing", gap.last - gap.first + 1)
+
+    def _append(self, kind: str, key: str, record: Report | Gap) -> int:
+        body = msgspec.msgpack.encode(record)
+        link = next_link(self._link, kind, body)
+        entry = self._last + 1
         self._db.execute(
-            "INSERT INTO outbox (kind, key, body) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
-            (kind, key, msgspec.msgpack.encode(record)),
+            "INSERT INTO journal (entry, kind, key, body, crc, link) VALUES (?, ?, ?, ?, ?, ?)",
+            (entry, kind, key, body, zlib.crc32(body), link),
         )
+        self._last, self._link = entry, link
+        return entry
+
+    def _set_state(
+        self, keys: list[tuple[str]], state: str, archived_at_ns: int | None, parked: str | None
+    ) -> None:
+        for table, name in (("journal", "key"), ("previews", "sha256")):
+            statement = f"UPDATE {table} SET state = ?, archived_at_ns = ?, parked = ? WHERE {name} = ?"  # noqa: S608
+            self._db.executemany(statement, [(state, archived_at_ns, parked, key) for (key,) in keys])
+
+    def _prune(self, change: Prune) -> None:
+        """Forget the oldest entries that the centre has had for long enough, and pictures over budget."""
+        anchor, _ = self._anchor()
+        keep = self._db.execute(
+            "SELECT coalesce(min(entry), ?) FROM journal "
+            "WHERE NOT (state = 'archived' AND archived_at_ns < ?) AND entry <= ?",
+            (anchor + PRUNE_AT_ONCE + 1, change.archived_before_ns, anchor + PRUNE_AT_ONCE),
+        ).fetchone()[0]
+        last = min(keep - 1, self._last)
+        if last > anchor:
+            self._forget(last)
+        self._db.execute(
+            "DELETE FROM previews WHERE state = 'archived' AND archived_at_ns < ?",
+            (change.archived_before_ns,),
+        )
+        self._shrink_pictures(change.picture_bytes)
+
+    def _forget(self, last: int) -> None:
+        (link,) = self._db.execute("SELECT link FROM journal WHERE entry = ?", (last,)).fetchone()
+        self._db.execute(
+            "UPDATE epochs SET pruned = max(pruned, (SELECT coalesce(max(seq), 0) FROM scans s "
+            "WHERE s.scanner = epochs.scanner AND s.epoch = epochs.epoch AND s.entry <= ?)) "
+            "WHERE (scanner, epoch) IN (SELECT scanner, epoch FROM scans WHERE entry <= ?)",
+            (last, last),
+        )
+        self._db.execute("DELETE FROM scans WHERE entry <= ?", (last,))
+        self._db.execute("DELETE FROM journal WHERE entry <= ?", (last,))
+        self._db.execute("UPDATE anchor SET entry = ?, link = ?", (last, link))
+
+    def _shrink_pictures(self, budget: int) -> None:
+        """Drop confirmed pictures, oldest first, until all together fit the budget."""
+        (total,) = self._db.execute("SELECT coalesce(sum(length(data)), 0) FROM previews").fetchone()
+        for number, size in self._db.execute(
+            "SELECT number, length(data) FROM previews WHERE state = 'archived' ORDER BY number LIMIT 1000"
+        ).fetchall():
+            if total <= budget:
+                return
+            self._db.execute("DELETE FROM previews WHERE number = ?", (number,))
+            total -= size
 
     def _count(self, scanner: str, scan_type: ScanType, column: str, by: int) -> None:
         key = (scanner, scan_type.value)
         self._db.execute("INSERT INTO balance (scanner, scan_type) VALUES (?, ?) ON CONFLICT DO NOTHING", key)
         statement = f'UPDATE balance SET "{column}" = "{column}" + ? WHERE scanner = ? AND scan_type = ?'  # noqa: S608
         self._db.execute(statement, (by, *key))
+
+    # ---- verification
+
+    def _problems(self) -> Iterator[str]:
+        entry, link = self._anchor()
+        for number, kind, key, body, crc, stored in self._stream(
+            "SELECT entry, kind, key, body, crc, link FROM journal ORDER BY entry"
+        ):
+            if number != entry + 1:
+                yield f"entries {entry + 1} to {number - 1} are missing"
+            elif next_link(link, kind, body) != stored:
+                yield f"entry {number} ({key}) does not follow from the one before it"
+            if zlib.crc32(body) != crc:
+                yield f"entry {number} ({key}) has a CRC-32 other than its own"
+            entry, link = number, stored
+        if (entry, link) != (self._last, self._link):
+            yield f"the last entry is {entry}, expected {self._last} with the link {self._link.hex()[:16]}"
+        for scanner, epoch, seq, lost in self._stream(
+            "SELECT scanner, epoch, seq, entry FROM scans s WHERE entry IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.entry = s.entry)"
+        ):
+            yield f"{scanner}/{epoch}/{seq} refers to entry {lost}, which is gone"
+        for row in self.counts():
+            if row.received != row.clear + row.alarm + row.unknown + row.in_flight:
+                yield f"the balance of {row.scanner} does not add up: {row._asdict()}"
+
+    def _stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        with translated(self._path):
+            yield from self._db.execute(statement)
 
     # ---- plumbing
 
@@ -207,11 +386,23 @@ class SqliteLedger:
         with translated(self._path), transaction(self._db):
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('edge', ?)", (self._edge,))
             (edge,) = self._db.execute("SELECT value FROM meta WHERE key = 'edge'").fetchone()
+            self._db.execute(
+                "INSERT INTO anchor SELECT 0, ? WHERE NOT EXISTS (SELECT 1 FROM anchor)", (FIRST_LINK,)
+            )
         if edge != self._edge:
             raise LedgerError(
                 f"{self._path} is the ledger of edge {edge!r}, the configuration says {self._edge!r}; "
                 "give each edge a state_dir of its own"
             )
+
+    def _anchor(self) -> tuple[int, bytes]:
+        entry, link = self._rows("SELECT entry, link FROM anchor")[0]
+        return entry, link
+
+    def _tail(self) -> tuple[int, bytes]:
+        """The last entry and its link."""
+        rows = self._rows("SELECT entry, link FROM journal ORDER BY entry DESC LIMIT 1")
+        return rows[0] if rows else self._anchor()
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with translated(self._path):
@@ -220,5 +411,5 @@ class SqliteLedger:
     def _decode(self, body: bytes, kind: type[T]) -> T:
         try:
             return msgspec.msgpack.decode(body, type=kind)
-        except (msgspec.DecodeError, ValueError) as error:
-            raise LedgerError(f"{self._path}: a stored {kind.__name__} is damaged: {error}") from error
+        except (msgspec.DecodeError, ValueError, TypeError) as error:
+            raise LedgerDamagedError(f"{self._path}: a stored {kind.__name__} is damaged: {error}") from error

@@ -148,6 +148,9 @@ class Assembler:
             self._begin(scan, arrival)
         elif stored.report is not None:
             self._answer_again(arrival, stored.report)
+        elif stored.pruned:
+            detail = "this number had its verdict long ago; the archive has its report"
+            self._refuse(arrival.peer, arrival.message, Reason.SEQ_REUSED, detail)
 
     def _answer_again(self, arrival: Arrival, report: Report) -> None:
         message = arrival.message

@@ -92,7 +92,7 @@ class Uplink:
             self._progress_at = self._clock.monotonic()
             if reply.archived:
                 self._metrics.uplink.labels("archived").inc(len(reply.archived))
-                self._committer.write(Confirm(reply.archived))
+                self._committer.write(Confirm(reply.archived, self._clock.wall_ns()))
                 for key in reply.archived:
                     self._outstanding.pop(key, None)
             if reply.refused is not None:

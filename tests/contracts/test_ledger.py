@@ -174,7 +174,7 @@ REFUSED: dict[str, list[Change]] = {
     "an intent after the verdict": [intend(1)],
     "good ones before a bad one": [intend(3), Miss(gap(4, 5)), conclude(2), conclude(2), intend(6)],
     "confirmations before a bad one": [
-        Confirm((scan(1).alert_id,)),
+        Confirm((scan(1).alert_id,), 5),
         Park(picture("p").sha256, "x"),
         intend(1),
     ],
@@ -258,7 +258,7 @@ def test_the_same_gap_again_is_counted_once(ledger: Ledger, opener: Opener) -> N
 
 def test_a_gap_that_was_confirmed_is_not_sent_again(ledger: Ledger) -> None:
     """The centre has it; seeing it once more is no news."""
-    ledger.commit([Miss(gap(2, 4)), Confirm((gap(2, 4).alert_id,))])
+    ledger.commit([Miss(gap(2, 4)), Confirm((gap(2, 4).alert_id,), 5)])
     ledger.commit([Miss(gap(2, 4))])
     assert waiting(ledger) == []
 
@@ -316,11 +316,11 @@ def test_equal_pictures_wait_once(ledger: Ledger) -> None:
 def test_what_is_confirmed_goes_and_nothing_else(ledger: Ledger) -> None:
     """Only the keys named leave the outbox; the scan's own verdict stays; unknown keys harm nothing."""
     ledger.commit([intend(1), intend(2), conclude(1, preview=picture("p")), conclude(2), Miss(gap(3, 3))])
-    ledger.commit([Confirm((report(1).alert_id, gap(3, 3).alert_id, "unknown")), Confirm(())])
+    ledger.commit([Confirm((report(1).alert_id, gap(3, 3).alert_id, "unknown"), 5), Confirm((), 5)])
     assert waiting(ledger) == [report(2)]
     assert waiting(ledger, "preview") == [picture("p")]
     assert ledger.find(scan(1)) == StoredScan(scan(1), report(1))
-    ledger.commit([Confirm((report(1).alert_id,))])
+    ledger.commit([Confirm((report(1).alert_id,), 5)])
     assert waiting(ledger) == [report(2)]
 
 
@@ -336,13 +336,20 @@ def test_what_is_parked_is_kept_back_and_the_others_go_on(ledger: Ledger, opener
     assert again.find(scan(1)) == StoredScan(scan(1), report(1))
 
 
+def test_a_parked_picture_that_is_drawn_again_stays_parked(ledger: Ledger) -> None:
+    """The centre has refused these very bytes: another scan with the same picture does not send them."""
+    ledger.commit([intend(1), intend(2), conclude(1, preview=picture("p")), Park(picture("p").sha256, "odd")])
+    ledger.commit([conclude(2, preview=picture("p"))])
+    assert waiting(ledger, "preview") == []
+
+
 def test_numbers_do_not_come_twice(ledger: Ledger, opener: Opener) -> None:
     """A number above all before it, also when the outbox was emptied and the ledger reopened: a cursor
     never skips what is new."""
     ledger.commit([intend(seq) for seq in range(1, 5)])
     ledger.commit([conclude(1), conclude(2)])
     last = ledger.outbox("record", 0, 9)[-1].number
-    ledger.commit([Confirm((report(1).alert_id, report(2).alert_id))])
+    ledger.commit([Confirm((report(1).alert_id, report(2).alert_id), 5)])
     ledger.close()
     again = opener()
     again.commit([conclude(3)])
@@ -369,7 +376,7 @@ def test_every_commit_survives_a_crash(adapter: str, ledger: Ledger, tmp_path: P
         [intend(1)],
         [intend(2), Miss(gap(3, 4))],
         [conclude(1, preview=picture("p"))],
-        [Confirm((report(1).alert_id,)), conclude(2)],
+        [Confirm((report(1).alert_id,), 5), conclude(2)],
     ]
     for number, changes in enumerate(steps):
         ledger.commit(changes)
@@ -424,7 +431,7 @@ def test_a_damaged_record_is_a_ledger_error(tmp_path: Path) -> None:
         good.replace(b"0:abc", b"\xff:abc"),
     ):
         with closing(sqlite3.connect(path)) as db, db:
-            db.execute("UPDATE scans SET report = ?", (bad,))
+            db.execute("UPDATE journal SET body = ?", (bad,))
         with closing(SqliteLedger(path, "e")) as ledger, pytest.raises(LedgerError, match="is damaged"):
             ledger.find(scan(1))
 
@@ -486,7 +493,7 @@ class Model:
                 if (hole.scanner, hole.first) not in self.gaps:
                     self.gaps[hole.scanner, hole.first] = hole
                     self.outbox[hole.alert_id] = hole
-            case Confirm(keys):
+            case Confirm(keys, _):
                 for key in keys:
                     self.outbox.pop(key, None)
                     self.parked.discard(key)
@@ -537,7 +544,7 @@ def change_of(step: tuple[str, str, int, ScanType, Decision, bool], model: Model
         case "confirm" | "park":
             keys = [*model.outbox, "unknown"]
             key = keys[seq % len(keys)]
-            return Confirm((key,)) if what == "confirm" else Park(key, "why")
+            return Confirm((key,), 5) if what == "confirm" else Park(key, "why")
     return None
 
 

@@ -371,7 +371,7 @@ def test_sigterm_drains_and_exits_0(site: Site) -> None:
     assert message.report.verdict.reason is Reason.SHUTDOWN
     peer.close()
     with contextlib.closing(sqlite3.connect(site.edge_state / "ledger.db")) as ledger:
-        assert ledger.execute("SELECT count(*) FROM scans WHERE report IS NULL").fetchone() == (0,)
+        assert ledger.execute("SELECT count(*) FROM scans WHERE entry IS NULL").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
@@ -474,7 +474,7 @@ def test_no_verdict_without_a_row_and_the_daemon_stops_when_its_disk_fails(site:
     assert until(edge.ended, what="the daemon's end") == 1
     assert edge.events("stopping")
     with contextlib.closing(sqlite3.connect(site.edge_state / "ledger.db")) as ledger:
-        rows = ledger.execute("SELECT seq, report IS NULL FROM scans").fetchall()
+        rows = ledger.execute("SELECT seq, entry IS NULL FROM scans").fetchall()
     assert rows == [(1, 0)], "the scan that was never acknowledged is not in the ledger"
     again = site.edge()
     with client(again, epoch=6) as scanner:

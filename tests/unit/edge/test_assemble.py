@@ -452,6 +452,14 @@ def test_a_lane_gets_its_share_back(rig: Rig) -> None:
             rig.send(*dual(seq, view))
         rig.settle()
     assert {m.decision for m in rig.published} == {Decision.CLEAR}
+    for seq in range(1, 10):
+        rig.send(*grey(seq))
+    rig.send(*dual(10, 0))
+    rig.send(*dual(10, 1))
+    rig.settle()
+    reasons = {(m.scanner, m.seq): m.report.verdict.reason for m in rig.published}
+    assert reasons["display", 9] is Reason.OVERLOAD
+    assert reasons["dual", 10] is None
 
 
 def test_a_scan_is_not_submitted_while_a_picture_is_being_decoded(rig: Rig) -> None:

@@ -88,7 +88,7 @@ def snapshot(path: Path, to: Path) -> Path:
 def rows(path: Path) -> list[tuple[int, bool]]:
     """The scans in a ledger's file: number, and whether it has a report."""
     with closing(sqlite3.connect(path)) as db:
-        return db.execute("SELECT seq, report IS NOT NULL FROM scans ORDER BY seq").fetchall()
+        return db.execute("SELECT seq, entry IS NOT NULL FROM scans ORDER BY seq").fetchall()
 
 
 def test_a_callback_runs_only_when_its_change_is_on_disk(committer: Committer, path: Path) -> None:

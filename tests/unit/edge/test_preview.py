@@ -98,12 +98,12 @@ def test_a_box_is_drawn_where_the_finding_is() -> None:
 def test_a_box_is_drawn_in_its_own_view_and_scaled_with_it() -> None:
     """A box of view 1 leaves view 0 alone, also when the frames are shrunk."""
     frames = [white(960, 960, view=0), white(960, 960, view=1)]
-    shown = image(draw(report((finding(box(480, 480, 960, 960, view=1)),)), frames))
-    left = LONGEST + 6
-    spots = red(shown)
-    assert len(spots) > 100
-    assert spots[:, 1].min() >= left
-    assert abs(int(spots[:, 1].max()) - (left + LONGEST - 1)) <= 3
+    shown = image(draw(report((finding(box(200, 400, 800, 600, view=1)),)), frames))
+    left, top = LONGEST + 6, shown.shape[0] - LONGEST - 16
+    rows, columns = red(shown).T
+    assert abs(int(columns.min()) - (left + 100)) <= 3
+    assert abs(int(columns.max()) - (left + 399)) <= 3
+    assert abs(int(rows.max()) - (top + 299)) <= 3
 
 
 def test_findings_without_a_box_or_of_another_view_draw_none() -> None:

@@ -1,0 +1,206 @@
+"""What the SQLite ledger promises beyond its port: a chain that shows damage, and an end to growth."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.errors import LedgerDamagedError, LedgerError
+from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune
+from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict, preview_of
+
+LARGE = 1 << 40
+
+
+def scan(seq: int) -> ScanId:
+    return ScanId(edge="e", scanner="s", epoch=1, seq=seq)
+
+
+def report(seq: int) -> Report:
+    verdict = Verdict(
+        id=scan(seq), scan_type=ScanType.OPERATIONAL, decision=Decision.UNKNOWN, reason=Reason.TIMEOUT
+    )
+    return Report(
+        alert_id=scan(seq).alert_id,
+        report_id=scan(seq).report_id,
+        verdict=verdict,
+        received_at_ns=1,
+        decided_at_ns=2,
+    )
+
+
+def fill(ledger: SqliteLedger, first: int, last: int) -> None:
+    for seq in range(first, last + 1):
+        picture = preview_of(f"picture {seq}".encode() * 10, "image/jpeg")
+        ledger.commit([Intend(scan(seq), ScanType.OPERATIONAL, seq), Conclude(report(seq), picture)])
+
+
+def archive(ledger: SqliteLedger, first: int, last: int, at_ns: int) -> None:
+    ledger.commit([Confirm(tuple(scan(seq).alert_id for seq in range(first, last + 1)), at_ns)])
+
+
+def tamper(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(statement, values)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A ledger of ten verdicts and a gap."""
+    file = tmp_path / "ledger.db"
+    with closing(SqliteLedger(file, "e")) as ledger:
+        fill(ledger, 1, 5)
+        ledger.commit([Miss(Gap(edge="e", scanner="s", epoch=1, first=6, last=6, noticed_at_ns=0))])
+        fill(ledger, 7, 11)
+        assert ledger.verify() == []
+    return file
+
+
+def problems(path: Path) -> list[str]:
+    with closing(SqliteLedger(path, "e")) as ledger:
+        return ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "UPDATE journal SET body = CAST(replace(body, 'TIMEOUT', 'timeout') AS BLOB) WHERE entry = 4",
+            "entry 4",
+        ),
+        ("UPDATE journal SET crc = crc + 1 WHERE entry = 4", "entry 4"),
+        ("UPDATE journal SET link = zeroblob(32) WHERE entry = 4", "entry 4"),
+        ("DELETE FROM journal WHERE entry = 4", "entries 4 to 4 are missing"),
+        ("DELETE FROM journal WHERE entry = 11", "refers to entry 11"),
+        ("UPDATE balance SET clear = clear + 1", "does not add up"),
+        ("DELETE FROM scans WHERE seq = 3", None),
+    ],
+)
+def test_what_was_changed_behind_its_back_is_named(path: Path, statement: str, words: str | None) -> None:
+    """A changed, lost or added row is found by verify, though SQLite's own check says ok."""
+    tamper(path, statement)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    found = problems(path)
+    if words is None:  # the report stands in the journal; only the number's own row is gone
+        assert found == []
+    else:
+        assert any(words in problem for problem in found), found
+
+
+def test_a_recomputed_tail_is_another_chain(path: Path) -> None:
+    """Whoever noted the last link sees that history was written anew, however consistently."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        before = ledger.stats().last_link
+    tamper(path, "DELETE FROM journal WHERE entry = 11")
+    tamper(path, "DELETE FROM scans WHERE entry = 11")
+    tamper(path, 'UPDATE balance SET received = received - 1, "unknown" = "unknown" - 1')
+    with closing(SqliteLedger(path, "e")) as ledger:
+        assert ledger.verify() == []
+        assert ledger.stats().last_link != before
+
+
+def test_flipped_bits_never_pass_unseen(path: Path, tmp_path: Path) -> None:
+    """Any flipped bit in the file is an error, a finding, or changes nothing that was recorded."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        good = [(e.entry, e.record) for e in ledger.entries(0, 100)]
+    data = path.read_bytes()
+    rng = random.Random(5)  # noqa: S311 - which bits, not secrets
+    for _ in range(150):
+        bad = bytearray(data)
+        bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        copy = tmp_path / "flipped.db"
+        for old in tmp_path.glob("flipped.db*"):
+            old.unlink()
+        copy.write_bytes(bad)
+        try:
+            with closing(SqliteLedger(copy, "e")) as ledger:
+                found = ledger.verify()
+                same = [(e.entry, e.record) for e in ledger.entries(0, 100)] == good
+        except LedgerError:
+            continue
+        assert found or same
+
+
+def test_a_damaged_body_is_a_damage_error_of_its_own(path: Path) -> None:
+    """What cannot be read back is told apart from what cannot be written."""
+    tamper(path, "UPDATE journal SET body = x'c1' WHERE entry = 1")
+    with closing(SqliteLedger(path, "e")) as ledger, pytest.raises(LedgerDamagedError):
+        ledger.find(scan(1))
+
+
+def test_pruning_keeps_what_the_centre_does_not_have(path: Path) -> None:
+    """Only confirmed entries go, oldest first, up to the first that must stay; the chain still verifies."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        archive(ledger, 1, 3, at_ns=100)
+        archive(ledger, 5, 5, at_ns=100)
+        ledger.commit([Park(scan(4).alert_id, "refused")])
+        ledger.commit([Prune(archived_before_ns=100, picture_bytes=LARGE)])
+        assert ledger.stats().pruned_to == 0, "confirmed at 100 is not before 100"
+        ledger.commit([Prune(archived_before_ns=101, picture_bytes=LARGE)])
+        stats = ledger.stats()
+        assert (stats.pruned_to, stats.entries, stats.parked) == (3, 8, 1)
+        assert ledger.verify() == []
+        assert ledger.high_water() == {("s", 1): 11}
+        assert sum(row.received for row in ledger.counts()) == 10
+    assert problems(path) == []
+
+
+def test_a_pruned_number_is_remembered_as_used(path: Path) -> None:
+    """A number whose report was forgotten is not taken for one that was never seen."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        archive(ledger, 1, 3, at_ns=1)
+        ledger.commit([Prune(2, LARGE)])
+        found = ledger.find(scan(2))
+        assert found is not None
+        assert (found.report, found.pruned) == (None, True)
+        assert ledger.find(scan(6)) is None
+        assert ledger.find(scan(12)) is None
+
+
+def test_a_wholly_pruned_ledger_goes_on_with_its_chain(path: Path) -> None:
+    """When everything was forgotten the next entry still follows from the last one."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        end = ledger.stats().last_link
+        keys = tuple(entry.key for entry in ledger.entries(0, 100))
+        ledger.commit([Confirm(keys, 1), Prune(2, LARGE)])
+        assert (ledger.stats().entries, ledger.stats().last_link) == (0, end)
+    with closing(SqliteLedger(path, "e")) as ledger:
+        assert ledger.stats().last_link == end
+        fill(ledger, 12, 12)
+        assert [entry.entry for entry in ledger.entries(0, 10)] == [12]
+        assert ledger.verify() == []
+
+
+def test_confirmed_pictures_make_room_and_others_stay(path: Path) -> None:
+    """Over the budget the oldest confirmed pictures go first; those the centre lacks never."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        pictures = [item.key for item in ledger.outbox("preview", 0, 100)]
+        ledger.commit([Confirm(tuple(pictures[:4]), 50)])
+        each = ledger.stats().picture_bytes // len(pictures)
+        ledger.commit([Prune(archived_before_ns=1, picture_bytes=7 * each + each // 2)])
+        assert ledger.stats().pictures == 7
+        ledger.commit([Prune(archived_before_ns=1, picture_bytes=0)])
+        assert ledger.stats().pictures == 6
+        assert [item.key for item in ledger.outbox("preview", 0, 100)] == pictures[4:]
+
+
+def test_a_failed_commit_leaves_the_chain_where_it_was(path: Path) -> None:
+    """An undone transaction does not advance the link: the next verdict verifies."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        with pytest.raises(LedgerError):
+            ledger.commit(
+                [
+                    Intend(scan(20), ScanType.OPERATIONAL, 1),
+                    Conclude(report(20), None),
+                    Conclude(report(20), None),
+                ]
+            )
+        fill(ledger, 12, 12)
+        assert ledger.verify() == []
+        assert ledger.find(scan(20)) is None
