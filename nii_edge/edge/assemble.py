@@ -85,12 +85,14 @@ class Assembler:
 
     # ---- frames
 
-    def receive(self, peer: bytes, parts: Sequence[Buffer]) -> None:
-        """One message from a scanner. Never raises for what a peer sent."""
+    def receive(self, peer: bytes, parts: Sequence[Buffer], sender: str | None = None) -> None:
+        """One message from a scanner; `sender` as in `ScannerMessage`. Never raises for what a peer sent."""
         try:
             message, payload = wire.decode_from_scanner(parts)
         except WireError as error:
-            self._unreadable(peer, parts, error)
+            self._unreadable(peer, parts, sender, error)
+            return
+        if not self._may_say(peer, message, sender):
             return
         if message.scanner not in self._profiles:
             self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(message.scanner))
@@ -98,7 +100,18 @@ class Assembler:
         self._metrics.frames_received.labels(message.scanner).inc()
         self._place(Arrival(peer, message, payload))
 
-    def _unreadable(self, peer: bytes, parts: Sequence[Buffer], error: WireError) -> None:
+    def _may_say(self, peer: bytes, message: FrameMessage, sender: str | None) -> bool:
+        """A scanner speaks for itself alone, as its key has it."""
+        if sender is None or sender == message.scanner:
+            return True
+        detail = (
+            f"this key is {sender}'s, the frame says {message.scanner}" if sender
+            else "this key is not in the allow-list any more"
+        )  # fmt: skip
+        self._refuse(peer, message, Reason.NOT_ALLOWED, detail)
+        return False
+
+    def _unreadable(self, peer: bytes, parts: Sequence[Buffer], sender: str | None, error: WireError) -> None:
         identity = wire.identify(parts)
         if identity is None or error.reason is Reason.VERSION:
             self._refuse(peer, None, error.reason, error.detail)
@@ -110,6 +123,8 @@ class Assembler:
             view=identity.view,
             scan_type=ScanType.NON_OPERATIONAL if identity.is_test else ScanType.OPERATIONAL,
         )
+        if not self._may_say(peer, message, sender):
+            return
         if identity.scanner not in self._profiles:
             self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(identity.scanner))
             return
@@ -332,6 +347,11 @@ class Assembler:
                 self._reject(opened, FrameError(Reason.MISSING_VIEW, detail))
             else:
                 self._reject(opened, FrameError(Reason.TIMEOUT, "its pictures were not decoded in time"))
+
+    def oldest_open(self) -> float | None:
+        """Since when the oldest scan without a verdict waits, in monotonic seconds; None if none does."""
+        first = next(iter(self._open.values()), None)
+        return None if first is None else first.first_at
 
     def next_expiry(self) -> float | None:
         """When `expire` has something to do, in monotonic seconds; None if nothing is waited for."""
