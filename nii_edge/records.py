@@ -70,6 +70,8 @@ class Reason(StrEnum):
     TIMEOUT = "TIMEOUT"  # the deadline passed before the detectors answered
     MODEL_FAULT = "MODEL_FAULT"  # the inference process died, hung or returned nonsense
     MODEL_UNTRUSTED = "MODEL_UNTRUSTED"  # a required model did not pass its golden frames
+    LEDGER_FULL = "LEDGER_FULL"  # the ledger has no room for more records; nothing is CLEAR
+    DISK_FULL = "DISK_FULL"  # the ledger's disk is full; nothing is CLEAR
     NOT_COVERED = "NOT_COVERED"  # a detector that CLEAR requires was not applicable
     CRASH = "CRASH"  # the daemon stopped between receipt and verdict
     SHUTDOWN = "SHUTDOWN"  # the daemon was told to stop and could not finish it
@@ -78,6 +80,7 @@ class Reason(StrEnum):
     # A message is refused because ...
     MALFORMED = "MALFORMED"  # not a message of this protocol, or its identity cannot be read
     VERSION = "VERSION"  # a protocol version this side does not speak
+    NOT_ALLOWED = "NOT_ALLOWED"  # its sender's key does not permit it: revoked, or another one's name
     UNKNOWN_SCANNER = "UNKNOWN_SCANNER"  # no such scanner in the configuration
     SEQ_REUSED = "SEQ_REUSED"  # this number was used for other content; the first verdict stands
     TOO_LARGE = "TOO_LARGE"  # over a size limit
