@@ -59,6 +59,7 @@ setup(
         # exactly one of cpu and gpu: with both wheels installed the last one wins
         "cpu": CPU,
         "gpu": ["onnxruntime-gpu>=1.31"],
+        "bench": [*CPU, "onnx>=1.23"],
         "train": TRAIN,
         "dev": [
             *CPU,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
 from rich.console import Console
 
 from nii_edge import __version__
+from nii_edge.commands.keys import app as keys_app
+from nii_edge.commands.line import Line
 from nii_edge.errors import NiiEdgeError
 from nii_edge.records import ScanType
 from nii_edge.telemetry import configure_logs, logger
@@ -32,6 +36,15 @@ _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", metavar="FILE", help="Our secret key (nii-edge keys new).")
+]
+ServerKeyOption = Annotated[
+    str | None, typer.Option("--server-key", metavar="FILE", help="The server's .pub file or public key.")
+]
+InsecureFlag = Annotated[
+    bool, typer.Option("--insecure", help="Talk to another machine without keys. On your own network only.")
+]
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML configuration file.")]
 
 
@@ -40,6 +53,12 @@ def main() -> None:
     try:
         app()
     except NiiEdgeError as error:
+        _err.print(f"nii-edge: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except BrokenPipeError:  # whoever read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
         _err.print(f"nii-edge: {error}", style="red", markup=False, highlight=False)
         sys.exit(1)
 
@@ -62,19 +81,25 @@ def run(config: ConfigPath) -> None:
     log = logger("run")
     stop = _stop_on_signals()
     daemon = compose.edge(plan)
-    side = daemon.start()
-    if isinstance(side, ZmqScanners):
-        compose.write_endpoints(plan.state_dir, endpoints_by_name(side.endpoints))
-        log.info(
-            "ready", edge=plan.config.edge, insecure=plan.config.listen.insecure, **side.endpoints._asdict()
-        )
-    while not stop.is_set() and not daemon.failed.is_set():
-        stop.wait(0.2)
-    log.info("stopping")
-    daemon.stop()
+    with contextlib.ExitStack() as closing:
+        server = compose.status_server(daemon, plan.config)
+        if server is not None:
+            closing.callback(server.close)
+        side = daemon.start()
+        closing.callback(daemon.stop)
+        where = dict(endpoints_by_name(side.endpoints)) if isinstance(side, ZmqScanners) else {}
+        if server is not None:
+            server.start()
+            where["health"] = server.endpoint
+        compose.write_endpoints(plan.state_dir, where)
+        locked = plan.security is not None
+        log.info("ready", edge=plan.config.edge, insecure=plan.config.listen.insecure, locked=locked, **where)
+        while not stop.is_set() and not daemon.failed.is_set():
+            stop.wait(0.2)
+        log.info("stopping")
     log.info("stopped")
     if daemon.failed.is_set():
-        raise typer.Exit(1)
+        raise NiiEdgeError(f"stopped, because of {daemon.cause}")
 
 
 @app.command(epilog="Example: nii-edge collect configs/collector.yaml")
@@ -144,6 +169,9 @@ def replay(
         float, typer.Option(help="Seconds to wait for each verdict before it is UNKNOWN(NO_ANSWER).")
     ] = 10.0,
     as_json: JsonFlag = False,
+    keys: KeysOption = None,
+    server_key: ServerKeyOption = None,
+    insecure: InsecureFlag = False,
 ) -> None:
     """Send recorded or stored frames to a daemon, as NON_OPERATIONAL scans of a fresh epoch."""
     from nii_edge.commands import replay as command
@@ -156,6 +184,7 @@ def replay(
         scanner=scanner,
         channels=channels,
         scan_type=ScanType.OPERATIONAL if operational else ScanType.NON_OPERATIONAL,
+        line=Line(keys, server_key, insecure),
         deadline_s=deadline,
     )
     summary = command.replay(request, _err, quiet=as_json, on_stop=_call_on_signals)
@@ -178,11 +207,23 @@ def record(
     ] = "tcp://127.0.0.1:5556",
     seconds: Annotated[float | None, typer.Option(help="How long. Default: until Ctrl-C.")] = None,
     as_json: JsonFlag = False,
+    keys: KeysOption = None,
+    server_key: ServerKeyOption = None,
+    insecure: InsecureFlag = False,
 ) -> None:
     """Record the frames and verdicts that pass through a running daemon."""
     from nii_edge.commands import record as command
 
-    summary = command.record(file, tap, verdicts, seconds, _err, quiet=as_json, on_stop=_call_on_signals)
+    summary = command.record(
+        file,
+        tap,
+        verdicts,
+        seconds,
+        Line(keys, server_key, insecure),
+        _err,
+        quiet=as_json,
+        on_stop=_call_on_signals,
+    )
     if as_json:
         _print_json(msgspec.to_builtins(summary))
     else:
@@ -206,6 +247,9 @@ def subscribe(
     previews: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save each alert's picture here.")
     ] = None,
+    keys: KeysOption = None,
+    server_key: ServerKeyOption = None,
+    insecure: InsecureFlag = False,
 ) -> None:
     """Print alerts as a central system gets them: from any point, then live, each exactly once."""
     from nii_edge.commands import subscribe as command
@@ -218,6 +262,7 @@ def subscribe(
         clear=clear,
         non_operational=non_operational,
         previews=previews,
+        line=Line(keys, server_key, insecure),
     )
     command.subscribe(request, _out, _err)
 
@@ -240,6 +285,113 @@ def demo(
         show.table(result, _out)
     if not result.well:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: nii-edge status configs/edge.yaml")
+def status(config: ConfigPath, as_json: JsonFlag = False) -> None:
+    """Ask the running daemon how it is: live, ready, the balance of every scanner, what waits."""
+    from nii_edge.commands import status as command
+
+    found = command.ask(command.endpoint_of(config))
+    if as_json:
+        _print_json(msgspec.to_builtins(found))
+    else:
+        command.show(found, _out)
+    if not (found.live and found.ready):
+        raise typer.Exit(1)
+
+
+ledger_app = typer.Typer(
+    help="The running daemon's ledger: verdicts on disk, and what the collector has not confirmed.",
+    no_args_is_help=True,
+)
+app.add_typer(ledger_app, name="ledger")
+
+
+@ledger_app.command("stats", epilog="Example: nii-edge ledger stats configs/edge.yaml")
+def ledger_stats(config: ConfigPath, as_json: JsonFlag = False) -> None:
+    """How much the ledger holds, and the end of its hash chain."""
+    from nii_edge.commands import status as command
+
+    stats = command.ledger_stats(command.endpoint_of(config))
+    if as_json:
+        _print_json(stats)
+    else:
+        command.show_stats(stats, _out)
+
+
+@ledger_app.command("verify", epilog="Example: nii-edge ledger verify configs/edge.yaml")
+def ledger_verify(config: ConfigPath, as_json: JsonFlag = False) -> None:
+    """Check every entry's CRC and the hash chain across them, while the daemon goes on."""
+    from nii_edge.commands import status as command
+
+    problems = command.ledger_verify(command.endpoint_of(config), _err, quiet=as_json)
+    if as_json:
+        _print_json({"ok": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            _out.print(f"wrong: {problem}", style="red", markup=False, highlight=False)
+        _out.print("the chain is whole" if not problems else f"{len(problems)} problem(s)")
+    if problems:
+        raise typer.Exit(1)
+
+
+@ledger_app.command("export", epilog="Example: nii-edge ledger export configs/edge.yaml > reports.jsonl")
+def ledger_export(
+    config: ConfigPath,
+    since: Annotated[int, typer.Option(help="Begin after this entry; 0 is the oldest kept.")] = 0,
+) -> None:
+    """Print every report and gap the ledger holds, one JSON object a line."""
+    from nii_edge.commands import status as command
+
+    for line in command.ledger_export(command.endpoint_of(config), since):
+        sys.stdout.write(line + "\n")
+
+
+@app.command(epilog="Example: nii-edge bench --json")
+def bench(
+    as_json: JsonFlag = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of the closed loops.")] = 12,
+    seconds: Annotated[float, typer.Option(min=0.05, help="Seconds a column is measured in a round.")] = 1.5,
+    in_flight: Annotated[int, typer.Option(min=2, max=256, help="Scans in flight when saturated.")] = 8,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of an inference. 0: at most 2.")] = 0,
+    lanes: Annotated[int, typer.Option(min=1, max=64, help="Open loop: scanner lanes.")] = 8,
+    cartons_per_hour: Annotated[float, typer.Option(min=1, help="Open loop: cartons/h of each lane.")] = 3000,
+    views: Annotated[int, typer.Option(min=1, max=8, help="Open loop: views of a carton.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.001, help="Open loop: how long.")] = 1,
+    arrivals: Annotated[
+        Literal["poisson", "jittered"], typer.Option(help="Open loop: in bunches, or nearly even.")
+    ] = "poisson",
+    models: Annotated[
+        Literal["shipped", "reference"], typer.Option(help="Open loop: what looks at the scans.")
+    ] = "shipped",
+    with_collector: Annotated[
+        bool, typer.Option("--with-collector", help="The daemon reports to a collector meanwhile.")
+    ] = False,
+) -> None:
+    """Measure the daemon beside the bare runtime and a plain echo, and under arrivals on many lanes."""
+    from nii_edge.bench import results, show
+    from nii_edge.bench.closed import Plan
+    from nii_edge.bench.lanes import Traffic
+
+    request = results.Request(
+        plan=Plan(rounds, seconds, in_flight),
+        traffic=Traffic(lanes, cartons_per_hour, views, 60 * minutes, arrivals),
+        models=models,
+        threads=threads,
+        collected=with_collector,
+    )
+    _call_on_signals(lambda: sys.exit(130))  # unwinds, so that the measured processes end too
+    result = results.bench(request, lambda word: _err.print(word, style="dim", highlight=False))
+    if as_json:
+        _print_json(msgspec.to_builtins(result))
+    else:
+        show.show(result, _out)
+    if result.problems:
+        raise typer.Exit(1)
+
+
+app.add_typer(keys_app, name="keys")
 
 
 def _print_json(value: Any) -> None:

@@ -5,6 +5,8 @@
         answer = client.wait(seq)          # always an answer: CLEAR, ALARM or UNKNOWN
         divert = answer.decision is not Decision.CLEAR
 
+Off the loopback it needs keys, ``keys=ClientKeys.read(Path("lane-1.key"), "edge-1.pub")``.
+
 The client keeps every view until the daemon says that its scan is on disk, sends it again if it does
 not hear that, and outlives restarts of the daemon. Not thread-safe.
 """
@@ -23,6 +25,7 @@ import zmq
 from nii_edge import wire
 from nii_edge.errors import WireError
 from nii_edge.records import Channel, Decision, DType, Encoding, Reason, Report, ScanType
+from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
 from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
 
 MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
@@ -89,10 +92,18 @@ class ScannerClient:
         scan_type: ScanType = ScanType.OPERATIONAL,
         deadline_s: float = 1.0,
         resend_s: float = 1.0,
+        keys: ClientKeys | None = None,
+        insecure: bool = False,
     ) -> None:
         """`epoch` numbers this start of the scanner; by default Unix time in milliseconds. `deadline_s`:
         how long after the last byte the answer becomes UNKNOWN(NO_ANSWER). `resend_s`: how long to wait
-        for an acknowledgement, or for a verdict, before asking again."""
+        for an acknowledgement, or for a verdict, before asking again. `keys`: ours, and the edge's public
+        one. `insecure`: go to another machine without.
+
+        Raises:
+            ValueError: another machine, and neither keys nor `insecure`.
+        """
+        check_line_is_safe(endpoint, keys, insecure)
         self.scanner = scanner
         self.epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
         self.scan_type = scan_type
@@ -105,6 +116,10 @@ class ScannerClient:
         self._socket = self._context.socket(zmq.DEALER)
         for option, value in SOCKET_OPTIONS:
             self._socket.setsockopt(option, value)
+        self._watch: HandshakeWatch | None = None
+        if keys is not None:
+            keys.apply(self._socket)
+            self._watch = HandshakeWatch(self._socket)
         self._socket.connect(endpoint)
 
     @property
@@ -127,7 +142,7 @@ class ScannerClient:
         parts = [self._parts(self._seq, i, len(views), view, carton) for i, view in enumerate(views)]
         pending = _Pending(parts, set(range(len(views))), now, now, list(range(len(views))))
         self._pending[self._seq] = pending
-        self._push(pending)
+        self._push()
         return self._seq
 
     def poll(self, timeout_s: float = 0.0) -> list[Answer]:
@@ -163,6 +178,8 @@ class ScannerClient:
 
     def close(self) -> None:
         """Hang up. Scans in flight stay without an answer here; the daemon still concludes them."""
+        if self._watch is not None:
+            self._watch.close()
         self._socket.close(linger=0)
         self._context.term()
 
@@ -197,32 +214,38 @@ class ScannerClient:
         )
         return [wire.encode(header), picture.payload]
 
-    def _push(self, pending: _Pending) -> None:
-        """Send what is still to be sent of a scan, as far as the line takes it."""
-        while pending.unsent:
-            try:
-                self._socket.send_multipart(pending.views[pending.unsent[0]], zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            pending.unsent.pop(0)
-            pending.last_try = time.monotonic()
+    def _push(self) -> None:
+        """Send what is still to be sent, oldest first, as far as the line takes it: a later scan that
+        overtook an earlier one would look like a hole in the numbers."""
+        for pending in self._pending.values():
+            while pending.unsent:
+                try:
+                    self._socket.send_multipart(pending.views[pending.unsent[0]], zmq.NOBLOCK, copy=False)
+                except zmq.Again:
+                    return
+                pending.unsent.pop(0)
+                pending.last_try = time.monotonic()
 
     def _tend(self) -> None:
         """Deadlines, and a second try for what was not acknowledged."""
-        now = time.monotonic()
+        now, trouble = time.monotonic(), self._line_trouble()
         for seq, pending in list(self._pending.items()):
             if not pending.answered and now - pending.sent_at >= self._deadline_s:
-                detail = f"no verdict within {self._deadline_s:g} s of the last byte"
+                detail = f"no verdict within {self._deadline_s:g} s of the last byte{trouble}"
                 self._answer(seq, Decision.UNKNOWN, Reason.NO_ANSWER, detail, None)
                 if seq not in self._pending:
                     continue
             if not pending.unsent and now - pending.last_try >= self._resend_s:
                 pending.unsent = sorted(pending.unacked) or [0]
                 pending.last_try = now
-            self._push(pending)
+        self._push()
         kept = [seq for seq, pending in self._pending.items() if pending.answered]
         for seq in kept[: max(0, len(kept) - KEEP_ANSWERED)]:
             del self._pending[seq]
+
+    def _line_trouble(self) -> str:
+        trouble = self._watch.trouble() if self._watch is not None else None
+        return "" if trouble is None else f": {trouble}"
 
     def _patience(self) -> float:
         """Seconds until `_tend` has something to do."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from nii_edge.adapters import zmq_transport
+import msgspec
+from prometheus_client import generate_latest
+
+from nii_edge.adapters import ledger_rescue, zmq_transport
+from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.sqlite_archive import SqliteArchive
-from nii_edge.adapters.sqlite_ledger import SqliteLedger
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.adapters.zmq_scanners import ZmqScanners
+from nii_edge.adapters.zmq_security import Doorkeeper, Security
 from nii_edge.adapters.zmq_uplink import ZmqUplink
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
@@ -21,7 +25,10 @@ from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.errors import ConfigError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector
-from nii_edge.telemetry import Metrics
+from nii_edge.locks import link_keys, read_security, who_may
+from nii_edge.ports import Ledger
+from nii_edge.security import ClientKeys
+from nii_edge.telemetry import Metrics, logger
 
 ENDPOINTS_FILE = "endpoints.json"
 """Written beside the ledger and the archive when the sockets are bound: names to addresses."""
@@ -35,6 +42,8 @@ class EdgePlan(NamedTuple):
     policy: Policy
     bundles: Mapping[str, Bundle]
     state_dir: Path
+    security: Security | None
+    link_keys: ClientKeys | None
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -57,7 +66,10 @@ def plan_edge(path: Path) -> EdgePlan:
             f"{path}: inference.slots is {config.inference.slots}; the lanes have {views} views together, "
             f"so {2 * views} slots are the least"
         )
-    return EdgePlan(config, profiles, policy, bundles, here / config.state_dir)
+    security = read_security(config.security, here, "edge")
+    own = None if security is None else security.key
+    keys = link_keys(config.collector, here, own)
+    return EdgePlan(config, profiles, policy, bundles, here / config.state_dir, security, keys)
 
 
 def check_policy(policy: Policy, path: Path, bundles: Mapping[str, Bundle]) -> None:
@@ -78,24 +90,46 @@ def edge(plan: EdgePlan) -> Daemon:
     config = plan.config
     context = zmq_transport.new_context()
     link = config.collector
+    metrics = Metrics()
+
+    def count(why: str) -> None:
+        metrics.auth_rejected.labels(why).inc()
+
+    def open_side(failed: Callable[[BaseException], None]) -> ZmqScanners:
+        keeper = None
+        if plan.security is not None:
+            keeper = Doorkeeper(context, plan.security, count, failed)
+        return ZmqScanners(context, config.listen, config.max_frame_bytes, keeper)
+
     parts = Parts(
         config=config,
         profiles=plan.profiles,
         policy=plan.policy,
         bundles={name: str(bundle.folder) for name, bundle in plan.bundles.items()},
-        open_ledger=lambda: SqliteLedger(plan.state_dir / "ledger.db", config.edge),
-        open_side=lambda: ZmqScanners(context, config.listen, config.max_frame_bytes),
-        open_sink=None if link is None else lambda: ZmqUplink(context, link.endpoint),
+        state_dir=plan.state_dir,
+        open_ledger=lambda: open_ledger(plan, metrics),
+        open_side=open_side,
+        open_sink=None if link is None else lambda: ZmqUplink(context, link.endpoint, plan.link_keys),
     )
-    return Daemon(parts, SystemClock(), Metrics())
+    return Daemon(parts, SystemClock(), metrics)
+
+
+def open_ledger(plan: EdgePlan, metrics: Metrics) -> Ledger:
+    """The edge's ledger, verified; what was wrong with a damaged one is logged and counted."""
+    opened = ledger_rescue.open_ledger(plan.state_dir / "ledger.db", plan.config.edge)
+    for problem in opened.damage:
+        metrics.chain_failures.inc()
+        logger("ledger").error("the ledger was damaged", what=problem)
+    return opened.ledger
 
 
 def collector(path: Path) -> tuple[CollectorConfig, SqliteArchive, Collector]:
     """A collector that is bound but does not serve yet. Raises ConfigError, LedgerError."""
     config = load(path, CollectorConfig)
+    security = read_security(config.security, path.resolve().parent, "collector")
     archive = SqliteArchive(path.resolve().parent / config.archive)
     try:
-        return config, archive, Collector(config, archive, SystemClock())
+        return config, archive, Collector(config, archive, SystemClock(), security)
     except BaseException:
         archive.close()
         raise
@@ -103,9 +137,13 @@ def collector(path: Path) -> tuple[CollectorConfig, SqliteArchive, Collector]:
 
 def write_endpoints(folder: Path, endpoints: Mapping[str, str]) -> None:
     """Say where we listen, for people and programs; replaced as a whole."""
+    text = json.dumps({**endpoints, "pid": os.getpid()}, indent=1) + "\n"
     fresh = folder / (ENDPOINTS_FILE + ".new")
-    fresh.write_text(json.dumps({**endpoints, "pid": os.getpid()}, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(folder / ENDPOINTS_FILE)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(folder / ENDPOINTS_FILE)
+    except OSError as error:  # a convenience for others: no reason not to screen
+        logger("run").error("endpoints file not written", error=str(error))
 
 
 class Check(NamedTuple):
@@ -142,4 +180,53 @@ def check_edge(path: Path) -> Check:
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")
     where = "nowhere: reports stay in the ledger" if config.collector is None else config.collector.endpoint
     would.append(f"reports to {where}")
+    would += who_may(config, plan.security, plan.link_keys)
     return Check(would, problems)
+
+
+def status_server(daemon: Daemon, config: EdgeConfig) -> HttpStatus | None:
+    """The daemon's health, metrics and books over HTTP, bound but not serving; None if not configured."""
+    if config.health is None:
+        return None
+    return HttpStatus(config.health.host, config.health.port, status_routes(daemon))
+
+
+def status_routes(daemon: Daemon) -> dict[str, Route]:
+    """Path to what is answered there."""
+    health, committer = daemon.health, daemon.committer
+
+    def probe(problems: Callable[[], tuple[str, ...]]) -> Route:
+        def answer(_: Mapping[str, str]) -> Answer:
+            found = problems()
+            text = "".join(f"{problem}\n" for problem in found) or "ok\n"
+            return Answer(503 if found else 200, "text/plain; charset=utf-8", [text.encode()])
+
+        return answer
+
+    def verify(query: Mapping[str, str]) -> Answer:
+        after, limit = int(query.get("after", "0")), min(int(query.get("limit", "2000")), 10_000)
+        audit = committer.answer(lambda ledger: ledger.verify(after, limit))
+        daemon.metrics.chain_failures.inc(len(audit.problems))
+        return _json(audit._asdict())
+
+    def export(query: Mapping[str, str]) -> Answer:
+        after = int(query.get("after", "0"))
+        entries = committer.answer(lambda ledger: ledger.entries(after, 500))
+        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
+        return Answer(200, "application/x-ndjson", lines)
+
+    return {
+        "/livez": probe(health.not_live),
+        "/readyz": probe(health.not_ready),
+        "/status": lambda _: _json(health.status()),
+        "/metrics": lambda _: Answer(
+            200, "text/plain; version=0.0.4; charset=utf-8", [generate_latest(daemon.metrics.registry)]
+        ),
+        "/ledger/stats": lambda _: _json(committer.answer(lambda ledger: ledger.stats())._asdict()),
+        "/ledger/verify": verify,
+        "/ledger/export": export,
+    }
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, "application/json", [msgspec.json.encode(value) + b"\n"])

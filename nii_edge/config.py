@@ -12,6 +12,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from nii_edge.addresses import is_local
 from nii_edge.errors import ConfigError
 from nii_edge.records import Category, Channel, DType, Kind, Name
 
@@ -215,7 +216,7 @@ class Policy(Config, frozen=True, kw_only=True):
 
 
 class Listen(Config, frozen=True, kw_only=True):
-    """Where the daemon binds. `insecure: true` permits plain TCP on other than the loopback."""
+    """Where the daemon binds. `insecure: true` permits plain TCP on other than the loopback without keys."""
 
     scanners: Endpoint
     verdicts: Endpoint
@@ -248,10 +249,50 @@ class Inference(Config, frozen=True, kw_only=True):
     start_timeout_ms: Positive = 60_000
 
 
+class LedgerBudget(Config, frozen=True, kw_only=True):
+    """How much the ledger may hold. Records are kept until the collector has had them for
+    `retention_hours`; at `max_entries` CLEAR stops. `ballast_mb` is space kept back for the last verdicts
+    on a full disk."""
+
+    retention_hours: Annotated[float, Meta(ge=0, le=87_600)] = 168
+    max_entries: Annotated[int, Meta(ge=1_000)] = 5_000_000
+    picture_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_048
+    ballast_mb: Annotated[int, Meta(ge=0, le=10_000)] = 64
+
+
+class HealthServer(Config, frozen=True, kw_only=True):
+    """Where /livez, /readyz, /metrics, /status and /ledger/ are served; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
+
+
+class Security(Config, frozen=True, kw_only=True):
+    """Keys: who we are (`key`, a secret key file) and who may talk to us (`allow`, a list of public keys).
+
+    All sockets want keys then; `loopback: open` excepts those that only this machine can reach.
+    """
+
+    key: str
+    allow: str
+    loopback: Literal["locked", "open"] = "locked"
+
+
 class CollectorLink(Config, frozen=True, kw_only=True):
-    """The collector this edge reports to."""
+    """The collector this edge reports to. `server_key`: its public key, as a file. `key`: our secret key
+    file; `security.key` if left out."""
 
     endpoint: Endpoint
+    server_key: str | None = None
+    key: str | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if self.server_key is None and not self.insecure and not is_local(self.endpoint):
+            raise ValueError(
+                f"{self.endpoint} is another machine: give the collector's `server_key`, or say "
+                "`insecure: true` if the network is yours alone"
+            )
 
 
 class Log(Config, frozen=True, kw_only=True):
@@ -276,13 +317,22 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
     drain_ms: Annotated[int, Meta(ge=0, le=600_000)] = 5_000
     max_frame_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 64 << 20
     inference: Inference = Inference()
+    ledger: LedgerBudget = LedgerBudget()
+    health: HealthServer | None = HealthServer()
+    security: Security | None = None
     collector: CollectorLink | None = None
     log: Log = Log()
 
     def __post_init__(self) -> None:
         if not self.scanners or not self.detectors:
             raise ValueError("`scanners` and `detectors` need at least one entry each")
-        _refuse_open_bind(self.listen.insecure, self.listen.scanners, self.listen.verdicts, self.listen.tap)
+        listen, link = self.listen, self.collector
+        if self.security is None:
+            _refuse_open_bind(listen.insecure, listen.scanners, listen.verdicts, listen.tap)
+        if link is not None and link.server_key and not link.key and self.security is None:
+            raise ValueError("`collector.server_key` needs our own `collector.key` or `security.key`")
+        if self.health is not None:
+            _refuse_open_bind(self.listen.insecure, f"tcp://{self.health.host}:{self.health.port}")
 
 
 class CollectorConfig(Config, frozen=True, kw_only=True):
@@ -293,25 +343,21 @@ class CollectorConfig(Config, frozen=True, kw_only=True):
     edges: Endpoint
     subscribers: Endpoint
     insecure: bool = False
+    security: Security | None = None
     log: Log = Log()
 
     def __post_init__(self) -> None:
-        _refuse_open_bind(self.insecure, self.edges, self.subscribers)
+        if self.security is None:
+            _refuse_open_bind(self.insecure, self.edges, self.subscribers)
 
 
 def _refuse_open_bind(insecure: bool, *endpoints: str | None) -> None:
     for endpoint in endpoints:
         if endpoint and not insecure and not is_local(endpoint):
             raise ValueError(
-                f"{endpoint} is plain TCP that other machines can reach; bind 127.0.0.1, or say "
-                "`insecure: true` if the network is yours alone"
+                f"{endpoint} is plain TCP that other machines can reach; bind 127.0.0.1, give keys "
+                "(`security`), or say `insecure: true` if the network is yours alone"
             )
-
-
-def is_local(endpoint: str) -> bool:
-    """True for ipc endpoints and TCP on the loopback."""
-    host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0]
-    return endpoint.startswith("ipc://") or host in ("127.0.0.1", "[::1]", "localhost")
 
 
 # ---- loading ----------------------------------------------------------------------------------

@@ -142,6 +142,13 @@ class LedgerEntry(NamedTuple):
     record: Report | Gap
 
 
+class Audit(NamedTuple):
+    """What a slice of verification found, in words, and where the next slice goes on; None at the end."""
+
+    problems: tuple[str, ...]
+    next: int | None
+
+
 class Ledger(Protocol):
     """The edge's durable memory, used by one thread. A call returns when its change is on disk; several
     changes handed over together cost one commit.
@@ -173,8 +180,9 @@ class Ledger(Protocol):
     def entries(self, after: int, limit: int) -> list[LedgerEntry]:
         """Journal entries numbered above `after`, in order: for export."""
 
-    def verify(self) -> list[str]:
-        """What is wrong with the ledger, in words; nothing if all of it is as it was written."""
+    def verify(self, after: int, limit: int) -> Audit:
+        """Check entries numbered above `after`, at most `limit` of them, so that verdicts need not wait for
+        the whole; the last slice also checks the balance."""
 
     def close(self) -> None:
         """Finish and close. May be called twice."""
@@ -186,6 +194,7 @@ class Intend(NamedTuple):
     scan: ScanId
     scan_type: ScanType
     received_at_ns: int
+    carton: str | None = None
 
 
 class Conclude(NamedTuple):
@@ -298,10 +307,15 @@ class Archive(Protocol):
 
 
 class ScannerMessage(NamedTuple):
-    """One message from a scanner's side: who sent it, and its parts."""
+    """One message from a scanner's side: who sent it, and its parts.
+
+    `sender`: the scanner whose key the connection has; empty if that key is not allowed (any more); None
+    on a line without keys, where anyone may claim any name.
+    """
 
     peer: bytes
     parts: Sequence[Buffer]
+    sender: str | None = None
 
 
 class ScannerSide(Protocol):
@@ -321,7 +335,7 @@ class ScannerSide(Protocol):
         """Send to the subscribers on site; those that are slow miss it."""
 
     def close(self) -> None:
-        """Send what waits, briefly, and close."""
+        """Send what waits, briefly, and close. May be called twice."""
 
 
 class SinkReply(NamedTuple):

@@ -11,6 +11,7 @@ import zmq
 
 from nii_edge import wire
 from nii_edge.errors import WireError
+from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
 from nii_edge.wire import FrameMessage, VerdictMessage
 
 QUEUE = 256
@@ -49,7 +50,19 @@ class RecordSummary(msgspec.Struct, kw_only=True):
 class Tap:
     """Listens to a daemon. `progress` is called with the summary so far, several times a second."""
 
-    def __init__(self, tap: str, verdicts: str | None, progress: Callable[[RecordSummary], None]) -> None:
+    def __init__(
+        self,
+        tap: str,
+        verdicts: str | None,
+        progress: Callable[[RecordSummary], None],
+        keys: ClientKeys | None = None,
+        insecure: bool = False,
+    ) -> None:
+        """Raises ValueError: another machine, and neither keys nor `insecure`."""
+        for endpoint in filter(None, (tap, verdicts)):
+            check_line_is_safe(endpoint, keys, insecure)
+        self._keys = keys
+        self._watches: list[HandshakeWatch] = []
         self._context = zmq.Context()
         self._progress = progress
         self._poller = zmq.Poller()
@@ -69,11 +82,18 @@ class Tap:
             if self._verdicts is not None and self._verdicts in ready:
                 self._take_verdicts(writer)
             self.summary.seconds = round(time.monotonic() - began, 1)
+            self.trouble()
             self._progress(self.summary)
         return self.summary
 
+    def trouble(self) -> str | None:
+        """Why nothing gets through, in words; None as far as is known."""
+        return next(filter(None, (watch.trouble() for watch in self._watches)), None)
+
     def close(self) -> None:
         """Hang up."""
+        for watch in self._watches:
+            watch.close()
         self._context.destroy(linger=0)
 
     def _subscribe(self, endpoint: str) -> zmq.Socket[bytes]:
@@ -82,6 +102,9 @@ class Tap:
         made.setsockopt(zmq.TCP_KEEPALIVE, 1)
         made.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
         made.subscribe(b"")
+        if self._keys is not None:
+            self._keys.apply(made)
+            self._watches.append(HandshakeWatch(made))
         made.connect(endpoint)
         self._poller.register(made, zmq.POLLIN)
         return made

@@ -64,6 +64,7 @@ class Reason(StrEnum):
     BAD_HEADER = "BAD_HEADER"  # its header names the scan but is otherwise wrong
     CORRUPT_FRAME = "CORRUPT_FRAME"  # size, checksum or encoded picture does not hold together
     NOT_FINITE = "NOT_FINITE"  # pixels hold NaN or infinity
+    IMAGE_QUALITY = "IMAGE_QUALITY"  # blank, stuck or saturated: nothing can be seen in it
     PROFILE_MISMATCH = "PROFILE_MISMATCH"  # the frame is not what the scanner's profile promises
     MISSING_VIEW = "MISSING_VIEW"  # not all views arrived in time
     OVERLOAD = "OVERLOAD"  # no room or no time to look at it

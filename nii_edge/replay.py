@@ -12,6 +12,7 @@ import msgspec
 from nii_edge.client import Answer, Picture, ScannerClient
 from nii_edge.ports import FrameSource, SourceFrame
 from nii_edge.records import Decision, Reason, ScanType
+from nii_edge.security import ClientKeys
 
 WINDOW = 4
 """Scans in flight when replaying flat out: enough to keep the daemon busy, too few to overload it."""
@@ -29,6 +30,8 @@ class ReplaySettings(NamedTuple):
     scan_type: ScanType
     loop: bool
     deadline_s: float
+    keys: ClientKeys | None = None
+    insecure: bool = False
 
 
 class Outgoing(NamedTuple):
@@ -169,6 +172,8 @@ class Replayer:
                 scanner,
                 scan_type=self._settings.scan_type,
                 deadline_s=self._settings.deadline_s,
+                keys=self._settings.keys,
+                insecure=self._settings.insecure,
             )
         return self._clients[scanner]
 

@@ -2,7 +2,8 @@
 
 ::
 
-    with Subscriber("tcp://collector:5571", since=last_number_processed) as alerts:
+    keys = ClientKeys.read(Path("centre.key"), "collector.pub")  # not needed on the loopback
+    with Subscriber("tcp://collector:5561", since=last_number_processed, keys=keys) as alerts:
         for alert in alerts.follow():
             process(alert)  # then remember alert.number
 """
@@ -11,13 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import TracebackType
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from nii_edge.errors import WireError
 from nii_edge.records import Decision, Preview, Reason, ScanType
+from nii_edge.security import HANDSHAKE_TROUBLE, ClientKeys, check_line_is_safe
 from nii_edge.wire import (
     MAX_HEADER_BYTES,
     MAX_PREVIEW_BYTES,
@@ -40,6 +43,13 @@ PAGE = 500
 """Records asked for at a time by `follow`."""
 OVERLOAD_PAUSE_S = 1.0
 RETRY_PAUSE_S = 0.1
+_LOST = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_WATCHED = _LOST | zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 
 class Subscriber:
@@ -57,6 +67,9 @@ class Subscriber:
         decisions: tuple[Decision, ...] = (Decision.ALARM, Decision.UNKNOWN),
         scan_types: tuple[ScanType, ...] = (ScanType.OPERATIONAL,),
         timeout_s: float | None = None,
+        keys: ClientKeys | None = None,
+        insecure: bool = False,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         """Connects in the background.
 
@@ -67,10 +80,20 @@ class Subscriber:
             scan_types: which to hear of; empty means both.
             timeout_s: raise TimeoutError when the collector has been silent this long (an empty answer is
                 not silence); None waits for it without end.
+            keys: our key, of the role `subscriber`, and the collector's public one.
+            insecure: go to another machine without keys.
+            told: called when the collector lets us no further than its door, in words for a person; we go
+                on knocking.
 
         Raises:
-            ValueError: `endpoint` is not a ZeroMQ address.
+            ValueError: `endpoint` is not a ZeroMQ address, or it is another machine and there are neither
+                keys nor `insecure`.
         """
+        check_line_is_safe(endpoint, keys, insecure)
+        self._keys = keys
+        self._told = told
+        self._outside = False
+        self._at_the_door = False
         self._endpoint = endpoint
         self._since = since
         self._decisions = decisions
@@ -189,18 +212,39 @@ class Subscriber:
     def _try(self, question: bytes, patience_ms: int) -> list[bytes] | None:
         """One question; None, and the socket is gone, if the connection broke or nothing came in time."""
         asked = self._connect()
+        until = time.monotonic() + patience_ms / 1000
         parts: list[bytes] | None = None
         try:
             asked.send(question)
             poller = zmq.Poller()
             poller.register(asked, zmq.POLLIN)
             poller.register(self._monitor, zmq.POLLIN)
-            if asked in dict(poller.poll(patience_ms)):
-                parts = asked.recv_multipart(zmq.NOBLOCK)
+            while parts is None and not self._lost():
+                ready = dict(poller.poll(max(0, round(1000 * (until - time.monotonic())))))
+                if asked in ready:
+                    parts = asked.recv_multipart(zmq.NOBLOCK)
+                elif not ready:
+                    break
         finally:
             if parts is None:
                 self._hang_up()
+        self._tell(outside=parts is None and self._at_the_door)
         return parts
+
+    def _lost(self) -> bool:
+        """True if the connection broke. Notes whether we got through the door."""
+        while self._monitor is not None and self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+            if event & _LOST:
+                return True
+            self._at_the_door = event == zmq.EVENT_CONNECTED
+        return False
+
+    def _tell(self, outside: bool) -> None:
+        """Say once, until it gets better, that we are not let in."""
+        if outside and not self._outside and self._told is not None:
+            self._told(f"{self._endpoint}: {HANDSHAKE_TROUBLE}")
+        self._outside = outside
 
     def _connect(self) -> zmq.Socket[bytes]:
         if self._socket is not None:
@@ -208,14 +252,16 @@ class Subscriber:
         if self._context.closed:
             raise ValueError("this subscriber is closed")
         made = self._context.socket(zmq.DEALER)
-        self._socket = made
+        self._socket, self._at_the_door = made, False
         made.setsockopt(zmq.LINGER, 0)
         made.setsockopt(zmq.MAXMSGSIZE, max(MAX_HEADER_BYTES, MAX_PREVIEW_BYTES))
         made.setsockopt(zmq.RECONNECT_IVL, 100)
         made.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
         if "[" in self._endpoint:
             made.setsockopt(zmq.IPV6, 1)
-        self._monitor = made.get_monitor_socket(zmq.EVENT_DISCONNECTED)  # readable: the question is lost
+        self._monitor = made.get_monitor_socket(_WATCHED)
+        if self._keys is not None:
+            self._keys.apply(made)
         made.connect(self._endpoint)
         return made
 

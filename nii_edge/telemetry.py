@@ -119,6 +119,12 @@ class Metrics:
         self.messages_refused = Counter(
             "nii_edge_messages_refused_total", "Messages refused, by reason.", ["reason"], registry=r
         )
+        self.auth_rejected = Counter(
+            "nii_edge_auth_rejected_total",
+            "Connections refused for want of the right key, by reason (adapters.zmq_security.REASONS).",
+            ["reason"],
+            registry=r,
+        )
         self.frame_duplicates = Counter(
             "nii_edge_frame_duplicates_total",
             "Frames sent again with equal content.",
@@ -157,6 +163,17 @@ class Metrics:
         )
         self.outbox_rows = Gauge(
             "nii_edge_outbox_rows", "Items the collector has not confirmed.", ["state"], registry=r
+        )
+        self.disk_free = Gauge("nii_edge_disk_free_bytes", "Free on the disk of the ledger.", registry=r)
+        self.ledger_entries = Gauge("nii_edge_ledger_entries", "Reports and gaps in the ledger.", registry=r)
+        self.ledger_scans = Gauge(
+            "nii_edge_ledger_scans",
+            "The balance on disk: received = clear + alarm + unknown + in_flight.",
+            ["scanner", "scan_type", "state"],
+            registry=r,
+        )
+        self.chain_failures = Counter(
+            "nii_edge_chain_verify_failures_total", "Findings of ledger verification.", registry=r
         )
         self.previews_failed = Counter(
             "nii_edge_previews_failed_total", "Alerts that went without a picture.", registry=r

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -77,7 +77,7 @@ class FrameMessage(Message, frozen=True, kw_only=True, tag="frame"):
     crc32: UInt32 | None = None
     captured_at_ns: int | None = None
     scan_type: ScanType = ScanType.OPERATIONAL
-    carton: Annotated[str, Meta(max_length=128)] | None = None
+    carton: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] | None = None
 
 
 class FrameIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +86,15 @@ class FrameIdentity(msgspec.Struct, frozen=True, kw_only=True):
     scanner: Name
     epoch: Epoch
     seq: Seq
-    view: ViewIndex = 0
+    type: Literal["frame"] = "frame"
+    view: Any = 0
     scan_type: Any = ScanType.OPERATIONAL.value
+
+    @property
+    def view_index(self) -> int:
+        """The view as far as the header says a possible one; 0 otherwise."""
+        possible = isinstance(self.view, int) and not isinstance(self.view, bool) and 0 <= self.view <= 7
+        return self.view if possible else 0
 
     @property
     def is_test(self) -> bool:

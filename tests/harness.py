@@ -129,6 +129,8 @@ class Site:
             "detectors": {"shielding": {"bundle": str(SHIELDING)}},
             "policy": str(ROOT / "configs" / "policy.yaml"),
             "deadline_ms": 5000,
+            "health": {"port": 0},
+            "ledger": {"ballast_mb": 1},
             **changes,
         }
         return self.write("edge.yaml", tree)

@@ -17,6 +17,10 @@ from nii_edge.errors import LedgerDamagedError, LedgerError, LedgerFullError
 BUSY_TIMEOUT_MS = 1_000
 """How long opening waits for another process to let go of the file, in milliseconds."""
 
+WAL_PAGES = 256
+"""Pages (of 4 kB) after which the log is merged into the file: a small log is a small loss if it is damaged,
+and leaves room on a disk that is filling up."""
+
 _ADVICE: dict[int, str] = {
     sqlite3.SQLITE_BUSY: "another daemon is using it; stop that one, or give this one a file of its own",
     sqlite3.SQLITE_LOCKED: "another daemon is using it; stop that one, or give this one a file of its own",
@@ -43,6 +47,8 @@ def ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
     code = getattr(error, "sqlite_errorcode", None)
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     advice = _ADVICE.get(code & 0xFF) if isinstance(code, int) else None
+    if "Could not decode" in str(error):  # text that was not written by us; SQLite has no code for it
+        return LedgerDamagedError(f"{path}: the file is damaged: {error}")
     kind = _KINDS.get(code & 0xFF, LedgerError) if isinstance(code, int) else LedgerError
     return kind(f"{path}: {advice or 'the database refused'} ({name}: {error})")
 
@@ -54,6 +60,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise ledger_error(path, error) from error
+    except UnicodeDecodeError as error:  # text that was not written by us
+        raise LedgerDamagedError(f"{path}: the file is damaged: {error}") from error
 
 
 def open_durable(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
@@ -81,6 +89,7 @@ def open_durable(path: Path, *, check_same_thread: bool = True) -> sqlite3.Conne
             _set(connection, path, "locking_mode", "EXCLUSIVE", "exclusive")
             _set(connection, path, "journal_mode", "WAL", "wal")
             _set(connection, path, "synchronous", "FULL", 2)
+            _set(connection, path, "wal_autocheckpoint", str(WAL_PAGES), WAL_PAGES)
             connection.execute("BEGIN EXCLUSIVE")  # takes the lock, which the locking mode then keeps
             connection.execute("COMMIT")
         except BaseException:

@@ -22,6 +22,7 @@ import msgspec
 from nii_edge.adapters.sqlite_common import ensure_schema, open_durable, transaction, translated
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import (
+    Audit,
     Change,
     Conclude,
     Confirm,
@@ -42,7 +43,7 @@ SCHEMA_VERSION = 2
 SCHEMA = (
     # entry: the journal's number of the report, NULL while in flight
     "CREATE TABLE scans (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, "
-    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, entry INTEGER, "
+    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, carton TEXT, entry INTEGER, "
     "PRIMARY KEY (scanner, epoch, seq)) WITHOUT ROWID",
     "CREATE INDEX in_flight ON scans (scanner) WHERE entry IS NULL",
     "CREATE INDEX scans_by_entry ON scans (entry) WHERE entry IS NOT NULL",
@@ -67,6 +68,7 @@ SCHEMA = (
     "CREATE TABLE anchor (entry INTEGER NOT NULL, link BLOB NOT NULL)",
 )
 FIRST_LINK = bytes(32)
+MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 2_000
 """The most entries one `Prune` removes: it must not hold up verdicts."""
 
@@ -136,14 +138,17 @@ class SqliteLedger:
     def in_flight(self) -> list[Intend]:
         """Scans received without a verdict, oldest first."""
         rows = self._rows(
-            "SELECT scanner, epoch, seq, scan_type, received_at_ns FROM scans WHERE entry IS NULL "
+            "SELECT scanner, epoch, seq, scan_type, received_at_ns, carton FROM scans WHERE entry IS NULL "
             "ORDER BY received_at_ns, scanner, epoch, seq"
         )
         return [
             Intend(
-                ScanId(edge=self._edge, scanner=scanner, epoch=epoch, seq=seq), ScanType(scan_type), received
+                ScanId(edge=self._edge, scanner=scanner, epoch=epoch, seq=seq),
+                ScanType(scan_type),
+                received,
+                carton,
             )
-            for scanner, epoch, seq, scan_type, received in rows
+            for scanner, epoch, seq, scan_type, received, carton in rows
         ]
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
@@ -209,21 +214,34 @@ class SqliteLedger:
             for entry, kind, key, state, link, body in rows
         ]
 
-    def verify(self) -> list[str]:
-        """Walk the whole chain and the balance; what is wrong, in words, at most 100 findings."""
+    def verify(self, after: int, limit: int) -> Audit:
+        """Check entries numbered above `after`; at the end of the chain also what refers to it."""
         problems: list[str] = []
+        last = after
         try:
-            for problem in self._problems():
-                problems.append(problem)
-                if len(problems) >= 100:
-                    break
+            for number, found in self._check_entries(after, limit):
+                last = number
+                problems += found
+            at_end = last >= self._last or last == after
+            if at_end:
+                problems += self._check_whole(last)
         except LedgerError as error:  # damage that SQLite itself stumbles over
-            problems.append(str(error))
-        return problems
+            return Audit((*problems, str(error))[:MAX_PROBLEMS], None)
+        return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
 
     def close(self) -> None:
         """Finish and close. May be called twice."""
         self._db.close()
+
+    def raise_high_water(self, high: dict[tuple[str, int], int]) -> None:
+        """After a rescue: these numbers were used, though nothing else is known of them."""
+        with translated(self._path), transaction(self._db):
+            for (scanner, epoch), seq in high.items():
+                self._db.execute(
+                    "INSERT INTO epochs (scanner, epoch, high, pruned) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET high = max(high, excluded.high), pruned = excluded.pruned",
+                    (scanner, epoch, seq, seq),
+                )
 
     # ---- changes
 
@@ -245,8 +263,16 @@ class SqliteLedger:
     def _intend(self, intent: Intend) -> None:
         scan = intent.scan
         self._db.execute(
-            "INSERT INTO scans (scanner, epoch, seq, scan_type, received_at_ns) VALUES (?, ?, ?, ?, ?)",
-            (scan.scanner, scan.epoch, scan.seq, intent.scan_type.value, intent.received_at_ns),
+            "INSERT INTO scans (scanner, epoch, seq, scan_type, received_at_ns, carton) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                scan.scanner,
+                scan.epoch,
+                scan.seq,
+                intent.scan_type.value,
+                intent.received_at_ns,
+                intent.carton,
+            ),
         )
         self._db.execute(
             "INSERT INTO epochs (scanner, epoch, high) VALUES (?, ?, ?) "
@@ -352,32 +378,38 @@ class SqliteLedger:
 
     # ---- verification
 
-    def _problems(self) -> Iterator[str]:
-        entry, link = self._anchor()
-        for number, kind, key, body, crc, stored in self._stream(
-            "SELECT entry, kind, key, body, crc, link FROM journal ORDER BY entry"
+    def _check_entries(self, after: int, limit: int) -> Iterator[tuple[int, list[str]]]:
+        entry, link = self._link_of(after)
+        for number, kind, key, body, crc, stored in self._rows(
+            "SELECT entry, kind, key, body, crc, link FROM journal WHERE entry > ? ORDER BY entry LIMIT ?",
+            (entry, limit),
         ):
+            found = []
             if number != entry + 1:
-                yield f"entries {entry + 1} to {number - 1} are missing"
+                found.append(f"entries {entry + 1} to {number - 1} are missing")
             elif next_link(link, kind, body) != stored:
-                yield f"entry {number} ({key}) does not follow from the one before it"
+                found.append(f"entry {number} ({key}) does not follow from the one before it")
             if zlib.crc32(body) != crc:
-                yield f"entry {number} ({key}) has a CRC-32 other than its own"
+                found.append(f"entry {number} ({key}) has a CRC-32 other than its own")
+            yield number, found
             entry, link = number, stored
-        if (entry, link) != (self._last, self._link):
-            yield f"the last entry is {entry}, expected {self._last} with the link {self._link.hex()[:16]}"
-        for scanner, epoch, seq, lost in self._stream(
-            "SELECT scanner, epoch, seq, entry FROM scans s WHERE entry IS NOT NULL "
-            "AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.entry = s.entry)"
-        ):
-            yield f"{scanner}/{epoch}/{seq} refers to entry {lost}, which is gone"
-        for row in self.counts():
-            if row.received != row.clear + row.alarm + row.unknown + row.in_flight:
-                yield f"the balance of {row.scanner} does not add up: {row._asdict()}"
 
-    def _stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
-        with translated(self._path):
-            yield from self._db.execute(statement)
+    def _link_of(self, entry: int) -> tuple[int, bytes]:
+        """An entry and its link; the anchor for what was pruned."""
+        rows = self._rows("SELECT entry, link FROM journal WHERE entry = ?", (entry,))
+        return rows[0] if rows else self._anchor()
+
+    def _check_whole(self, last: int) -> list[str]:
+        found = []
+        if max(last, self._anchor()[0]) != self._last:
+            found.append(f"the last entry is {last}, expected {self._last}")
+        for scanner, epoch, seq, lost in self._rows(
+            "SELECT scanner, epoch, seq, entry FROM scans s WHERE entry IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.entry = s.entry) LIMIT 100"
+        ):
+            found.append(f"{scanner}/{epoch}/{seq} refers to entry {lost}, which is gone")
+        wrong = [r for r in self.counts() if r.received != r.clear + r.alarm + r.unknown + r.in_flight]
+        return found + [f"the balance of {row.scanner} does not add up: {row._asdict()}" for row in wrong]
 
     # ---- plumbing
 

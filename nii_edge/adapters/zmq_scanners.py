@@ -1,6 +1,7 @@
 """ports.ScannerSide over ZeroMQ: ROUTER for scanners, XPUB for verdicts on site, XPUB as a tap.
 
-The tap hands on every frame as it came, for recording. It costs nothing while nobody listens.
+The tap hands on every frame as it came, for recording. It costs nothing while nobody listens. With a
+Doorkeeper every peer needs a key: `scanner` to send frames, `subscriber` to hear verdicts and the tap.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ import msgspec
 import zmq
 
 from nii_edge.adapters import zmq_transport
+from nii_edge.adapters.zmq_security import Door, OpenDoor
 from nii_edge.adapters.zmq_transport import Context, Limits, Socket
 from nii_edge.config import Listen
+from nii_edge.errors import ConfigError
 from nii_edge.ports import ScannerMessage
+from nii_edge.telemetry import logger
 
 HEADROOM = 1 << 20
 """Parts this much above the largest frame still arrive, so that they can be refused in words."""
 TAP_TOPIC = b"frame"
 SUBSCRIPTIONS_A_TURN = 32
 MAX_TOPICS = 1_000
-MAX_SUBSCRIPTION_BYTES = 256
+MAX_SUBSCRIPTION_BYTES = 1_024
+"""The limit holds for the commands of a handshake too; that of CURVE has up to some 350 bytes."""
+REBIND_S = 0.05
+"""Pause between tries to bind an outlet anew."""
 
 
 class Endpoints(NamedTuple):
@@ -32,79 +39,147 @@ class Endpoints(NamedTuple):
     tap: str | None
 
 
+class _Outlet:
+    """An XPUB socket. What libzmq does not do is to send a subscriber away whose key was revoked, so the
+    socket is closed and bound anew then: those that are still allowed come back by themselves."""
+
+    def __init__(self, endpoint: str, limits: Limits, door: Door) -> None:
+        self._limits = limits
+        self._door = door
+        self._socket: Socket | None = self._bind(endpoint)
+        self.endpoint = zmq_transport.bound_endpoint(self._socket)
+        self.topics: set[bytes] = set()
+        self._log = logger("outlet")
+
+    def socket(self) -> Socket | None:
+        """The socket with its subscriptions noted; None while it is bound anew."""
+        if self._socket is None:
+            try:
+                self._socket = self._bind(self.endpoint)
+            except ConfigError as error:  # the old one is still going
+                self._log.debug("not bound yet", error=str(error))
+                return None
+        _note_subscriptions(self._socket, self.topics)
+        return self._socket
+
+    def send_all_away(self) -> None:
+        """Everyone must show their key again."""
+        if self._socket is None:
+            return
+        self._socket.unbind(self.endpoint)
+        self.close(linger=0)
+        self._socket = None
+        self.topics.clear()
+
+    @property
+    def down(self) -> bool:
+        """True while it is bound anew."""
+        return self._socket is None
+
+    def close(self, linger: int | None = None) -> None:
+        """Close. May be called twice."""
+        if self._socket is not None:
+            self._door.release(self._socket, linger)
+
+    def _bind(self, endpoint: str) -> Socket:
+        return self._door.bind(zmq.XPUB, endpoint, self._limits, "subscriber")
+
+
 class ZmqScanners:
     """See the module."""
 
-    def __init__(self, context: Context, listen: Listen, max_frame_bytes: int) -> None:
-        """Bind all sockets. Raises ConfigError naming the endpoint that cannot be bound."""
-        self._router = zmq_transport.bind(
-            context,
-            zmq.ROUTER,
-            listen.scanners,
-            Limits(max_part_bytes=max_frame_bytes + HEADROOM, queue=64),
-        )
-        self._verdicts: Socket | None = None
-        self._tap: Socket | None = None
-        small = Limits(max_part_bytes=MAX_SUBSCRIPTION_BYTES, queue=10_000)
+    def __init__(
+        self, context: Context, listen: Listen, max_frame_bytes: int, door: Door | None = None
+    ) -> None:
+        """Bind all sockets; `door` is started here and stopped by `close`. Raises ConfigError naming the
+        endpoint that cannot be bound."""
+        self._door = OpenDoor(context) if door is None else door
+        self._router: Socket | None = None
+        self._verdicts: _Outlet | None = None
+        self._tap: _Outlet | None = None
+        frames = Limits(max_part_bytes=max_frame_bytes + HEADROOM, queue=64)
         try:
-            self._verdicts = zmq_transport.bind(context, zmq.XPUB, listen.verdicts, small)
+            self._door.start()
+            self._router = self._door.bind(zmq.ROUTER, listen.scanners, frames, "scanner")
+            self._scanners = zmq_transport.bound_endpoint(self._router)
+            small = Limits(max_part_bytes=MAX_SUBSCRIPTION_BYTES, queue=10_000)
+            self._verdicts = _Outlet(listen.verdicts, small, self._door)
             if listen.tap is not None:
                 tap_limits = Limits(max_part_bytes=MAX_SUBSCRIPTION_BYTES, queue=64)
-                self._tap = zmq_transport.bind(context, zmq.XPUB, listen.tap, tap_limits)
+                self._tap = _Outlet(listen.tap, tap_limits, self._door)
         except BaseException:
             self.close()
             raise
-        self._tapped: set[bytes] = set()
-        self._topics: set[bytes] = set()
+        self._revocations = 0
         self._tap_number = 0
 
     @property
     def endpoints(self) -> Endpoints:
         """The addresses really bound, chosen ports included."""
-        where = zmq_transport.bound_endpoint
-        verdicts = where(self._verdicts) if self._verdicts is not None else ""
-        return Endpoints(where(self._router), verdicts, where(self._tap) if self._tap is not None else None)
+        verdicts = self._verdicts.endpoint if self._verdicts is not None else ""
+        return Endpoints(self._scanners, verdicts, self._tap.endpoint if self._tap is not None else None)
 
     def wait(self, wake_fd: int, timeout_s: float | None) -> None:
         """Until a scanner's message is there, `wake_fd` is readable, or the time is over."""
+        most = self._mind_the_door()
+        timeout_s = most if timeout_s is None else min(most, timeout_s)
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(wake_fd, zmq.POLLIN)
-        poller.poll(None if timeout_s is None else max(0, round(timeout_s * 1000 + 0.5)))
+        poller.poll(max(0, round(timeout_s * 1000 + 0.5)))
 
     def receive(self) -> ScannerMessage | None:
         """The next message, without copying its pixels."""
+        if self._router is None:
+            return None
         try:
             frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        self._pass_on(frames[1:])
-        return ScannerMessage(frames[0].bytes, [frame.buffer for frame in frames[1:]])
+        sender = self._door.who(self._router, frames[0], "scanner")
+        if sender != "":
+            self._pass_on(frames[1:])
+        return ScannerMessage(frames[0].bytes, [frame.buffer for frame in frames[1:]], sender)
 
     def reply(self, peer: bytes, message: bytes) -> bool:
         """Send to one peer; False if it is gone or takes nothing."""
-        return zmq_transport.send(self._router, peer, [message])
+        return self._router is not None and zmq_transport.send(self._router, peer, [message])
 
     def publish(self, topic: str, message: bytes) -> None:
         """Send to the subscribers on site."""
-        if self._verdicts is not None:
-            _note_subscriptions(self._verdicts, self._topics)
-            self._verdicts.send_multipart([topic.encode(), message], zmq.NOBLOCK)
+        outlet = self._verdicts.socket() if self._verdicts is not None else None
+        if outlet is not None:
+            outlet.send_multipart([topic.encode(), message], zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Send what waits, for at most the linger time, and close."""
-        for made in (self._router, self._verdicts, self._tap):
-            if made is not None:
-                made.close()
+        """Send what waits, for at most the linger time, and close. May be called twice."""
+        if self._router is not None:
+            self._door.release(self._router)
+        for outlet in (self._verdicts, self._tap):
+            if outlet is not None:
+                outlet.close()
+        self._door.stop()
 
     def _pass_on(self, frames: list[zmq.Frame]) -> None:
-        if self._tap is None:
-            return
-        _note_subscriptions(self._tap, self._tapped)
-        if self._tapped:
+        outlet = self._tap.socket() if self._tap is not None else None
+        if self._tap is not None and outlet is not None and self._tap.topics:
             self._tap_number += 1
             note = msgspec.msgpack.encode({"n": self._tap_number})
-            self._tap.send_multipart([TAP_TOPIC, note, *frames], zmq.NOBLOCK, copy=False)
+            outlet.send_multipart([TAP_TOPIC, note, *frames], zmq.NOBLOCK, copy=False)
+
+    def _mind_the_door(self) -> float:
+        """Send subscribers away after a revocation, and see that the door is minded. Seconds until the
+        next look."""
+        self._door.problem()
+        outlets = [outlet for outlet in (self._verdicts, self._tap) if outlet is not None]
+        if self._door.revocations != self._revocations:
+            self._revocations = self._door.revocations
+            for outlet in outlets:
+                outlet.send_all_away()
+        for outlet in outlets:
+            if outlet.down:
+                outlet.socket()
+        return REBIND_S if any(outlet.down for outlet in outlets) else 1.0
 
 
 def _note_subscriptions(publisher: Socket, topics: set[bytes]) -> None:

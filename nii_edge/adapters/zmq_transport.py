@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import errno
 import socket as unix
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import zmq
 
 from nii_edge.errors import ConfigError, RuntimeMissingError
+from nii_edge.security import ClientKeys
 from nii_edge.wire import Buffer
 
 MIN_LIBZMQ = (4, 3, 5)
@@ -44,11 +46,13 @@ class Limits:
 
 
 class Incoming(NamedTuple):
-    """One message at a ROUTER. `address` is the peer's IP address, empty where there is none (ipc)."""
+    """One message at a ROUTER. `address` is the peer's IP address, empty where there is none (ipc). `head`
+    is the first frame, which knows the connection it came by."""
 
     peer: bytes
     address: str
     parts: list[bytes]
+    head: zmq.Frame
 
 
 def new_context() -> Context:
@@ -62,8 +66,15 @@ def new_context() -> Context:
     return zmq.Context()
 
 
-def bind(context: Context, kind: int, endpoint: str, limits: Limits) -> Socket:
+def bind(
+    context: Context,
+    kind: int,
+    endpoint: str,
+    limits: Limits,
+    prepare: Callable[[Socket], None] = lambda _: None,
+) -> Socket:
     """A socket of `kind` (for example zmq.ROUTER) bound to `endpoint`; port ``*`` or 0 takes a free one.
+    `prepare` sets further options before that.
 
     Raises:
         ConfigError: the address is in use or cannot be bound; names the endpoint.
@@ -72,6 +83,7 @@ def bind(context: Context, kind: int, endpoint: str, limits: Limits) -> Socket:
     if _ipc_answers(endpoint):
         raise ConfigError(f"{endpoint}: address in use; stop the other daemon or choose another endpoint")
     made = _make(context, kind, limits, endpoint)
+    prepare(made)
     try:
         made.bind(endpoint)
     except zmq.ZMQError as error:
@@ -84,8 +96,11 @@ def bind(context: Context, kind: int, endpoint: str, limits: Limits) -> Socket:
     return made
 
 
-def connect(context: Context, kind: int, endpoint: str, limits: Limits) -> Socket:
+def connect(
+    context: Context, kind: int, endpoint: str, limits: Limits, keys: ClientKeys | None = None
+) -> Socket:
     """A socket of `kind` that connects to `endpoint` and keeps trying; sends wait for a connection.
+    With `keys` it is encrypted, and only the server of that key is talked to.
 
     Raises:
         ConfigError: the endpoint is not an address one can connect to.
@@ -95,6 +110,8 @@ def connect(context: Context, kind: int, endpoint: str, limits: Limits) -> Socke
     made.setsockopt(zmq.IMMEDIATE, 1)
     made.setsockopt(zmq.RECONNECT_IVL, limits.reconnect_ms)
     made.setsockopt(zmq.RECONNECT_IVL_MAX, limits.reconnect_max_ms)
+    if keys is not None:
+        keys.apply(made)
     try:
         made.connect(endpoint)
     except zmq.ZMQError as error:
@@ -115,7 +132,7 @@ def receive(router: Socket) -> Incoming | None:
     except zmq.Again:
         return None
     parts = router.recv_multipart(zmq.NOBLOCK) if first.more else []
-    return Incoming(first.bytes, _address(first), parts)
+    return Incoming(first.bytes, _address(first), parts, first)
 
 
 def send(router: Socket, peer: bytes, parts: list[bytes | Buffer]) -> bool:

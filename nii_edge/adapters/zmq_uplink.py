@@ -9,9 +9,10 @@ from nii_edge.adapters import zmq_transport
 from nii_edge.adapters.zmq_transport import Context, Limits
 from nii_edge.errors import WireError
 from nii_edge.ports import SinkReply
-from nii_edge.records import Gap, Preview, Report
+from nii_edge.records import Gap, Preview, Reason, Report
+from nii_edge.security import ClientKeys
 from nii_edge.telemetry import logger
-from nii_edge.wire import GapMessage, PreviewMessage, ReceiptMessage, ReportMessage
+from nii_edge.wire import GapMessage, PreviewMessage, ReceiptMessage, RefusedMessage, ReportMessage
 
 REPLIES_A_TURN = 256
 
@@ -19,9 +20,11 @@ REPLIES_A_TURN = 256
 class ZmqUplink:
     """See the module. Connects in the background and keeps trying."""
 
-    def __init__(self, context: Context, endpoint: str) -> None:
+    def __init__(self, context: Context, endpoint: str, keys: ClientKeys | None = None) -> None:
+        """With `keys` the line is encrypted and leads to the collector of that key alone."""
         limits = Limits(max_part_bytes=wire.MAX_HEADER_BYTES, queue=256, linger_ms=0)
-        self._socket = zmq_transport.connect(context, zmq.DEALER, endpoint, limits)
+        self._socket = zmq_transport.connect(context, zmq.DEALER, endpoint, limits, keys)
+        self._told: set[tuple[Reason, str]] = set()
         self._log = logger("uplink")
 
     def wait(self, wake_fd: int, timeout_s: float) -> None:
@@ -55,11 +58,17 @@ class ZmqUplink:
                 continue
             if isinstance(message, ReceiptMessage):
                 replies.append(SinkReply(archived=message.ids))
-            elif message.alert_id is not None:
+            elif message.alert_id is not None and message.reason is not Reason.NOT_ALLOWED:
                 replies.append(SinkReply(refused=message.alert_id, why=f"{message.reason}: {message.detail}"))
             else:
-                self._log.warning("the collector refuses us", reason=message.reason, detail=message.detail)
+                self._complain(message)
         return replies
+
+    def _complain(self, message: RefusedMessage) -> None:
+        """What is refused for our key's sake, or for no item's, is sent again and not parked."""
+        if (message.reason, message.detail) not in self._told:
+            self._told = {*list(self._told)[-REPLIES_A_TURN:], (message.reason, message.detail)}
+            self._log.warning("the collector refuses us", reason=message.reason, detail=message.detail)
 
     def close(self) -> None:
         """Close at once."""

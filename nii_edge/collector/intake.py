@@ -37,16 +37,21 @@ _names = msgspec.msgpack.Decoder(_Named)
 _encoder = msgspec.msgpack.Encoder()
 
 
-def accept(parts: Sequence[Buffer]) -> Item:
-    """The record or picture in one edge's message.
+def accept(parts: Sequence[Buffer], sender: str | None = None) -> Item:
+    """The record or picture in one edge's message. `sender`: the edge whose key it came with, None if the
+    line has no keys.
 
     Raises:
-        WireError: it is not a message of this protocol, contradicts itself, or is over a size limit.
+        WireError: it is not a message of this protocol, contradicts itself, is over a size limit, or speaks
+            of another edge's scans.
     """
     message, payload = decode_to_collector(parts)
     if isinstance(message, PreviewMessage):
         return _preview(message, payload)
     record = message.report if isinstance(message, ReportMessage) else message.gap
+    edge = record.verdict.id.edge if isinstance(record, Report) else record.edge
+    if sender is not None and edge != sender:
+        raise WireError(Reason.NOT_ALLOWED, f"this key is {sender}'s, the record {edge}'s")
     if isinstance(record, Report):
         _check_report(record)
     elif record.last < record.first:

@@ -11,12 +11,14 @@ import msgspec
 import zmq
 
 from nii_edge.adapters import zmq_transport as transport
+from nii_edge.adapters.zmq_security import Door, Doorkeeper, OpenDoor, Security
 from nii_edge.collector.intake import Item, accept, claimed_key, key_of
 from nii_edge.collector.waiting import Held, Kind, Waiting, kinds_of
 from nii_edge.config import CollectorConfig
-from nii_edge.errors import LedgerError, WireError
+from nii_edge.errors import LedgerError, NiiEdgeError, WireError
 from nii_edge.ports import Archive, Clock, Page
 from nii_edge.records import Decision, Gap, Preview, Reason, Report
+from nii_edge.security import Role
 from nii_edge.telemetry import logger
 from nii_edge.wire import (
     MAX_HEADER_BYTES,
@@ -60,25 +62,35 @@ class Endpoints(NamedTuple):
 class Collector:
     """Archives what edges send and answers subscribers. `archive` stays the caller's to close.
 
-    `refused` counts refused messages by reason, `unsent` the answers whose peer was gone or slow; both
-    since the start, and safe to read from another thread.
+    `refused` counts refused messages by reason, `rejected` refused connections by reason, `unsent` the
+    answers whose peer was gone or slow; all since the start, and safe to read from another thread.
     """
 
-    def __init__(self, config: CollectorConfig, archive: Archive, clock: Clock) -> None:
-        """Binds both sockets. Raises ConfigError naming an endpoint that cannot be bound."""
+    def __init__(
+        self, config: CollectorConfig, archive: Archive, clock: Clock, security: Security | None = None
+    ) -> None:
+        """Binds both sockets; with `security` peers need keys: `edge` and `subscriber`. Raises ConfigError
+        naming an endpoint that cannot be bound."""
         self._archive = archive
         self._clock = clock
         self._waiting = Waiting(MAX_WAITING)
         self._told: set[tuple[str, Reason]] = set()
         self.refused: Counter[Reason] = Counter()
+        self.rejected: Counter[str] = Counter()
         self.unsent = 0
         self._context = transport.new_context()
+        self._door: Door = OpenDoor(self._context)
+        self._revocations = 0
         try:
-            self._edges = transport.bind(self._context, zmq.ROUTER, config.edges, _EDGE_LIMITS)
-            self._subscribers = transport.bind(
-                self._context, zmq.ROUTER, config.subscribers, _SUBSCRIBER_LIMITS
+            if security is not None:
+                self._door = Doorkeeper(self._context, security, self._count_rejected)
+            self._door.start()
+            self._edges = self._door.bind(zmq.ROUTER, config.edges, _EDGE_LIMITS, "edge")
+            self._subscribers = self._door.bind(
+                zmq.ROUTER, config.subscribers, _SUBSCRIBER_LIMITS, "subscriber"
             )
         except BaseException:
+            self._door.stop()
             self._context.destroy(linger=0)
             raise
         self._endpoints = Endpoints(
@@ -95,6 +107,7 @@ class Collector:
 
         Raises:
             LedgerError: archiving failed. Nothing unarchived was acknowledged; the edges keep it.
+            NiiEdgeError: keys cannot be checked any more, so nobody could connect.
         """
         poller = zmq.Poller()
         poller.register(self._edges, zmq.POLLIN)
@@ -102,6 +115,7 @@ class Collector:
         try:
             _log.info("ready", edges=self._endpoints.edges, subscribers=self._endpoints.subscribers)
             while not stop.is_set():
+                self._mind_the_door()
                 ready = dict(poller.poll(self._sleep_ms()))
                 if self._edges in ready:
                     self._hear_edges()
@@ -116,9 +130,34 @@ class Collector:
 
     def close(self) -> None:
         """Close the sockets. Only for a collector that is not running; may be called twice."""
-        self._edges.close()
-        self._subscribers.close()
+        for made in (self._edges, self._subscribers):
+            self._door.release(made)
+        self._door.stop()
         self._context.term()
+
+    def _count_rejected(self, reason: str) -> None:
+        self.rejected[reason] += 1
+
+    def _mind_the_door(self) -> None:
+        """Fetches that wait are answered empty when a key was revoked: who may, asks again."""
+        problem = self._door.problem()
+        if problem is not None:
+            raise NiiEdgeError(problem)
+        if self._door.revocations != self._revocations:
+            self._revocations = self._door.revocations
+            for held in self._waiting.take_all():
+                self._answer(held.peer, Page((), held.fetch.since))
+
+    def _sender(self, router: transport.Socket, incoming: transport.Incoming, role: Role) -> str | None:
+        """Whose key the message came with; None on a line without keys.
+
+        Raises:
+            WireError: NOT_ALLOWED, the key is not on the list any more.
+        """
+        name = self._door.who(router, incoming.head, role)
+        if name == "":
+            raise WireError(Reason.NOT_ALLOWED, "this key is not in the allow-list any more")
+        return name
 
     def _sleep_ms(self) -> int:
         due = self._waiting.next_due()
@@ -133,9 +172,12 @@ class Collector:
         accepted: list[tuple[bytes, Item]] = []
         for incoming in _pending(self._edges, BATCH):
             try:
-                accepted.append((incoming.peer, accept(incoming.parts)))
+                sender = self._sender(self._edges, incoming, "edge")
+                accepted.append((incoming.peer, accept(incoming.parts, sender)))
             except WireError as error:
-                self._refuse(self._edges, incoming, error, claimed_key(incoming.parts))
+                # what is refused for its sender's sake alone is named no id: it is not refused for good
+                key = None if error.reason is Reason.NOT_ALLOWED else claimed_key(incoming.parts)
+                self._refuse(self._edges, incoming, error, key)
         if not accepted:
             return
         stored = self._archive.store([item for _, item in accepted], self._clock.wall_ns())
@@ -163,6 +205,7 @@ class Collector:
     def _hear_subscribers(self) -> None:
         for incoming in _pending(self._subscribers, REQUESTS_A_TURN):
             try:
+                self._sender(self._subscribers, incoming, "subscriber")
                 request = decode_from_subscriber(incoming.parts).message
                 if isinstance(request, FetchPreviewMessage):
                     self._give_preview(incoming.peer, request.sha256)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nii_edge.adapters.mcap_recording import RecordingWriter
+from nii_edge.commands.line import Line
 from nii_edge.record import RecordSummary, Tap
 
 
@@ -16,24 +17,30 @@ def record(
     tap: str,
     verdicts: str | None,
     seconds: float | None,
+    line: Line,
     console: Console,
     *,
     quiet: bool,
     on_stop: Callable[[Callable[[], None]], None],
 ) -> RecordSummary:
     """Listen and write until told to stop. Raises RecordingError."""
+    keys = line.keys([tap, *([verdicts] if verdicts is not None else [])])
     with RecordingWriter(file) as writer, console.status("recording") as status:
 
         def progress(summary: RecordSummary) -> None:
             if not quiet and console.is_terminal:
                 status.update(f"{summary.frames} frames, {summary.verdicts} verdicts, Ctrl-C ends")
 
-        listener = Tap(tap, verdicts, progress)
+        listener = Tap(tap, verdicts, progress, keys, line.insecure)
         on_stop(lambda: setattr(listener, "stopped", True))
         try:
-            return listener.record(writer, seconds)
+            summary = listener.record(writer, seconds)
+            trouble = listener.trouble()
         finally:
             listener.close()
+    if trouble is not None:
+        console.print(trouble, style="red", markup=False, highlight=False)
+    return summary
 
 
 def show(summary: RecordSummary, file: Path, console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nii_edge.adapters.pictures import open_source
+from nii_edge.commands.line import Line
 from nii_edge.errors import ConfigError
 from nii_edge.records import Channel, ScanType
 from nii_edge.replay import Replayer, ReplaySettings, Summary, Told
@@ -27,6 +28,7 @@ class Request(NamedTuple):
     channels: str | None
     scan_type: ScanType
     deadline_s: float
+    line: Line
 
 
 def replay(
@@ -42,6 +44,8 @@ def replay(
         scan_type=request.scan_type,
         loop=request.loop,
         deadline_s=request.deadline_s,
+        keys=request.line.keys([request.endpoint]),
+        insecure=request.line.insecure,
     )
     with _progress(console, quiet) as progress:
         task = progress.add_task("replay", total=len(source) or None, worst="")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 from rich.console import Console
 
+from nii_edge.commands.line import Line
 from nii_edge.errors import WireError
 from nii_edge.records import Decision, Gap, Report, ScanType
 from nii_edge.subscriber import Subscriber
@@ -27,6 +28,7 @@ class Request(NamedTuple):
     clear: bool
     non_operational: bool
     previews: Path | None
+    line: Line
 
 
 def subscribe(request: Request, out: Console, err: Console) -> None:
@@ -36,7 +38,13 @@ def subscribe(request: Request, out: Console, err: Console) -> None:
     if request.previews is not None:
         request.previews.mkdir(parents=True, exist_ok=True)
     with Subscriber(
-        request.endpoint, since=request.since, decisions=decisions, scan_types=scan_types
+        request.endpoint,
+        since=request.since,
+        decisions=decisions,
+        scan_types=scan_types,
+        keys=request.line.keys([request.endpoint]),
+        insecure=request.line.insecure,
+        told=lambda trouble: err.print(trouble, style="red", markup=False, highlight=False),
     ) as subscriber:
         try:
             for item in _items(subscriber, request.until_idle):

@@ -264,6 +264,8 @@ def _edge_config(collector: str) -> dict[str, object]:
         },
         "detectors": {"shielding": {"bundle": str(shipped("models") / "shielding" / "1.0.0")}},
         "policy": str(configs / "policy.yaml"),
+        "health": {"port": 0},
+        "ledger": {"ballast_mb": 1},
         "collector": {"endpoint": collector},
         "deadline_ms": 2000,
         "inference": {"threads": max(1, min(2, os.cpu_count() or 1))},

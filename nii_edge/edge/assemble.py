@@ -120,7 +120,7 @@ class Assembler:
             scanner=identity.scanner,
             epoch=identity.epoch,
             seq=identity.seq,
-            view=identity.view,
+            view=identity.view_index,
             scan_type=ScanType.NON_OPERATIONAL if identity.is_test else ScanType.OPERATIONAL,
         )
         if not self._may_say(peer, message, sender):
@@ -141,10 +141,9 @@ class Assembler:
         elif scan.seq <= high:
             self._look_up(scan, arrival)
         else:
-            if scan.seq > high + 1:
-                self._miss(scan, message.scan_type, high + 1)
+            gap = self._gap(scan, message.scan_type, high + 1) if scan.seq > high + 1 else None
             self._high[lane] = scan.seq
-            self._begin(scan, arrival)
+            self._begin(scan, arrival, gap)
 
     def _look_up(self, scan: ScanId, arrival: Arrival) -> None:
         if self._looking_up >= MAX_LOOKUPS:
@@ -178,7 +177,7 @@ class Assembler:
         self._effects.reply(arrival.peer, ack(report.verdict.id, message.view))
         self._effects.reply(arrival.peer, verdict_message(report))
 
-    def _miss(self, scan: ScanId, scan_type: ScanType, first: int) -> None:
+    def _gap(self, scan: ScanId, scan_type: ScanType, first: int) -> Gap:
         gap = Gap(
             edge=self._edge,
             scanner=scan.scanner,
@@ -190,9 +189,9 @@ class Assembler:
         )
         self._metrics.scans_missing.labels(scan.scanner).inc(scan.seq - first)
         self._log.warning("numbers missing", scanner=scan.scanner, first=gap.first, last=gap.last)
-        self._effects.miss(gap)
+        return gap
 
-    def _begin(self, scan: ScanId, arrival: Arrival) -> None:
+    def _begin(self, scan: ScanId, arrival: Arrival, gap: Gap | None = None) -> None:
         opened = OpenScan(
             id=scan,
             first=arrival.message,
@@ -203,7 +202,8 @@ class Assembler:
         )
         self._open[scan] = opened
         self._metrics.scans_received.labels(scan.scanner, opened.first.scan_type).inc()
-        self._effects.intend(Intend(scan, opened.first.scan_type, opened.received_at_ns))
+        intent = Intend(scan, opened.first.scan_type, opened.received_at_ns, opened.first.carton)
+        self._effects.intend(intent, gap)
         self._add(opened, arrival)
 
     def _add(self, opened: OpenScan, arrival: Arrival) -> None:

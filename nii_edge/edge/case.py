@@ -46,11 +46,9 @@ class Case(NamedTuple):
 class Effects(Protocol):
     """What assembling asks of the rest of the daemon. No call blocks or raises."""
 
-    def intend(self, intent: Intend) -> None:
-        """Put the intent on disk; `Assembler.intended` is called when it is."""
-
-    def miss(self, gap: Gap) -> None:
-        """Record skipped numbers."""
+    def intend(self, intent: Intend, gap: Gap | None) -> None:
+        """Put the intent on disk, in one commit with the hole in the numbers that it revealed, if any;
+        `Assembler.intended` is called when it is."""
 
     def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
         """What the ledger knows of a scan; `then` runs in the assembler's thread."""

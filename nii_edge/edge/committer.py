@@ -6,11 +6,12 @@ Whatever waits when a commit begins goes into it together, so that one fsync ser
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nii_edge.edge.threads import GuardedThread, OnFailure
-from nii_edge.errors import LedgerError
+from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure
+from nii_edge.errors import LedgerError, LedgerFullError
 from nii_edge.ports import Change, Ledger
 from nii_edge.telemetry import logger
 
@@ -19,7 +20,7 @@ MAX_GROUP = 512
 
 
 class _Write(NamedTuple):
-    change: Change
+    changes: tuple[Change, ...]
     then: Callable[[], None] | None
 
 
@@ -31,26 +32,33 @@ class _Ask(NamedTuple):
 class Committer:
     """Runs a ledger in a thread of its own. `failed` is called once, when the ledger cannot be written."""
 
-    def __init__(self, open_ledger: Callable[[], Ledger], failed: OnFailure) -> None:
+    def __init__(
+        self,
+        open_ledger: Callable[[], Ledger],
+        failed: OnFailure,
+        make_room: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`make_room` is called when the disk is full; the commit is tried again if it says True."""
         self._open = open_ledger
+        self._make_room = make_room
         self._failed = failed
         self._queue: queue.SimpleQueue[_Write | _Ask | None] = queue.SimpleQueue()
-        self._thread = GuardedThread("ledger", self._run, failed)
+        self.thread = GuardedThread("ledger", self._run, failed)
         self._log = logger("ledger")
 
     def start(self) -> None:
         """Open the ledger and begin. Raises LedgerError if it cannot be opened."""
         opened: queue.SimpleQueue[LedgerError | None] = queue.SimpleQueue()
         self._opened = opened
-        self._thread.start()
+        self.thread.start()
         error = opened.get()
         if error is not None:
-            self._thread.join()
+            self.thread.join()
             raise error
 
-    def write(self, change: Change, then: Callable[[], None] | None = None) -> None:
-        """Queue a change; `then` runs in the ledger's thread once it is on disk."""
-        self._queue.put(_Write(change, then))
+    def write(self, *changes: Change, then: Callable[[], None] | None = None) -> None:
+        """Queue changes for one commit; `then` runs in the ledger's thread once it is on disk."""
+        self._queue.put(_Write(changes, then))
 
     def ask(self, question: Callable[[Ledger], Any], then: Callable[[Any], None]) -> None:
         """Queue a question; `then` gets the answer, in the ledger's thread."""
@@ -60,19 +68,23 @@ class Committer:
         """Ask and wait for the answer. Not to be called from the ledger's own thread.
 
         Raises:
-            LedgerError: no answer came; the ledger's thread has ended or hangs.
+            LedgerError: no answer came in time, or none will: the ledger's thread has ended.
         """
         box: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.ask(question, box.put)
-        try:
-            return box.get(timeout=timeout_s)
-        except queue.Empty:
-            raise LedgerError(f"the ledger did not answer within {timeout_s} s") from None
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            try:
+                return box.get(timeout=0.1)
+            except queue.Empty:
+                if not self.thread.is_alive():
+                    raise LedgerError("the ledger has stopped") from None
+        raise LedgerError(f"the ledger did not answer within {timeout_s:g} s")
 
     def close(self) -> None:
         """Write what is queued, close the ledger, end the thread."""
         self._queue.put(None)
-        self._thread.join()
+        self.thread.join()
 
     def _run(self) -> None:
         try:
@@ -92,12 +104,16 @@ class Committer:
 
     def _group(self, ledger: Ledger) -> bool:
         """Commit what waits and answer what was asked. False when told to end."""
-        items: list[_Write | _Ask | None] = [self._queue.get()]
+        self.thread.beat()
+        try:
+            items: list[_Write | _Ask | None] = [self._queue.get(timeout=TURN_S)]
+        except queue.Empty:
+            return True
         while len(items) < MAX_GROUP and not self._queue.empty():
             items.append(self._queue.get())
         writes = [item for item in items if isinstance(item, _Write)]
         if writes:
-            ledger.commit([item.change for item in writes])
+            self._commit(ledger, [change for item in writes for change in item.changes])
         for item in items:
             if isinstance(item, _Write):
                 if item.then is not None:
@@ -105,3 +121,11 @@ class Committer:
             elif isinstance(item, _Ask):
                 item.then(item.question(ledger))
         return None not in items
+
+    def _commit(self, ledger: Ledger, changes: list[Change]) -> None:
+        try:
+            ledger.commit(changes)
+        except LedgerFullError:
+            if not self._make_room():
+                raise
+            ledger.commit(changes)

@@ -12,6 +12,7 @@ from nii_edge.edge import preview
 from nii_edge.edge.case import Case
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.decide import Ruling
+from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure, ignore
 from nii_edge.ports import Clock, Conclude
@@ -31,6 +32,7 @@ class Concluder:
     def __init__(
         self,
         policy: str,
+        gate: ClearGate,
         committer: Committer,
         slots: SlotPool,
         clock: Clock,
@@ -38,6 +40,7 @@ class Concluder:
         failed: OnFailure = ignore,
     ) -> None:
         self._policy = policy
+        self._gate = gate
         self._committer = committer
         self._slots = slots
         self._concluded: Callable[[Report], None] = lambda _: None
@@ -54,6 +57,7 @@ class Concluder:
 
     def conclude(self, case: Case, ruling: Ruling, models: tuple[str, ...] = ()) -> None:
         """Give `case` its verdict. CLEAR goes straight to disk; the others get a picture first."""
+        ruling = self._gate.passed(ruling)
         report = self._report(case, ruling, models)
         if ruling.decision is Decision.CLEAR or not case.frames:
             self._commit(case, report, None)
@@ -90,7 +94,7 @@ class Concluder:
             self._slots.release(slot)
         if picture is not None:
             report = msgspec.structs.replace(report, preview=picture.sha256)
-        self._committer.write(Conclude(report, picture), lambda: self._done(case, report))
+        self._committer.write(Conclude(report, picture), then=lambda: self._done(case, report))
 
     def _report(self, case: Case, ruling: Ruling, models: tuple[str, ...]) -> Report:
         verdict = Verdict(

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from nii_edge import __version__
 from nii_edge.config import EdgeConfig, Policy, Profile
 from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.conclude import Concluder
 from nii_edge.edge.decoding import Decoding
 from nii_edge.edge.engine import Engine, EngineSettings
+from nii_edge.edge.gate import ClearGate
+from nii_edge.edge.health import Health
+from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
-from nii_edge.edge.jobs import Setup
+from nii_edge.edge.jobs import Ready, Setup
 from nii_edge.edge.slots import SlotPool
+from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.uplink import Uplink
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
 from nii_edge.records import Decision, Reason, Report, Verdict
@@ -27,26 +33,46 @@ RECOVERY_S = 600.0
 class Parts(NamedTuple):
     """What the command picks for the daemon: configuration read and checked, and ways to make adapters.
 
-    `open_side` binds the sockets, so it is called last. `open_sink` is None without a collector.
+    `open_side` binds the sockets, so it is called last, with what to call when it cannot go on. `open_sink`
+    is None without a collector.
     """
 
     config: EdgeConfig
     profiles: Mapping[str, Profile]
     policy: Policy
     bundles: Mapping[str, str]
+    state_dir: Path
     open_ledger: Callable[[], Ledger]
-    open_side: Callable[[], ScannerSide]
+    open_side: Callable[[OnFailure], ScannerSide]
     open_sink: Callable[[], AlertSink] | None
 
 
 class Daemon:
-    """One edge. `start`, then `stop`; `failed` is set when it cannot go on and must be stopped."""
+    """One edge. `start`, then `stop`; `failed` is set when it cannot go on and must be stopped,
+    `cause` says why."""
 
     def __init__(self, parts: Parts, clock: Clock, metrics: Metrics) -> None:
+        config = parts.config
         self._parts = parts
         self._clock = clock
-        self._metrics = metrics
+        self.metrics = metrics
         self.failed = threading.Event()
+        self.cause = ""
+        self._gate = ClearGate()
+        patience_s = (config.deadline_ms + config.view_timeout_ms) / 1000
+        self.health = Health(config.edge, __version__, patience_s, self._gate, clock)
+        self.health.facts.insecure = config.listen.insecure
+        self.committer = Committer(parts.open_ledger, self._fail, self._make_room)
+        self._housekeeping = Housekeeping(
+            parts.state_dir,
+            config.ledger,
+            self.committer,
+            self._gate,
+            self.health,
+            clock,
+            metrics,
+            self._fail,
+        )
         self._log = logger("daemon")
         self._running: list[Callable[[], None]] = []
 
@@ -67,13 +93,14 @@ class Daemon:
         self._unwind()
 
     def _start(self) -> ScannerSide:
-        config, clock, metrics = self._parts.config, self._clock, self._metrics
+        config, clock = self._parts.config, self._clock
         slots = SlotPool(config.inference.slots, config.max_frame_bytes)
         self._running.append(slots.close)
-        committer = Committer(self._parts.open_ledger, self._fail)
-        committer.start()
-        self._running.append(committer.close)
-        self._recover(committer)
+        self.committer.start()
+        self._running.append(self.committer.close)
+        self._recover()
+        self._housekeeping.start()
+        self._running.append(self._housekeeping.stop)
         setup = Setup(
             shared_fd=slots.fd,
             slots=slots.slots,
@@ -81,21 +108,28 @@ class Daemon:
             bundles=dict(self._parts.bundles),
             inference=config.inference,
         )
-        concluder = Concluder(self._parts.policy.name, committer, slots, clock, metrics, self._fail)
+        concluder = Concluder(
+            self._parts.policy.name, self._gate, self.committer, slots, clock, self.metrics, self._fail
+        )
         self._running.append(concluder.close)
         engine = self._start_engine(setup, slots, concluder)
-        side = self._parts.open_side()
-        ingest = Ingest(side, committer, clock, config.drain_ms / 1000, self._fail)
+        side = self._parts.open_side(self._fail)
+        self._running.append(side.close)
+        ingest = Ingest(side, self.committer, clock, config.drain_ms / 1000, self._fail)
         concluder.connect(ingest.on_concluded)
-        decoding = Decoding(setup, slots, ingest.on_decoded, clock, metrics, self._fail)
+        decoding = Decoding(setup, slots, ingest.on_decoded, clock, self.metrics, self._fail)
         assembler = self._assembler(slots, ingest)
-        assembler.resume(committer.answer(lambda ledger: ledger.high_water(), RECOVERY_S))
-        uplink = self._start_uplink(committer)
-        ingest.connect(assembler, engine, decoding, concluder, uplink.nudge if uplink else lambda: None)
+        assembler.resume(self.committer.answer(lambda ledger: ledger.high_water(), RECOVERY_S))
+        uplink = self._start_uplink()
+        news = uplink.nudge if uplink is not None else lambda: None
+        ingest.connect(assembler, engine, decoding, concluder, news, self._note_oldest)
         decoding.start()
         self._running.append(decoding.stop)
         ingest.start()
         self._running.append(ingest.stop)
+        self.health.watch(
+            self.committer.thread, engine.thread, ingest.thread, decoding.thread, self._housekeeping.thread
+        )
         return side
 
     def _start_engine(self, setup: Setup, slots: SlotPool, concluder: Concluder) -> Engine:
@@ -110,9 +144,10 @@ class Daemon:
             slots,
             concluder.conclude,
             self._clock,
-            self._metrics,
+            self.metrics,
             self._fail,
         )
+        engine.connect(self._note_inference)
         engine.start()
         self._running.append(engine.stop)
         return engine
@@ -121,22 +156,24 @@ class Daemon:
         config = self._parts.config
         limits = Limits(config.deadline_ms / 1000, config.view_timeout_ms / 1000, config.max_frame_bytes)
         profiles = dict(self._parts.profiles)
-        return Assembler(config.edge, profiles, limits, slots, ingest, self._clock, self._metrics)
+        return Assembler(config.edge, profiles, limits, slots, ingest, self._clock, self.metrics)
 
-    def _start_uplink(self, committer: Committer) -> Uplink | None:
+    def _start_uplink(self) -> Uplink | None:
         if self._parts.open_sink is None:
             return None
-        uplink = Uplink(self._parts.open_sink, committer, self._clock, self._metrics, self._fail)
+        uplink = Uplink(self._parts.open_sink, self.committer, self._clock, self.metrics, self._fail)
         uplink.start()
         self._running.append(uplink.stop)
+        self.health.watch(uplink.thread)
+        self.health.receipt_at = lambda: uplink.heard_at
         return uplink
 
-    def _recover(self, committer: Committer) -> None:
+    def _recover(self) -> None:
         """Scans that a crash left without a verdict become UNKNOWN(CRASH)."""
-        left: list[Intend] = committer.answer(lambda ledger: ledger.in_flight(), RECOVERY_S)
+        left: list[Intend] = self.committer.answer(lambda ledger: ledger.in_flight(), RECOVERY_S)
         for intent in left:
-            committer.write(Conclude(self._crashed(intent), None))
-        counts: list[LedgerCounts] = committer.answer(lambda ledger: ledger.counts(), RECOVERY_S)
+            self.committer.write(Conclude(self._crashed(intent), None))
+        counts: list[LedgerCounts] = self.committer.answer(lambda ledger: ledger.counts(), RECOVERY_S)
         if left:
             self._log.warning("scans without a verdict after a crash are UNKNOWN now", scans=len(left))
         for row in counts:
@@ -151,6 +188,7 @@ class Daemon:
             reason=Reason.CRASH,
             detail="the daemon stopped between receipt and verdict",
             policy=self._parts.policy.name,
+            carton=intent.carton,
         )
         return Report(
             alert_id=scan.alert_id,
@@ -160,8 +198,22 @@ class Daemon:
             decided_at_ns=self._clock.wall_ns(),
         )
 
+    def _note_inference(self, ready: Ready | None) -> None:
+        facts = self.health.facts
+        facts.inference_up = ready is not None
+        if ready is not None:
+            facts.models, facts.device, facts.untrusted = ready.models, ready.device, tuple(ready.untrusted)
+
+    def _note_oldest(self, since: float | None) -> None:
+        self.health.facts.oldest_open_at = since
+
+    def _make_room(self) -> bool:
+        return self._housekeeping.make_room()
+
     def _fail(self, error: BaseException) -> None:
         """A part cannot go on: stop, and let the next start account for what was open."""
+        if not self.cause:
+            self.cause = f"{type(error).__name__}: {error}"
         self._log.error("stopping", error=f"{type(error).__name__}: {error}")
         self.failed.set()
 

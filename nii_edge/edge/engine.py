@@ -19,7 +19,7 @@ from nii_edge.edge.decide import Ruling, decide, unknown
 from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.slots import SlotPool
-from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
+from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError, NiiEdgeError
 from nii_edge.ports import Clock
 from nii_edge.records import Outcome, Reason, ScanId
@@ -100,7 +100,17 @@ class Engine:
         self._waiting: list[ScanId] = []
         self._running: dict[int, _Running] = {}
         self._job_number = 0
+        self._noticed: Callable[[Ready | None], None] = lambda _: None
         self._log = logger("engine")
+
+    @property
+    def thread(self) -> GuardedThread:
+        """The engine's loop."""
+        return self._thread
+
+    def connect(self, noticed: Callable[[Ready | None], None]) -> None:
+        """Whom to tell, in the engine's thread, that an inference process is ready or (None) lost."""
+        self._noticed = noticed
 
     # ---- called from other threads
 
@@ -149,6 +159,7 @@ class Engine:
         self._drop_child()
 
     def _turn(self) -> None:
+        self._thread.beat()
         sources: list[object] = [self._mail]
         if self._child is not None:
             sources.append(self._child.connection)
@@ -168,7 +179,7 @@ class Engine:
             times.append(self._child_since + RESTART_PAUSE_S)
         elif self._ready is None:
             times.append(self._child_since + self._settings.start_timeout_s)
-        return max(0.0, min([t - now for t in times], default=60.0))
+        return min(TURN_S, max(0.0, min([t - now for t in times], default=TURN_S)))
 
     def _take_mail(self) -> None:
         for item in self._mail.take():
@@ -196,7 +207,7 @@ class Engine:
             try:
                 answer = self._child.receive(JobDone if self._ready is not None else Ready | Failed)
             except EOFError as error:
-                self._bury(f"it died ({error or 'no word'})")
+                self._bury(f"it died{f': {error}' if str(error) else ''}")
                 return
             match answer:
                 case Ready():
@@ -223,7 +234,7 @@ class Engine:
             if ticket is None:  # ruled on already, at its deadline
                 continue
             if i in done.bad_frames:
-                self._rule(scan, unknown(Reason.NOT_FINITE, done.bad_frames[i]))
+                self._rule(scan, unknown(*done.bad_frames[i]))
                 continue
             ticket.outcomes = done.outcomes[i]
             ticket.answered_by = self._ready
@@ -313,6 +324,7 @@ class Engine:
 
     def _greet(self, ready: Ready) -> None:
         self._ready = ready
+        self._noticed(ready)
         for detector, why in ready.untrusted.items():
             self._log.error("detector not trusted: no CLEAR", detector=detector, why=why)
         seconds = round(self._clock.monotonic() - self._child_since, 2)
@@ -335,15 +347,14 @@ class Engine:
 
     def _bury(self, why: str) -> None:
         """The process is lost: so are the scans it had. The next start is due after a short pause."""
-        self._log.error("inference process lost", why=why)
         lost = [scan for run in self._running.values() for scan in run.scans if scan in self._tickets]
         for scan in lost:
             self._rule(scan, unknown(Reason.MODEL_FAULT, why))
-        self._drop_child()
+        self._log.error("inference process lost", why=why, status=self._drop_child(), scans=len(lost))
 
-    def _drop_child(self) -> None:
-        if self._child is not None:
-            self._child.kill()
+    def _drop_child(self) -> int | None:
+        """End the process and take its slots back; its exit status, negative for a signal."""
+        status = None if self._child is None else self._child.kill()
         for run in self._running.values():
             for slot in run.slots:
                 self._slots.release(slot)
@@ -352,6 +363,8 @@ class Engine:
             self._child_since = self._clock.monotonic() - RESTART_PAUSE_S
         self._child = None
         self._ready = None
+        self._noticed(None)
+        return status
 
 
 _NOBODY = ScanId(edge="nobody", scanner="nobody", epoch=0, seq=1)

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from nii_edge.edge.jobs import Job, JobDone, JobScan
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import DetectorFaultError
 from nii_edge.ports import Detector
 from nii_edge.records import Finding, Outcome, Scan
+from nii_edge.xray import sanity
 
 
 def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
     """Every detector's word on every scan of the job."""
     scans = [_scan(scan, slots) for scan in job.scans]
-    bad = {i: problem for i, scan in enumerate(scans) if (problem := not_finite(scan)) is not None}
+    bad = {i: problem for i, scan in enumerate(scans) if (problem := sanity.problem(scan)) is not None}
     outcomes: list[list[Outcome]] = [[] for _ in scans]
     good = [i for i in range(len(scans)) if i not in bad]
     for detector in detectors:
         for i, outcome in zip(good, _ask(detector, [scans[i] for i in good]), strict=True):
             outcomes[i].append(outcome)
     return JobDone(number=job.number, outcomes=tuple(map(tuple, outcomes)), bad_frames=bad)
-
-
-def not_finite(scan: Scan) -> str | None:
-    """Where the scan's pixels are NaN or infinite, in words; None if nowhere."""
-    for frame in scan.frames:
-        if frame.pixels.dtype.kind == "f":
-            count = frame.pixels.size - int(np.isfinite(frame.pixels).sum())
-            if count:
-                return f"view {frame.view}: {count} of {frame.pixels.size} values are NaN or infinite"
-    return None
 
 
 def _ask(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:

@@ -15,7 +15,7 @@ from nii_edge.edge.decoding import Decoding
 from nii_edge.edge.engine import Engine
 from nii_edge.edge.jobs import Decoded, DecodeJob
 from nii_edge.edge.mailbox import Mailbox
-from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
+from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, Intend, Miss, ScannerSide, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId
@@ -49,6 +49,7 @@ class Ingest:
         self._stopping = threading.Event()
         self._thread = GuardedThread("ingest", self._run, failed)
         self._news: Callable[[], None] = lambda: None
+        self._seen: Callable[[float | None], None] = lambda _: None
         self._log = logger("ingest")
 
     def connect(
@@ -58,13 +59,21 @@ class Ingest:
         decoding: Decoding,
         concluder: Concluder,
         news: Callable[[], None],
+        seen: Callable[[float | None], None] = lambda _: None,
     ) -> None:
-        """The parts this one works with. `news` is called when something for the centre is on disk."""
+        """The parts this one works with. `news` is called when something for the centre is on disk; `seen`
+        at each turn, with the time (monotonic) since when the oldest open scan waits, None if none does."""
         self._assembler = assembler
         self._engine = engine
         self._decoding = decoding
         self._concluder = concluder
         self._news = news
+        self._seen = seen
+
+    @property
+    def thread(self) -> GuardedThread:
+        """The loop between sockets and assembler."""
+        return self._thread
 
     def start(self) -> None:
         """Begin to receive."""
@@ -90,14 +99,17 @@ class Ingest:
 
     # ---- Effects, in this thread
 
-    def intend(self, intent: Intend) -> None:
-        """Put the intent on disk."""
+    def intend(self, intent: Intend, gap: Gap | None) -> None:
+        """Put the intent on disk, and the hole that its number revealed, in one commit."""
         scan = intent.scan
-        self._committer.write(intent, lambda: self._mail.put(lambda: self._assembler.intended(scan)))
 
-    def miss(self, gap: Gap) -> None:
-        """Record skipped numbers."""
-        self._committer.write(Miss(gap), self._news)
+        def on_disk() -> None:
+            self._mail.put(lambda: self._assembler.intended(scan))
+            if gap is not None:
+                self._news()
+
+        changes = (intent,) if gap is None else (Miss(gap), intent)
+        self._committer.write(*changes, then=on_disk)
 
     def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
         """Ask the ledger."""
@@ -140,18 +152,20 @@ class Ingest:
                 message = self._side.receive()
                 if message is None:
                     break
-                self._assembler.receive(message.peer, message.parts)
+                self._assembler.receive(message.peer, message.parts, message.sender)
         self._drain()
         self._side.close()
 
     def _work(self) -> None:
+        self._thread.beat()
         for call in self._mail.take():
             call()
         self._assembler.expire()
+        self._seen(self._assembler.oldest_open())
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         at = self._assembler.next_expiry()
-        return None if at is None else max(0.0, at - self._clock.monotonic())
+        return TURN_S if at is None else min(TURN_S, max(0.0, at - self._clock.monotonic()))
 
     def _drain(self) -> None:
         """Wait for the verdicts of what was received, at most the drain time."""

@@ -64,11 +64,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a `Job`: the outcomes of every detector, scan by scan. `bad_frames`: scans whose
-    pixels cannot be judged (NaN), by their place in the job."""
+    pixels cannot be judged (NaN, blank), by their place in the job."""
 
     number: int
     outcomes: tuple[tuple[Outcome, ...], ...]
-    bad_frames: dict[int, str]
+    bad_frames: dict[int, tuple[Reason, str]]
 
 
 class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -19,12 +20,14 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = False
+        self._lock = threading.Lock()
 
     def put(self, item: T) -> None:
         """Append and wake the reader. After `close` items are dropped: nobody reads them any more."""
         self._items.append(item)
-        if not self._closed:
-            os.eventfd_write(self._event, 1)
+        with self._lock:
+            if not self._closed:
+                os.eventfd_write(self._event, 1)
 
     def take(self) -> Iterator[T]:
         """Everything that waits, in order."""
@@ -41,7 +44,8 @@ class Mailbox(Generic[T]):
         return len(self._items)
 
     def close(self) -> None:
-        """Give the descriptor back. Only after every writer has stopped, or lost interest."""
-        if not self._closed:
-            self._closed = True
-            os.close(self._event)
+        """Give the descriptor back; what is put later is dropped."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._event)

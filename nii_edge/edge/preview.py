@@ -63,13 +63,20 @@ def _panel(frame: Frame, findings: Sequence[Finding]) -> Picture:
             continue
         named.add(finding.label)
         label = f"{finding.label} {finding.score:.2f}"
-        place = (max(2, min(corner[0], shown.shape[1] - 8 * len(label))), max(12, corner[1] - 4))
-        cv2.putText(shown, label, place, _FONT, _SIZE, _WHITE, 3, cv2.LINE_AA)
-        cv2.putText(shown, label, place, _FONT, _SIZE, _RED, 1, cv2.LINE_AA)
+        _label(shown, label, corner)
     foot = np.full((FOOT, shown.shape[1], 3), 255, np.uint8)
     cv2.putText(foot, f"view {frame.view_name or frame.view}", (4, 12), _FONT, 0.38, _GREY, 1, cv2.LINE_AA)
     panel: Picture = np.vstack([shown, foot])
     return panel
+
+
+def _label(shown: Picture, text: str, corner: tuple[int, int]) -> None:
+    """Red on a white plate above `corner`, within the picture."""
+    (width, height), below = cv2.getTextSize(text, _FONT, _SIZE, 1)
+    left = max(0, min(corner[0], shown.shape[1] - width - 4))
+    base = max(height + 3, corner[1] - 4)
+    cv2.rectangle(shown, (left, base - height - 3), (left + width + 3, base + below - 1), _WHITE, -1)
+    cv2.putText(shown, text, (left + 2, base), _FONT, _SIZE, _RED, 1, cv2.LINE_AA)
 
 
 def _side_by_side(panels: Sequence[Picture]) -> Picture:
@@ -112,7 +119,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 def _cut(line: str, width: int) -> str:
     """Only what the drawing font knows, and only what fits."""
-    line = line.encode("ascii", "replace").decode()
+    line = line[: max(4, width // 3)].encode("ascii", "replace").decode()
     while not _fits(line, width):
         line = line[:-4] + "..."[: max(0, len(line) - 4)]
     return line

@@ -41,15 +41,16 @@ class Uplink:
         self._metrics = metrics
         self._mail: Mailbox[None] = Mailbox()
         self._stopping = threading.Event()
-        self._thread = GuardedThread("uplink", self._run, failed)
+        self.thread = GuardedThread("uplink", self._run, failed)
         self._outstanding: dict[str, OutboxKind] = {}
         self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
         self._progress_at = 0.0
+        self.heard_at = clock.monotonic()
         self._log = logger("uplink")
 
     def start(self) -> None:
         """Begin sending."""
-        self._thread.start()
+        self.thread.start()
 
     def nudge(self) -> None:
         """There is something new in the outbox."""
@@ -60,27 +61,32 @@ class Uplink:
         """Stop sending; what is not confirmed stays in the ledger."""
         self._stopping.set()
         self._mail.put(None)
-        self._thread.join()
+        self.thread.join()
         self._mail.close()
 
     def _run(self) -> None:
-        sink = self._open_sink()
-        self._progress_at = self._clock.monotonic()
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._turn(sink)
-                except LedgerError as error:  # busy, or ended: then the daemon is told to stop
-                    self._log.error("the uplink waits for the ledger", error=str(error))
-                    self._stopping.wait(IDLE_S)
-        finally:
-            sink.close()
+        while not self._stopping.is_set():
+            sink = self._open_sink()
+            self._progress_at = self._clock.monotonic()
+            try:
+                self._use(sink)
+            finally:
+                sink.close()
+
+    def _use(self, sink: AlertSink) -> None:
+        """Send until told to stop, or until the line has been silent: it may be dead and not know it."""
+        while not (self._stopping.is_set() or self._silent()):
+            try:
+                self._turn(sink)
+            except LedgerError as error:  # busy, or ended: then the daemon is told to stop
+                self._log.error("the uplink waits for the ledger", error=str(error))
+                self._stopping.wait(IDLE_S)
 
     def _turn(self, sink: AlertSink) -> None:
+        self.thread.beat()
         for _ in self._mail.take():
             pass
         self._hear(sink)
-        self._check_silence()
         sent = self._send(sink, "record", WINDOW)
         if "record" not in self._outstanding.values():
             sent += self._send(sink, "preview", PICTURE_WINDOW)
@@ -89,6 +95,7 @@ class Uplink:
 
     def _hear(self, sink: AlertSink) -> None:
         for reply in sink.replies():
+            self.heard_at = self._clock.monotonic()
             self._progress_at = self._clock.monotonic()
             if reply.archived:
                 self._metrics.uplink.labels("archived").inc(len(reply.archived))
@@ -101,15 +108,17 @@ class Uplink:
                 self._committer.write(Park(reply.refused, reply.why))
                 self._outstanding.pop(reply.refused, None)
 
-    def _check_silence(self) -> None:
+    def _silent(self) -> bool:
+        """True once when nothing was confirmed for too long; what is outstanding is then sent again."""
         if not self._outstanding:
             self._progress_at = self._clock.monotonic()
-        elif self._clock.monotonic() - self._progress_at > RESEND_AFTER_S:
-            self._log.warning("no receipt, sending again", outstanding=len(self._outstanding))
-            self._metrics.uplink.labels("resent").inc(len(self._outstanding))
-            self._outstanding.clear()
-            self._cursor = {"record": 0, "preview": 0}
-            self._progress_at = self._clock.monotonic()
+        if self._clock.monotonic() - self._progress_at <= RESEND_AFTER_S:
+            return False
+        self._log.warning("no receipt; connecting anew", outstanding=len(self._outstanding))
+        self._metrics.uplink.labels("resent").inc(len(self._outstanding))
+        self._outstanding.clear()
+        self._cursor = {"record": 0, "preview": 0}
+        return True
 
     def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> int:
         """Send what fits into the window; how many items went out."""

@@ -18,10 +18,11 @@ DARKEST = 1e-3
 def picture(frame: Frame, longest: int) -> Picture:
     """The frame for a person, at most `longest` pixels on its longer side.
 
-    Counts are shown in grey, black where nothing gets through; display pictures as they are.
+    Counts are shown in grey, black where nothing gets through; display pictures as they are. What is not a
+    number is black.
     """
     pixels = _shrink(frame.pixels, longest)
-    relative = pixels.astype(np.float32) / np.float32(frame.full_scale)
+    relative = np.nan_to_num(pixels.astype(np.float32) / np.float32(frame.full_scale), nan=0.0)
     if frame.channels[0] in ("low", "high"):
         high = relative[:, :, frame.channels.index("high") if "high" in frame.channels else 0]
         depth = np.log(np.clip(high, DARKEST, 1.0)) / np.log(DARKEST)

@@ -17,6 +17,7 @@ from harness import ROOT, SHIELDING, Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nii_edge.addresses import is_local
 from nii_edge.config import (
     BundleManifest,
     CollectorConfig,
@@ -25,7 +26,6 @@ from nii_edge.config import (
     Format,
     Policy,
     Profile,
-    is_local,
     load,
 )
 from nii_edge.errors import ConfigError
@@ -135,6 +135,7 @@ def test_the_walk_sees_every_record_of_an_edge() -> None:
     names = {record.__name__ for record in records_of(EdgeConfig)}
     assert names == {
         "EdgeConfig", "Listen", "ScannerEntry", "DetectorEntry", "Inference", "CollectorLink", "Log",
+        "LedgerBudget", "HealthServer", "Security",
     }  # fmt: skip
 
 

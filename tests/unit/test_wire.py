@@ -315,7 +315,7 @@ def test_a_scan_is_named_even_if_the_rest_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"scanner": "../x"}, {"seq": 0}, {"epoch": -1}, {"view": 8}, {"seq": "1"}, {"seq": 2**53}]
+    "change", [{"scanner": "../x"}, {"seq": 0}, {"epoch": -1}, {"seq": "1"}, {"seq": 2**53}]
 )
 def test_an_identity_out_of_bounds_is_none(change: dict[str, Any]) -> None:
     """A name or number outside its range is no identity, and no frame."""
@@ -323,6 +323,14 @@ def test_an_identity_out_of_bounds_is_none(change: dict[str, Any]) -> None:
     assert identify([head]) is None
     with pytest.raises(WireError):
         decode_from_scanner([head])
+
+
+def test_a_view_that_cannot_be_leaves_the_scan_known() -> None:
+    """Which carton it is can be told though its view cannot: the scan is named, as if it were view 0."""
+    for view in (8, -1, "top", None, True):
+        found = identify([msgspec.msgpack.encode({"version": 1, "type": "frame", **NAMES, "view": view})])
+        assert found is not None
+        assert found.view_index == 0
 
 
 def test_identify_takes_nothing_and_too_much() -> None:

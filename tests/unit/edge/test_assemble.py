@@ -97,20 +97,19 @@ class Rig:
 
     # ---- Effects
 
-    def intend(self, intent: Intend) -> None:
+    def intend(self, intent: Intend, gap: Gap | None) -> None:
         record = self.scans.setdefault(intent.scan, Lane())
         record.intents += 1
         assert record.intents == 1, f"{intent.scan} was received twice"
 
         def write() -> None:
             assert intent.scan not in self.ledger
+            if gap is not None:
+                self.gaps.append(gap)
             self.ledger[intent.scan] = StoredScan(intent.scan, None)
             self.mail.append(lambda: self.assembler.intended(intent.scan))
 
         self.disk.append(write)
-
-    def miss(self, gap: Gap) -> None:
-        self.disk.append(lambda: self.gaps.append(gap))
 
     def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
         def ask() -> None:

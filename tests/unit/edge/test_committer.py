@@ -96,7 +96,7 @@ def test_a_callback_runs_only_when_its_change_is_on_disk(committer: Committer, p
     seen: queue.SimpleQueue[list[tuple[int, bool]]] = queue.SimpleQueue()
     for name, change in (("a", intend(1)), ("b", intend(2)), ("c", conclude(1))):
         copy = path.parent / name
-        committer.write(change, lambda copy=copy: seen.put(rows(snapshot(path, copy))))  # type: ignore[misc]
+        committer.write(change, then=lambda copy=copy: seen.put(rows(snapshot(path, copy))))  # type: ignore[misc]
     states = [seen.get(timeout=PATIENCE_S) for _ in range(3)]
     assert (1, False) in states[0] or (1, True) in states[0]
     assert (2, False) in states[1]
@@ -108,9 +108,9 @@ def test_what_waits_goes_into_one_commit_and_is_told_in_order(committer: Committ
     gate = Gate(committer)
     told: list[int] = []
     first: queue.SimpleQueue[list[tuple[int, bool]]] = queue.SimpleQueue()
-    committer.write(intend(1), lambda: first.put(rows(snapshot(path, path.parent / "first"))))
+    committer.write(intend(1), then=lambda: first.put(rows(snapshot(path, path.parent / "first"))))
     for seq in range(2, 51):
-        committer.write(intend(seq), lambda seq=seq: told.append(seq))  # type: ignore[misc]
+        committer.write(intend(seq), then=lambda seq=seq: told.append(seq))  # type: ignore[misc]
     gate.open()
     assert [seq for seq, _ in first.get(timeout=PATIENCE_S)] == list(range(1, 51))
     committer.answer(lambda _: None)
@@ -144,7 +144,7 @@ def test_close_writes_what_is_queued(path: Path) -> None:
     told: list[int] = []
     gate = Gate(committer)
     for seq in range(1, 2 * MAX_GROUP):
-        committer.write(intend(seq), lambda seq=seq: told.append(seq))  # type: ignore[misc]
+        committer.write(intend(seq), then=lambda seq=seq: told.append(seq))  # type: ignore[misc]
     gate.open()
     committer.close()
     assert told == list(range(1, 2 * MAX_GROUP))
@@ -182,12 +182,12 @@ def test_a_failing_ledger_is_said_once_and_nothing_is_told_afterwards(path: Path
     gate = Gate(committer)
     BREAKS[how](committer)
     if how == "a write":
-        committer.write(intend(1), lambda: told.append("with it"))
+        committer.write(intend(1), then=lambda: told.append("with it"))
     gate.open()
     assert "verdict was to be given twice" in str(failed.get(timeout=PATIENCE_S))
-    committer.write(intend(2), lambda: told.append("after it"))
+    committer.write(intend(2), then=lambda: told.append("after it"))
     BREAKS[how](committer)
-    with pytest.raises(LedgerError, match="did not answer"):
+    with pytest.raises(LedgerError, match="has stopped"):
         committer.answer(lambda _: None, timeout_s=0.05)
     committer.close()
     assert told == []

@@ -139,7 +139,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def transmission(value: float = 1.0) -> np.ndarray:
-    pixels = np.full((64, 96, 2), 1.0, np.float32)
+    pixels = np.random.default_rng(9).normal(1.0, 0.01, (64, 96, 2)).astype(np.float32)
     pixels[3, 4, 1] = value
     return pixels
 

@@ -1,0 +1,147 @@
+"""Opening a ledger that may be damaged: what is whole is carried over, what is not is named.
+
+A damaged file is set aside, never written again and never deleted. Into the fresh one go: the highest
+numbers of every epoch, so that a used number is not taken for a new one; records that the centre has not
+confirmed and that are whole; and every scan whose verdict cannot be read any more, as one without a verdict.
+The daemon then concludes those as UNKNOWN(CRASH). The centre keeps the first report it had of a scan, so
+nothing that was archived is changed by this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.errors import LedgerDamagedError
+from nii_edge.ports import Change, Conclude, Intend, Miss
+from nii_edge.records import Gap, Report, ScanId, ScanType
+
+SLICE = 2_000
+
+
+class Opened(NamedTuple):
+    """The ledger, and what was wrong with its predecessor: empty if nothing."""
+
+    ledger: SqliteLedger
+    damage: tuple[str, ...]
+
+
+def open_ledger(path: Path, edge: str) -> Opened:
+    """The ledger at `path`, verified as a whole; or a fresh one with what could be saved of it.
+
+    Raises:
+        LedgerError: it is in use, not writable, of another version, or another edge's.
+    """
+    problems: list[str] = []
+    try:
+        ledger = SqliteLedger(path, edge)
+        problems = _verify(ledger)
+        if not problems:
+            return Opened(ledger, ())
+        ledger.close()
+    except (LedgerDamagedError, ValueError, TypeError, OverflowError) as error:
+        problems.append(f"{type(error).__name__}: {error}")  # rows of a kind that was never written
+    aside = _set_aside(path)
+    fresh = SqliteLedger(path, edge)
+    saved = _carry_over(aside, fresh, edge)
+    return Opened(fresh, (*problems[:20], f"the damaged ledger is {aside}", saved))
+
+
+def _verify(ledger: SqliteLedger) -> list[str]:
+    problems: list[str] = []
+    after: int | None = 0
+    while after is not None and len(problems) < 20:
+        audit = ledger.verify(after, SLICE)
+        problems += audit.problems
+        after = audit.next
+    return problems
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename the file and its companions; the first free number is taken."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    for ending in ("", "-wal", "-shm"):
+        companion = Path(f"{path}{ending}")
+        if companion.exists():
+            companion.rename(f"{aside}{ending}")
+    return aside
+
+
+def _carry_over(aside: Path, fresh: SqliteLedger, edge: str) -> str:
+    """Everything readable that still matters, into the fresh ledger; what it was, in words."""
+    records = scans = 0
+    with contextlib.closing(sqlite3.connect(f"file:{aside}?mode=ro", uri=True)) as old:
+        old.text_factory = bytes
+        for change in _saved(old, edge):
+            try:
+                fresh.commit(change)
+            except Exception as error:
+                if isinstance(error, OSError):
+                    raise
+                continue
+            scans += 1
+            records += any(isinstance(part, Conclude | Miss) for part in change)
+        fresh.raise_high_water(_epochs(old))
+    return f"carried over {records} unconfirmed records; {scans - records} scans get a new verdict"
+
+
+def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
+    """Changes that make the fresh ledger hold what the old one still owed."""
+    whole: set[int] = set()
+    for entry, kind, body, crc, state in _rows(old, "SELECT entry, kind, body, crc, state FROM journal"):
+        record = _decoded(kind, body) if isinstance(body, bytes) and zlib.crc32(body) == crc else None
+        if record is None:
+            continue
+        whole.add(entry)
+        if state != b"archived":
+            yield _owed(record)
+    for scanner, epoch, seq, scan_type, received, entry in _rows(
+        old, "SELECT scanner, epoch, seq, scan_type, received_at_ns, entry FROM scans"
+    ):
+        if entry not in whole:
+            with contextlib.suppress(ValueError, AttributeError, msgspec.ValidationError):
+                scan = msgspec.convert(
+                    {"edge": edge, "scanner": scanner.decode(), "epoch": epoch, "seq": seq}, ScanId
+                )
+                yield [Intend(scan, ScanType(scan_type.decode()), int(received))]
+
+
+def _owed(record: Report | Gap) -> list[Change]:
+    if isinstance(record, Gap):
+        return [Miss(record)]
+    verdict = record.verdict
+    return [Intend(verdict.id, verdict.scan_type, record.received_at_ns), Conclude(record, None)]
+
+
+def _decoded(kind: bytes, body: bytes) -> Report | Gap | None:
+    wanted: type[Report] | type[Gap] = Gap if kind == b"gap" else Report
+    try:
+        found: Report | Gap = msgspec.msgpack.decode(body, type=wanted)
+    except (msgspec.DecodeError, ValueError, TypeError):
+        return None
+    return found
+
+
+def _epochs(old: sqlite3.Connection) -> dict[tuple[str, int], int]:
+    found: dict[tuple[str, int], int] = {}
+    for scanner, epoch, high in _rows(old, "SELECT scanner, epoch, high FROM epochs"):
+        with contextlib.suppress(ValueError, AttributeError):
+            found[scanner.decode(), int(epoch)] = int(high)
+    return found
+
+
+def _rows(old: sqlite3.Connection, statement: str) -> Iterator[tuple]:  # type: ignore[type-arg]
+    """Rows until SQLite stumbles: what comes after that cannot be read."""
+    try:
+        yield from old.execute(statement)
+    except (sqlite3.Error, ValueError):
+        return

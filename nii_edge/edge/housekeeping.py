@@ -1,0 +1,143 @@
+"""What must be done now and then: the balance, room on the disk, forgetting what the centre has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from nii_edge.config import LedgerBudget
+from nii_edge.edge.committer import Committer
+from nii_edge.edge.gate import ClearGate
+from nii_edge.edge.health import Health
+from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
+from nii_edge.errors import LedgerError
+from nii_edge.ports import Clock, Prune
+from nii_edge.records import Reason
+from nii_edge.telemetry import Metrics, logger
+
+EVERY_S = 1.0
+PRUNE_EVERY_S = 10.0
+REOPEN_AT = 0.95
+"""Of the entry budget: CLEAR is possible again below it."""
+
+
+class Ballast:
+    """Space kept back on the ledger's disk, given up so that the last verdicts can still be written."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+
+    def hold(self) -> bool:
+        """Take the space if there is twice as much free; True if it is held."""
+        try:
+            if self._path.exists() and self._path.stat().st_size == self._size:
+                return True
+            if free_bytes(self._path.parent) < 2 * self._size:
+                return False
+            with self._path.open("wb") as file:
+                if self._size:
+                    os.posix_fallocate(file.fileno(), 0, self._size)
+        except OSError:
+            self.give()
+            return False
+        return True
+
+    def give(self) -> None:
+        """Give the space up."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """What an ordinary process may still write on the folder's disk."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+class Housekeeping:
+    """A thread that keeps books, once a second."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        budget: LedgerBudget,
+        committer: Committer,
+        gate: ClearGate,
+        health: Health,
+        clock: Clock,
+        metrics: Metrics,
+        failed: OnFailure = ignore,
+    ) -> None:
+        self._state_dir = state_dir
+        self._budget = budget
+        self._committer = committer
+        self._gate = gate
+        self._health = health
+        self._clock = clock
+        self._metrics = metrics
+        self._ballast = Ballast(state_dir / "ballast", budget.ballast_mb << 20)
+        self._stopping = threading.Event()
+        self._pruned_at = 0.0
+        self.thread = GuardedThread("housekeeping", self._run, failed)
+        self._log = logger("housekeeping")
+
+    def start(self) -> None:
+        """Take the ballast and begin."""
+        self._ballast.hold()
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self.thread.join()
+
+    def make_room(self) -> bool:
+        """The ledger's disk is full: stop CLEAR, give up the ballast. False if that was done before."""
+        self._gate.close(Reason.DISK_FULL, "the ledger's disk is full; make room on it")
+        held = (self._state_dir / "ballast").exists()
+        self._ballast.give()
+        return held
+
+    def look(self) -> None:
+        """Renew the health's facts and the gauges. Raises LedgerError if the ledger does not answer."""
+        facts = self._health.facts
+        facts.counts = self._committer.answer(lambda ledger: ledger.counts())
+        facts.stats = stats = self._committer.answer(lambda ledger: ledger.stats())
+        facts.disk_free_bytes = free_bytes(self._state_dir)
+        self._metrics.disk_free.set(facts.disk_free_bytes)
+        self._metrics.outbox_rows.labels("pending").set(stats.pending)
+        self._metrics.outbox_rows.labels("parked").set(stats.parked)
+        self._metrics.ledger_entries.set(stats.entries)
+        for row in facts.counts:
+            for state in ("received", "clear", "alarm", "unknown", "in_flight", "missing"):
+                self._metrics.ledger_scans.labels(row.scanner, row.scan_type.value, state).set(
+                    getattr(row, state)
+                )
+        if stats.entries >= self._budget.max_entries:
+            detail = f"{stats.entries} entries, at most {self._budget.max_entries}; is the collector away?"
+            self._gate.close(Reason.LEDGER_FULL, detail)
+        elif stats.entries < REOPEN_AT * self._budget.max_entries:
+            self._gate.open(Reason.LEDGER_FULL)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.thread.beat()
+            try:
+                self.look()
+            except LedgerError as error:
+                self._log.error("the ledger does not answer", error=str(error))
+            if self._ballast.hold():
+                self._gate.open(Reason.DISK_FULL)
+            self._prune()
+            self._stopping.wait(EVERY_S)
+
+    def _prune(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._pruned_at < PRUNE_EVERY_S:
+            return
+        self._pruned_at = now
+        before = self._clock.wall_ns() - round(self._budget.retention_hours * 3_600e9)
+        self._committer.write(Prune(before, self._budget.picture_mb << 20))

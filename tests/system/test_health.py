@@ -1,0 +1,141 @@
+"""What a running daemon says of itself, and what it does when its disk or its budget is full."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from harness import Process, Site, command, dual, until
+
+from nii_edge.client import ScannerClient
+from nii_edge.records import Decision, Reason
+
+
+def get(edge: Process, path: str) -> tuple[int, str]:
+    """Status and body of the daemon's health port."""
+    try:
+        with urlopen(edge.endpoints["health"] + path, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def screen(edge: Process, count: int, block: bool = False, epoch: int | None = None) -> list[Decision]:
+    with ScannerClient(edge.endpoints["scanners"], "lane-1", deadline_s=10, epoch=epoch) as scanner:
+        return [scanner.wait(scanner.send(dual(i, block))).decision for i in range(count)]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_healthy_daemon_is_live_ready_and_its_balance_adds_up(site: Site) -> None:
+    """Probes answer 200; the metrics and the status give the balance of each scanner."""
+    edge = site.edge()
+    assert screen(edge, 3) == [Decision.CLEAR] * 3
+    screen(edge, 1, block=True)
+    until(lambda: 'state="received"} 4.0' in get(edge, "/metrics")[1], what="the balance in the metrics")
+    assert get(edge, "/livez") == (200, "ok\n")
+    assert get(edge, "/readyz") == (200, "ok\n")
+    (row,) = json.loads(get(edge, "/status")[1])["balance"]
+    assert (row["received"], row["clear"], row["alarm"], row["unknown"], row["in_flight"]) == (4, 3, 1, 0, 0)
+    metrics = get(edge, "/metrics")[1]
+    assert (
+        'nii_edge_verdicts_total{reason="",scan_type="OPERATIONAL",scanner="lane-1",verdict="CLEAR"} 3.0'
+        in metrics
+    )
+    assert get(edge, "/nowhere")[0] == 404
+
+
+def test_ready_turns_false_when_the_models_are_gone_and_true_again(site: Site) -> None:
+    """A daemon that cannot screen says so, though it lives."""
+    edge = site.edge(deadline_ms=500)
+    victim = edge.child()
+    os.kill(victim, signal.SIGSTOP)
+    screen(edge, 1)  # ends as TIMEOUT; the process is replaced
+    until(lambda: get(edge, "/readyz")[0] == 200 and edge.child() != victim, what="ready again")
+    assert get(edge, "/livez")[0] == 200
+
+
+def test_status_and_ledger_commands_ask_the_running_daemon(site: Site, tmp_path: Path) -> None:
+    """`status`, `ledger stats`, `verify` and `export` work beside a running daemon."""
+    edge = site.edge()
+    screen(edge, 2)
+    screen(edge, 1, block=True)
+    config = str(site.folder / "edge.yaml")
+    shown = run("status", config)
+    assert shown.returncode == 0, shown.stderr
+    assert "ready" in shown.stdout
+    assert "lane-1" in shown.stdout
+    assert json.loads(run("status", config, "--json").stdout)["ready"] is True
+    stats = json.loads(run("ledger", "stats", config, "--json").stdout)
+    assert (stats["entries"], stats["pending"], stats["pictures"]) == (3, 3, 1)
+    verified = run("ledger", "verify", config, "--json")
+    assert (verified.returncode, json.loads(verified.stdout)) == (0, {"ok": True, "problems": []})
+    lines = [json.loads(line) for line in run("ledger", "export", config).stdout.splitlines()]
+    assert [line[0] for line in lines] == [1, 2, 3]
+    assert {line[4]["verdict"]["decision"] for line in lines} == {"CLEAR", "ALARM"}
+    assert edge.stop() == 0
+    asked = run("status", config)
+    assert asked.returncode == 1
+    assert "does not answer" in asked.stderr
+
+
+def test_at_the_entry_budget_nothing_is_clear_any_more(site: Site) -> None:
+    """A ledger that the centre does not empty stops CLEAR before it stops the daemon."""
+    edge = site.edge(ledger={"max_entries": 1_000, "ballast_mb": 0})
+    with ScannerClient(edge.endpoints["scanners"], "lane-1", deadline_s=20) as scanner:
+        for i in range(1_000):
+            scanner.send(dual(i % 3))
+            if scanner.in_flight >= 8:
+                scanner.poll(5)
+        until(lambda: scanner.poll(0.1) is not None and scanner.in_flight == 0, 60, "all answers")
+        until(lambda: "LEDGER_FULL" in get(edge, "/readyz")[1], what="the gate to close")
+        answer = scanner.wait(scanner.send(dual(1)))
+    assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.LEDGER_FULL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_on_a_full_disk_the_last_verdicts_are_unknown_and_room_heals_it(site: Site) -> None:
+    """Disk full: UNKNOWN(DISK_FULL) on disk thanks to the ballast, never CLEAR; with room CLEAR is back."""
+    site.edge_state.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(site.edge_state)],  # noqa: S607
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"cannot mount here: {mounted.stderr.decode()}")
+    try:
+        edge = site.edge(ledger={"ballast_mb": 8})
+        assert screen(edge, 1) == [Decision.CLEAR]
+        filler = site.edge_state / "filler"
+        with filler.open("wb", buffering=0) as file:
+            for size in (1 << 16, 1 << 12):
+                try:
+                    while True:
+                        file.write(bytes(size))
+
+                except OSError:
+                    continue
+        with ScannerClient(edge.endpoints["scanners"], "lane-1", deadline_s=10) as scanner:
+            answers = [scanner.wait(scanner.send(dual(i))) for i in range(40)]
+        full = [a for a in answers if a.reason is Reason.DISK_FULL]
+        assert full, "the disk was never felt"
+        first = answers.index(full[0])
+        assert all(a.reason is Reason.DISK_FULL for a in answers[first:])
+        assert get(edge, "/readyz")[0] == 503
+        filler.unlink()
+        until(lambda: get(edge, "/readyz")[0] == 200, what="healing")
+        assert screen(edge, 1) == [Decision.CLEAR]
+        assert edge.stop() == 0
+    finally:
+        site.close()
+        subprocess.run(["umount", "-l", str(site.edge_state)], check=False)  # noqa: S607

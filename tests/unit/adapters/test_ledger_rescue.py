@@ -1,0 +1,116 @@
+"""A damaged ledger: found at the start, set aside, and what it owed is still paid."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from nii_edge.adapters.ledger_rescue import open_ledger
+from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.errors import LedgerError
+from nii_edge.ports import Conclude, Confirm, Intend
+from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
+
+
+def scan(seq: int) -> ScanId:
+    return ScanId(edge="e", scanner="s", epoch=1, seq=seq)
+
+
+def report(seq: int) -> Report:
+    verdict = Verdict(
+        id=scan(seq), scan_type=ScanType.OPERATIONAL, decision=Decision.UNKNOWN, reason=Reason.TIMEOUT
+    )
+    return Report(
+        alert_id=scan(seq).alert_id,
+        report_id=scan(seq).report_id,
+        verdict=verdict,
+        received_at_ns=1,
+        decided_at_ns=2,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Forty verdicts, the first ten archived, and one scan in flight."""
+    file = tmp_path / "ledger.db"
+    with closing(SqliteLedger(file, "e")) as ledger:
+        for seq in range(1, 41):
+            ledger.commit([Intend(scan(seq), ScanType.OPERATIONAL, 1), Conclude(report(seq), None)])
+        ledger.commit([Confirm(tuple(scan(seq).alert_id for seq in range(1, 11)), 5)])
+        ledger.commit([Intend(scan(41), ScanType.OPERATIONAL, 1)])
+    return file
+
+
+def owed(ledger: SqliteLedger) -> tuple[set[int], set[int]]:
+    """Numbers whose report is still to be sent as it was, and numbers without a verdict."""
+    sent = {i.record.verdict.id.seq for i in ledger.outbox("record", 0, 1000)}  # type: ignore[union-attr]
+    return sent, {intent.scan.seq for intent in ledger.in_flight()}
+
+
+def test_a_whole_ledger_is_opened_as_it_is(path: Path) -> None:
+    """No damage, no new file."""
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger):
+        assert opened.damage == ()
+        assert owed(opened.ledger) == (set(range(11, 41)), {41})
+    assert list(path.parent.glob("*damaged*")) == []
+
+
+def test_a_changed_record_becomes_a_scan_without_a_verdict_and_the_rest_is_kept(path: Path) -> None:
+    """One bad row costs that row: its scan gets a new verdict, the others go out as they were."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE journal SET body = CAST(x'00' || body AS BLOB) WHERE entry = 20")
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        assert any("entry 20" in problem for problem in opened.damage)
+        sent, open_scans = owed(ledger)
+        assert sent == set(range(11, 41)) - {20}
+        assert open_scans == {20, 41}
+        assert ledger.high_water() == {("s", 1): 41}
+        found = ledger.find(scan(5))
+        assert found is not None
+        assert found.pruned, "an archived number is still known as used"
+    (aside,) = path.parent.glob("ledger.damaged-*.db")
+    assert aside.stat().st_size > 0
+
+
+def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
+    """Nothing can be saved of it, which is said; the daemon can go on."""
+    path.write_bytes(b"garbage" * 1000)
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        assert owed(ledger) == (set(), set())
+
+
+def test_random_damage_never_loses_a_number_in_silence(path: Path, tmp_path: Path) -> None:
+    """Whatever bits flip or bytes go: every unconfirmed scan is still owed, or the damage is told."""
+    data = path.read_bytes()
+    rng = random.Random(11)  # noqa: S311 - which bytes, not secrets
+    refused: list[str] = []
+    for round_number in range(24):
+        folder = tmp_path / str(round_number)
+        folder.mkdir()
+        bad = bytearray(data)
+        if round_number % 3 == 0:
+            del bad[rng.randrange(len(bad)) :]
+        for _ in range(rng.randrange(1, 30)):
+            bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        copy = folder / "ledger.db"
+        copy.write_bytes(bad)
+        try:
+            opened = open_ledger(copy, "e")
+        except LedgerError as error:  # it now says that it is another edge's, or of another version
+            refused.append(str(error))
+            continue
+        with closing(opened.ledger) as ledger:
+            sent, open_scans = owed(ledger)
+            if not opened.damage:
+                assert sent == set(range(11, 41))
+                assert open_scans == {41}
+    assert all("ledger.db" in words for words in refused)
+    assert len(refused) < 8
