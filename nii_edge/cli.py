@@ -228,7 +228,7 @@ def record(
         _print_json(msgspec.to_builtins(summary))
     else:
         command.show(summary, file, _out)
-    if summary.missed:
+    if summary.missed or not (summary.frames or summary.verdicts):
         raise typer.Exit(1)
 
 
@@ -264,6 +264,7 @@ def subscribe(
         previews=previews,
         line=Line(keys, server_key, insecure),
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     command.subscribe(request, _out, _err)
 
 
@@ -278,11 +279,13 @@ def demo(
     """Run collector, daemon and a replayed recording as three processes, and show what came of it."""
     from nii_edge.demo import show
 
-    result = show.demo(_err, stay=stay, keep=keep)
-    if as_json:
-        _print_json(msgspec.to_builtins(result.numbers))
-    else:
-        show.table(result, _out)
+    def tell(result: show.Result) -> None:
+        if as_json:
+            _print_json(msgspec.to_builtins(result.numbers))
+        else:
+            show.table(result, _out)
+
+    result = show.demo(_err, keep=keep, show=tell, stay=stay)
     if not result.well:
         raise typer.Exit(1)
 

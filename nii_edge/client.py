@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple
 
+import msgspec
 import zmq
 
 from nii_edge import wire
 from nii_edge.errors import WireError
-from nii_edge.records import Channel, Decision, DType, Encoding, Reason, Report, ScanType
+from nii_edge.records import Channel, Decision, DType, Encoding, Name, Reason, Report, ScanType
 from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
 from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
 
@@ -72,7 +73,9 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class _Pending:
-    views: list[list[bytes | bytearray | memoryview]]
+    """A scan that the daemon may not have yet. `views`: the messages, by view."""
+
+    views: dict[int, list[bytes | bytearray | memoryview]]
     unacked: set[int]
     sent_at: float
     last_try: float
@@ -101,10 +104,14 @@ class ScannerClient:
         one. `insecure`: go to another machine without.
 
         Raises:
-            ValueError: another machine, and neither keys nor `insecure`.
+            ValueError: no name for a scanner; no ZeroMQ address; or another machine, and neither keys nor
+                `insecure`.
         """
         check_line_is_safe(endpoint, keys, insecure)
-        self.scanner = scanner
+        try:
+            self.scanner = msgspec.convert(scanner, Name)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"scanner {scanner!r}: {error}") from error
         self.epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
         self.scan_type = scan_type
         self._deadline_s = deadline_s
@@ -120,7 +127,11 @@ class ScannerClient:
         if keys is not None:
             keys.apply(self._socket)
             self._watch = HandshakeWatch(self._socket)
-        self._socket.connect(endpoint)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ValueError(f"{endpoint!r} is not a ZeroMQ address: {error}") from error
 
     @property
     def in_flight(self) -> int:
@@ -137,11 +148,34 @@ class ScannerClient:
         """
         if not 1 <= len(views) <= 8:
             raise ValueError(f"{len(views)} views; a scan has 1 to 8")
+        return self.send_frames(
+            [
+                (_header(picture, view, len(views), carton), picture.payload)
+                for view, picture in enumerate(views)
+            ]
+        )
+
+    def send_frames(self, frames: Sequence[tuple[FrameMessage, bytes | bytearray | memoryview]]) -> int:
+        """Hand over one carton's views with headers of your own making, as a replay does. Scanner, epoch,
+        seq and scan_type are this client's; all else goes out as it is. Returns the scan's number."""
         self._seq += 1
         now = time.monotonic()
-        parts = [self._parts(self._seq, i, len(views), view, carton) for i, view in enumerate(views)]
-        pending = _Pending(parts, set(range(len(views))), now, now, list(range(len(views))))
-        self._pending[self._seq] = pending
+        views = {
+            header.view: [
+                wire.encode(
+                    msgspec.structs.replace(
+                        header,
+                        scanner=self.scanner,
+                        epoch=self.epoch,
+                        seq=self._seq,
+                        scan_type=self.scan_type,
+                    )
+                ),
+                payload,
+            ]
+            for header, payload in frames
+        }
+        self._pending[self._seq] = _Pending(views, set(views), now, now, list(views))
         self._push()
         return self._seq
 
@@ -193,27 +227,6 @@ class ScannerClient:
 
     # ---- parts
 
-    def _parts(
-        self, seq: int, view: int, views: int, picture: Picture, carton: str | None
-    ) -> list[bytes | bytearray | memoryview]:
-        header = FrameMessage(
-            scanner=self.scanner,
-            epoch=self.epoch,
-            seq=seq,
-            view=view,
-            views=views,
-            channels=picture.channels,
-            dtype=picture.dtype,
-            height=picture.height,
-            width=picture.width,
-            encoding=picture.encoding,
-            crc32=zlib.crc32(picture.payload),
-            captured_at_ns=picture.captured_at_ns,
-            scan_type=self.scan_type,
-            carton=carton,
-        )
-        return [wire.encode(header), picture.payload]
-
     def _push(self) -> None:
         """Send what is still to be sent, oldest first, as far as the line takes it: a later scan that
         overtook an earlier one would look like a hole in the numbers."""
@@ -236,7 +249,7 @@ class ScannerClient:
                 if seq not in self._pending:
                     continue
             if not pending.unsent and now - pending.last_try >= self._resend_s:
-                pending.unsent = sorted(pending.unacked) or [0]
+                pending.unsent = sorted(pending.unacked) or list(pending.views)[:1]
                 pending.last_try = now
         self._push()
         kept = [seq for seq, pending in self._pending.items() if pending.answered]
@@ -297,3 +310,21 @@ class ScannerClient:
             pending.answered = True
         if not pending.unacked:
             del self._pending[seq]
+
+
+def _header(picture: Picture, view: int, views: int, carton: str | None) -> FrameMessage:
+    return FrameMessage(
+        scanner="any",
+        epoch=0,
+        seq=1,
+        view=view,
+        views=views,
+        channels=picture.channels,
+        dtype=picture.dtype,
+        height=picture.height,
+        width=picture.width,
+        encoding=picture.encoding,
+        crc32=zlib.crc32(picture.payload),
+        captured_at_ns=picture.captured_at_ns,
+        carton=carton,
+    )

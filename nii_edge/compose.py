@@ -153,6 +153,34 @@ class Check(NamedTuple):
     problems: list[str]
 
 
+def _port_problems(config: EdgeConfig) -> list[str]:
+    listen = config.listen
+    where = [("scanners", listen.scanners), ("verdicts", listen.verdicts), ("tap", listen.tap)]
+    if config.health is not None:
+        where.append(("health", f"tcp://{config.health.host}:{config.health.port}"))
+    problems, taken = [], dict[str, str]()
+    for name, endpoint in where:
+        port = (endpoint or "").rpartition(":")[2]
+        if endpoint is None or endpoint.startswith("ipc://") or port in ("*", "0"):
+            continue
+        if not (port.isdigit() and int(port) <= 65_535):
+            problems.append(f"{name}: {endpoint}: port expected 0 to 65535, or *")
+        elif endpoint in taken:
+            problems.append(f"{name}: {endpoint} is taken by {taken[endpoint]} already")
+        taken.setdefault(endpoint, name)
+    return problems
+
+
+def _folder_problems(folder: Path) -> list[str]:
+    """Whether the state could be kept there: the folder, or the nearest one that exists above it."""
+    there = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+    if not there.is_dir():
+        return [f"state_dir {folder}: {there} is not a folder"]
+    if not os.access(there, os.W_OK | os.X_OK) or not os.statvfs(there).f_blocks:
+        return [f"state_dir {folder}: {there} cannot be written"]
+    return []
+
+
 def check_edge(path: Path) -> Check:
     """Everything `run` would do up to opening sockets; goes on after a problem where it can."""
     try:
@@ -164,7 +192,7 @@ def check_edge(path: Path) -> Check:
     for name, profile in plan.profiles.items():
         formats = ", ".join(f"{'+'.join(f.channels)} {f.dtype}" for f in profile.formats)
         would.append(f"scanner {name}: {profile.name}; views {', '.join(profile.views)}; {formats}")
-    problems: list[str] = []
+    problems = [*_port_problems(config), *_folder_problems(plan.state_dir)]
     for name, bundle in plan.bundles.items():
         try:
             detector, runtime, _ = open_detector(name, bundle.folder, config.inference)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from nii_edge.client import Answer, Picture, ScannerClient
+from nii_edge.client import Answer, ScannerClient
 from nii_edge.ports import FrameSource, SourceFrame
-from nii_edge.records import Decision, Reason, ScanType
+from nii_edge.records import Decision, ScanType
 from nii_edge.security import ClientKeys
+from nii_edge.wire import FrameMessage
 
 WINDOW = 4
 """Scans in flight when replaying flat out: enough to keep the daemon busy, too few to overload it."""
@@ -39,8 +40,7 @@ class Outgoing(NamedTuple):
     pace; None if the source knows no pace."""
 
     scanner: str
-    views: list[Picture]
-    carton: str | None
+    frames: list[tuple[FrameMessage, bytes]]
     due_s: float | None
 
 
@@ -57,7 +57,7 @@ class Summary(msgspec.Struct, kw_only=True):
     @property
     def answered(self) -> bool:
         """True if the daemon gave every scan a verdict and the whole source could be read."""
-        return not self.problems and Reason.NO_ANSWER.value not in self.reasons
+        return not self.problems
 
 
 class Told(NamedTuple):
@@ -90,19 +90,8 @@ def _outgoing(group: list[SourceFrame], scanner: str | None, first_time: int | N
     header = group[0].header
     time_ns = group[-1].log_time_ns
     due = None if time_ns is None or first_time is None else (time_ns - first_time) / 1e9
-    views = [
-        Picture(
-            frame.payload,
-            height=frame.header.height,
-            width=frame.header.width,
-            channels=frame.header.channels,
-            dtype=frame.header.dtype,
-            encoding=frame.header.encoding,
-            captured_at_ns=frame.header.captured_at_ns,
-        )
-        for frame in sorted(group, key=lambda f: f.header.view)
-    ]
-    return Outgoing(scanner or header.scanner, views, header.carton, due)
+    frames = [(frame.header, frame.payload) for frame in group]
+    return Outgoing(scanner or header.scanner, frames, due)
 
 
 class Replayer:
@@ -117,6 +106,7 @@ class Replayer:
         self._verdicts: Counter[str] = Counter({decision.value: 0 for decision in Decision})
         self._reasons: Counter[str] = Counter()
         self._latencies: list[float] = []
+        self._refusals: dict[str, str] = {}
         self.stopped = False
 
     def run(self) -> Summary:
@@ -139,7 +129,10 @@ class Replayer:
             reasons=dict(self._reasons),
             latency_ms={"p50": self._percentile(50), "p99": self._percentile(99)},
             seconds=round(time.monotonic() - began, 3),
-            problems=list(self._source.problems),
+            problems=[
+                *self._source.problems,
+                *(f"{reason}: {detail}" for reason, detail in self._refusals.items()),
+            ],
         )
 
     def _play(self) -> int:
@@ -150,7 +143,7 @@ class Replayer:
                 break
             self._hold_pace(scan, began, count)
             client = self._client(scan.scanner)
-            self._sent[scan.scanner, client.send(scan.views, scan.carton)] = scan
+            self._sent[scan.scanner, client.send_frames(scan.frames)] = scan
             self._collect(0.0)
             count += 1
         return count
@@ -187,6 +180,8 @@ class Replayer:
                 if answer.reason is not None:
                     self._reasons[answer.reason.value] += 1
                 self._latencies.append(answer.latency_s)
+                if answer.report is None and answer.reason is not None:
+                    self._refusals.setdefault(answer.reason.value, answer.detail)
                 self._told(Told(scan, answer))
 
     def _percentile(self, percent: int) -> float | None:

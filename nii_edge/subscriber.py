@@ -136,12 +136,13 @@ class Subscriber:
                 yield item
             self._since = page.next
 
-    def fetch_once(self, limit: int = 100) -> tuple[Archived, ...]:
-        """At most `limit` (1-1000) records that are there now, oldest first; they count as handed over.
+    def fetch_once(self, limit: int = 100, wait_ms: int = 0) -> tuple[Archived, ...]:
+        """At most `limit` (1-1000) records, oldest first; they count as handed over. If there are none at
+        the moment, waits for one up to `wait_ms` (0-60,000).
 
-        An empty answer means there are none at this moment. Raises as `follow`.
+        An empty answer means that none came. Raises as `follow`.
         """
-        page = self._fetch(limit, 0)
+        page = self._fetch(limit, wait_ms)
         self._since = page.next
         return page.items
 

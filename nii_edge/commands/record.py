@@ -50,6 +50,8 @@ def show(summary: RecordSummary, file: Path, console: Console) -> None:
         markup=False,
         highlight=False,
     )
+    if not (summary.frames or summary.verdicts):
+        console.print("nothing was heard; does the daemon run, and is this its tap?", style="red")
     if summary.missed:
         console.print(f"{summary.missed} messages missed: the disk was too slow", style="red")
     if summary.not_frames:

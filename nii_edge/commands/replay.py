@@ -111,6 +111,6 @@ def _progress(console: Console, quiet: bool) -> Progress:
 
 def _advance(progress: Progress, told: Told) -> None:
     task = progress.tasks[0].id
-    progress.advance(task, len(told.scan.views))
+    progress.advance(task, len(told.scan.frames))
     reason = f" {told.answer.reason.value}" if told.answer.reason is not None else ""
     progress.update(task, worst=f"{told.answer.decision.value}{reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,12 @@ from nii_edge.errors import WireError
 from nii_edge.records import Decision, Gap, Report, ScanType
 from nii_edge.subscriber import Subscriber
 from nii_edge.wire import Archived
+
+PAGE = 500
+QUICK_MS = 500
+LONG_MS = 5_000
+PATIENCE_S = 30.0
+"""How long a picture may stay behind its report."""
 
 
 class Request(NamedTuple):
@@ -47,16 +53,57 @@ def subscribe(request: Request, out: Console, err: Console) -> None:
         told=lambda trouble: err.print(trouble, style="red", markup=False, highlight=False),
     ) as subscriber:
         try:
-            for item in _items(subscriber, request.until_idle):
-                if request.json_lines:
-                    sys.stdout.write(msgspec.json.encode(item).decode() + "\n")
-                    sys.stdout.flush()
-                else:
-                    out.print(line(item), markup=False, highlight=False)
-                if request.previews is not None and item.report is not None:
-                    _save_preview(subscriber, item.report, request.previews, err)
+            _print_all(subscriber, request, out, err)
         except KeyboardInterrupt:
             err.print(f"stopped; go on with --since {subscriber.since}")
+
+
+def _print_all(subscriber: Subscriber, request: Request, out: Console, err: Console) -> None:
+    pictures = _Pictures(subscriber, request.previews, err)
+    while True:
+        wait_ms = 0 if request.until_idle else QUICK_MS if pictures.waiting else LONG_MS
+        items = subscriber.fetch_once(PAGE, wait_ms)
+        for item in items:
+            if request.json_lines:
+                sys.stdout.write(msgspec.json.encode(item).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                out.print(line(item), markup=False, highlight=False)
+            pictures.want(item)
+        pictures.fetch()
+        if request.until_idle and not items:
+            if not pictures.waiting:
+                return
+            time.sleep(QUICK_MS / 1000)
+
+
+class _Pictures:
+    """Saves pictures of alerts. They may arrive at the collector some time after their report."""
+
+    def __init__(self, subscriber: Subscriber, folder: Path | None, err: Console) -> None:
+        self._subscriber = subscriber
+        self._folder = folder
+        self._err = err
+        self.waiting: dict[str, tuple[Report, float]] = {}
+
+    def want(self, item: Archived) -> None:
+        """Note a record whose picture is to be saved."""
+        if self._folder is not None and item.report is not None and item.report.preview is not None:
+            self.waiting[item.report.preview] = (item.report, time.monotonic() + PATIENCE_S)
+
+    def fetch(self) -> None:
+        """Save those that are there now; give up on those that did not come for too long."""
+        for sha256, (report, until) in list(self.waiting.items()):
+            try:
+                picture = self._subscriber.preview(sha256)
+            except WireError as error:
+                if time.monotonic() >= until:
+                    self._err.print(f"{report.report_id}: no picture: {error}", markup=False)
+                    del self.waiting[sha256]
+                continue
+            if self._folder is not None:
+                (self._folder / f"{report.report_id}.jpg").write_bytes(picture.data)
+            del self.waiting[sha256]
 
 
 def line(item: Archived) -> str:
@@ -72,10 +119,15 @@ def line(item: Archived) -> str:
     reason = f"({verdict.reason.value})" if verdict.reason is not None else ""
     carton = f" carton {verdict.carton}" if verdict.carton else ""
     test = "" if verdict.scan_type is ScanType.OPERATIONAL else " [test]"
-    return (
+    return _printable(
         f"{item.number:>6}  {when}  {verdict.decision.value}{reason}{test}  {verdict.id.edge}/{verdict.id}"
         f"{carton}  {report.report_id}  {why}"
     )
+
+
+def _printable(text: str) -> str:
+    """Whatever an edge sent, it moves no cursor and begins no new line."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _gap(gap: Gap) -> str:
@@ -84,22 +136,3 @@ def _gap(gap: Gap) -> str:
         f"MISSING  {gap.edge}/{gap.scanner}/{gap.epoch}  scans {gap.first} to {gap.last} "
         f"({count}) never arrived: cartons nobody has looked at"
     )
-
-
-def _items(subscriber: Subscriber, until_idle: bool) -> Iterable[Archived]:
-    if not until_idle:
-        yield from subscriber.follow()
-        return
-    while page := subscriber.fetch_once(1000):
-        yield from page
-
-
-def _save_preview(subscriber: Subscriber, report: Report, folder: Path, err: Console) -> None:
-    if report.preview is None:
-        return
-    try:
-        preview = subscriber.preview(report.preview)
-    except WireError as error:
-        err.print(f"{report.report_id}: no picture: {error}", markup=False)
-        return
-    (folder / f"{report.report_id}.jpg").write_bytes(preview.data)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -63,8 +63,10 @@ class Result(NamedTuple):
         )
 
 
-def demo(console: Console, *, stay: bool, keep: Path | None) -> Result:
-    """Run it. Raises NiiEdgeError naming the process that did not do its part."""
+def demo(console: Console, *, keep: Path | None, show: Callable[[Result], None], stay: bool) -> Result:
+    """Run it; `show` gets the result before the processes are told to stop, or with `stay`, are left running
+    until Ctrl-C. Raises NiiEdgeError naming the process that did not do its part."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     with _folder(keep) as folder:
         console.print("starting collector and daemon …", style="dim")
@@ -78,13 +80,20 @@ def demo(console: Console, *, stay: bool, keep: Path | None) -> Result:
                 replayed = _replay(lanes["scanners"])
                 reports, duplicates = _reports(where["subscribers"], replayed.scans_sent)
                 previews = _previews(where["subscribers"], reports, keep)
+                result = _result(replayed, reports, duplicates, previews, began)
+                show(result)
                 if stay:
                     _stay(console, lanes, where)
-    alerts = sum(1 for report in reports if report.verdict.decision != "CLEAR")
+    return result
+
+
+def _result(
+    replayed: _Replayed, reports: list[Report], duplicates: int, previews: Path | None, began: float
+) -> Result:
     numbers = Numbers(
         scans_sent=replayed.scans_sent,
         verdicts=replayed.verdicts,
-        alerts_archived=alerts,
+        alerts_archived=sum(1 for report in reports if report.verdict.decision != "CLEAR"),
         lost=replayed.scans_sent - len(reports),
         duplicates=duplicates,
         latency_ms=replayed.latency_ms,
@@ -141,7 +150,9 @@ def _process(command: str, config: Path, folder: Path) -> Iterator[subprocess.Po
     """A running `nii-edge COMMAND`; told to stop at the end, and held to an exit status of 0."""
     log_path = folder / f"{command}.log"
     with log_path.open("wb") as log:
-        process = subprocess.Popen(_command(command, str(config)), stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            _command(command, str(config)), stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             yield process
         finally:

@@ -7,6 +7,7 @@ is killed when it takes too long.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from nii_edge.records import DType, Reason
 from nii_edge.wire import DTYPE_BYTES
 from nii_edge.xray.picture_heads import read_head, sniff
 
+_LOG_HEAD = re.compile(r"^\[[^]]*\] global \S+ ")
+"""What OpenCV's own log puts before a library's words."""
 EXTRA_MEMORY = 1 << 30
 """Address space beyond the shared slots: the interpreter, OpenCV, and one picture being decoded."""
 
@@ -134,7 +137,9 @@ class _Stderr:
         os.close(self._saved)
         self._into.seek(0)
         lines = self._into.read(4096).decode("utf-8", "replace").split("\n")
-        self.text = "; ".join(line.strip() for line in lines if line.strip())[:300]
+        said = [_LOG_HEAD.sub("", line).strip() for line in lines]
+        text = "; ".join(dict.fromkeys(line for line in said if line))[:200]
+        self.text = "".join(c if c.isprintable() else "?" for c in text)
 
 
 def main() -> None:
