@@ -235,7 +235,9 @@ def record(
 @app.command(epilog="Example: nii-edge subscribe tcp://127.0.0.1:5561 --since 0 --json-lines")
 def subscribe(
     endpoint: Annotated[str, typer.Argument(help="The collector's `subscribers` endpoint.")],
-    since: Annotated[int, typer.Option(help="Begin after this archive number; 0 is the beginning.")] = 0,
+    since: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Begin after this archive number; 0 is the beginning.")
+    ] = 0,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="One JSON object a line.")] = False,
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End when everything archived so far was printed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ class Line(NamedTuple):
             raise ConfigError("--keys and --server-key go together: our secret key, the server's public one")
         keys = None if self.own is None or self.server is None else ClientKeys.read(self.own, self.server)
         for endpoint in endpoints:
+            if not re.fullmatch(r"tcp://[^/]+:[0-9]{1,5}|ipc://.+", endpoint):
+                raise ConfigError(f"{endpoint!r} is no endpoint; expected tcp://HOST:PORT or ipc://PATH")
             try:
                 check_line_is_safe(endpoint, keys, self.insecure)
             except ValueError as error:
