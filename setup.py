@@ -38,6 +38,7 @@ RUNTIME = [
     "mcap>=1.6",
     "zstandard>=0.25",
     "xxhash>=3.5",
+    "isal>=1.8",
     "prometheus-client>=0.26",
 ]
 CPU = ["onnxruntime>=1.32"]

@@ -11,14 +11,15 @@ the anchor of the rest.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from nii_edge.adapters import ledger_audit
+from nii_edge.adapters.ledger_schema import COUNTING, FIRST_LINK, SCHEMA, SCHEMA_VERSION, next_link
 from nii_edge.adapters.sqlite_common import ensure_schema, open_durable, transaction, translated
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import (
@@ -39,35 +40,6 @@ from nii_edge.ports import (
 )
 from nii_edge.records import Gap, Preview, Report, ScanId, ScanType
 
-SCHEMA_VERSION = 2
-SCHEMA = (
-    # entry: the journal's number of the report, NULL while in flight
-    "CREATE TABLE scans (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, "
-    "scan_type TEXT NOT NULL, received_at_ns INTEGER NOT NULL, carton TEXT, entry INTEGER, "
-    "PRIMARY KEY (scanner, epoch, seq)) WITHOUT ROWID",
-    "CREATE INDEX in_flight ON scans (scanner) WHERE entry IS NULL",
-    "CREATE INDEX scans_by_entry ON scans (entry) WHERE entry IS NOT NULL",
-    # kind: report or gap; key: alert id; state: pending, archived or parked; archived_at_ns: when confirmed
-    "CREATE TABLE journal (entry INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL UNIQUE, "
-    "body BLOB NOT NULL, crc INTEGER NOT NULL, link BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'pending', "
-    "archived_at_ns INTEGER, parked TEXT)",
-    "CREATE INDEX journal_pending ON journal (entry) WHERE state = 'pending'",
-    # pictures are not part of the chain: their name is their hash
-    "CREATE TABLE previews (number INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL UNIQUE, "
-    "media_type TEXT NOT NULL, data BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'pending', "
-    "archived_at_ns INTEGER, parked TEXT)",
-    "CREATE INDEX previews_pending ON previews (number) WHERE state = 'pending'",
-    # high: the highest seq received; pruned: the highest seq whose report is gone, 0 if none
-    "CREATE TABLE epochs (scanner TEXT NOT NULL, epoch INTEGER NOT NULL, high INTEGER NOT NULL, "
-    "pruned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scanner, epoch)) WITHOUT ROWID",
-    "CREATE TABLE balance (scanner TEXT NOT NULL, scan_type TEXT NOT NULL, "
-    "received INTEGER NOT NULL DEFAULT 0, clear INTEGER NOT NULL DEFAULT 0, "
-    'alarm INTEGER NOT NULL DEFAULT 0, "unknown" INTEGER NOT NULL DEFAULT 0, '
-    "missing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scanner, scan_type)) WITHOUT ROWID",
-    # one row: the last pruned entry and its link; entry 0 has the link of 32 zero bytes
-    "CREATE TABLE anchor (entry INTEGER NOT NULL, link BLOB NOT NULL)",
-)
-FIRST_LINK = bytes(32)
 MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 2_000
 """The most entries one `Prune` removes: it must not hold up verdicts."""
@@ -76,9 +48,24 @@ T = TypeVar("T")
 _KINDS: dict[str, type[Report] | type[Gap]] = {"report": Report, "gap": Gap}
 
 
-def next_link(link: bytes, kind: str, body: bytes) -> bytes:
-    """The link of an entry that follows the one with `link`."""
-    return hashlib.sha256(link + kind.encode() + body).digest()
+class _Whole(NamedTuple):
+    """A scan whose verdict goes to disk together with its intent."""
+
+    intent: Intend
+    conclusion: Conclude
+
+
+def _joined(changes: Sequence[Change]) -> Iterator[Change | _Whole]:
+    """The changes in order, each intent whose verdict is among them put where its verdict is."""
+    concluded = {change.report.verdict.id for change in changes if isinstance(change, Conclude)}
+    waiting: dict[ScanId, Intend] = {}
+    for change in changes:
+        if isinstance(change, Intend) and change.scan in concluded:
+            waiting[change.scan] = change
+        elif isinstance(change, Conclude) and change.report.verdict.id in waiting:
+            yield _Whole(waiting.pop(change.report.verdict.id), change)
+        else:
+            yield change
 
 
 class SqliteLedger:
@@ -105,7 +92,7 @@ class SqliteLedger:
         before = self._last, self._link
         try:
             with translated(self._path), transaction(self._db):
-                for change in changes:
+                for change in _joined(changes):
                     self._apply(change)
         except BaseException:
             self._last, self._link = before
@@ -186,7 +173,7 @@ class SqliteLedger:
         pending, oldest = self._rows(waiting)[0]
         pictures, picture_bytes = self._rows("SELECT count(*), total(length(data)) FROM previews")[0]
         unsent = self._rows("SELECT count(*) FROM previews WHERE state = 'pending'")[0][0]
-        parked = self._rows("SELECT count(*) FROM journal WHERE parked IS NOT NULL")[0][0]
+        parked = self._rows("SELECT count(*) FROM journal WHERE state = 'parked'")[0][0]
         return LedgerStats(
             entries=self._last - anchor,
             last_entry=self._last,
@@ -219,12 +206,13 @@ class SqliteLedger:
         problems: list[str] = []
         last = after
         try:
-            for number, found in self._check_entries(after, limit):
+            for number, found in ledger_audit.check_entries(self._rows, self._link_of(after), limit):
                 last = number
                 problems += found
             at_end = last >= self._last or last == after
             if at_end:
-                problems += self._check_whole(last)
+                end = max(last, self._anchor()[0])
+                problems += ledger_audit.check_whole(self._rows, self.counts(), end, self._last)
         except LedgerError as error:  # damage that SQLite itself stumbles over
             return Audit((*problems, str(error))[:MAX_PROBLEMS], None)
         return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
@@ -245,8 +233,10 @@ class SqliteLedger:
 
     # ---- changes
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: Change | _Whole) -> None:
         match change:
+            case _Whole(intent, Conclude(report, preview)):
+                self._record(intent, report, preview)
             case Intend():
                 self._intend(change)
             case Conclude(report, preview):
@@ -261,25 +251,30 @@ class SqliteLedger:
                 self._prune(change)
 
     def _intend(self, intent: Intend) -> None:
+        self._receive(intent, intent.scan_type, None)
+        self._count(intent.scan.scanner, intent.scan_type, "received")
+
+    def _record(self, intent: Intend, report: Report, preview: Preview | None) -> None:
+        """A scan and its verdict at once: the usual case, in half the statements."""
+        verdict = report.verdict
+        entry = self._append("report", report.alert_id, report)
+        self._receive(intent, verdict.scan_type, entry)
+        self._keep(preview)
+        self._count(intent.scan.scanner, verdict.scan_type, "received", verdict.decision.value.lower())
+
+    def _receive(self, intent: Intend, scan_type: ScanType, entry: int | None) -> None:
         scan = intent.scan
+        key = (scan.scanner, scan.epoch, scan.seq)
         self._db.execute(
-            "INSERT INTO scans (scanner, epoch, seq, scan_type, received_at_ns, carton) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                scan.scanner,
-                scan.epoch,
-                scan.seq,
-                intent.scan_type.value,
-                intent.received_at_ns,
-                intent.carton,
-            ),
+            "INSERT INTO scans (scanner, epoch, seq, scan_type, received_at_ns, carton, entry) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*key, scan_type.value, intent.received_at_ns, intent.carton, entry),
         )
         self._db.execute(
             "INSERT INTO epochs (scanner, epoch, high) VALUES (?, ?, ?) "
             "ON CONFLICT DO UPDATE SET high = max(high, excluded.high)",
-            (scan.scanner, scan.epoch, scan.seq),
+            key,
         )
-        self._count(scan.scanner, intent.scan_type, "received", 1)
 
     def _conclude(self, report: Report, preview: Preview | None) -> None:
         verdict = report.verdict
@@ -295,22 +290,25 @@ class SqliteLedger:
             (entry, verdict.scan_type.value, *key),
         )
         if intent[0] != verdict.scan_type.value:  # a later view said that it was a real carton
-            self._count(scan.scanner, ScanType(intent[0]), "received", -1)
-            self._count(scan.scanner, verdict.scan_type, "received", 1)
+            self._count(scan.scanner, ScanType(intent[0]), "received", by=-1)
+            self._count(scan.scanner, verdict.scan_type, "received")
+        self._keep(preview)
+        self._count(scan.scanner, verdict.scan_type, verdict.decision.value.lower())
+
+    def _keep(self, preview: Preview | None) -> None:
         if preview is not None:
             # a picture equal to an earlier one (two black frames, say) is kept and sent once
             self._db.execute(
                 "INSERT INTO previews (sha256, media_type, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (preview.sha256, preview.media_type, preview.data),
             )
-        self._count(scan.scanner, verdict.scan_type, verdict.decision.value.lower(), 1)
 
     def _miss(self, gap: Gap) -> None:
         # a crash between this and the intent that revealed it makes the same gap come again
         known = self._db.execute("SELECT 1 FROM journal WHERE key = ?", (gap.alert_id,)).fetchone()
         if known is None:
             self._append("gap", gap.alert_id, gap)
-            self._count(gap.scanner, gap.scan_type, "missing", gap.last - gap.first + 1)
+            self._count(gap.scanner, gap.scan_type, "missing", by=gap.last - gap.first + 1)
 
     def _append(self, kind: str, key: str, record: Report | Gap) -> int:
         body = msgspec.msgpack.encode(record)
@@ -370,46 +368,8 @@ class SqliteLedger:
             self._db.execute("DELETE FROM previews WHERE number = ?", (number,))
             total -= size
 
-    def _count(self, scanner: str, scan_type: ScanType, column: str, by: int) -> None:
-        key = (scanner, scan_type.value)
-        self._db.execute("INSERT INTO balance (scanner, scan_type) VALUES (?, ?) ON CONFLICT DO NOTHING", key)
-        statement = f'UPDATE balance SET "{column}" = "{column}" + ? WHERE scanner = ? AND scan_type = ?'  # noqa: S608
-        self._db.execute(statement, (by, *key))
-
-    # ---- verification
-
-    def _check_entries(self, after: int, limit: int) -> Iterator[tuple[int, list[str]]]:
-        entry, link = self._link_of(after)
-        for number, kind, key, body, crc, stored in self._rows(
-            "SELECT entry, kind, key, body, crc, link FROM journal WHERE entry > ? ORDER BY entry LIMIT ?",
-            (entry, limit),
-        ):
-            found = []
-            if number != entry + 1:
-                found.append(f"entries {entry + 1} to {number - 1} are missing")
-            elif next_link(link, kind, body) != stored:
-                found.append(f"entry {number} ({key}) does not follow from the one before it")
-            if zlib.crc32(body) != crc:
-                found.append(f"entry {number} ({key}) has a CRC-32 other than its own")
-            yield number, found
-            entry, link = number, stored
-
-    def _link_of(self, entry: int) -> tuple[int, bytes]:
-        """An entry and its link; the anchor for what was pruned."""
-        rows = self._rows("SELECT entry, link FROM journal WHERE entry = ?", (entry,))
-        return rows[0] if rows else self._anchor()
-
-    def _check_whole(self, last: int) -> list[str]:
-        found = []
-        if max(last, self._anchor()[0]) != self._last:
-            found.append(f"the last entry is {last}, expected {self._last}")
-        for scanner, epoch, seq, lost in self._rows(
-            "SELECT scanner, epoch, seq, entry FROM scans s WHERE entry IS NOT NULL "
-            "AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.entry = s.entry) LIMIT 100"
-        ):
-            found.append(f"{scanner}/{epoch}/{seq} refers to entry {lost}, which is gone")
-        wrong = [r for r in self.counts() if r.received != r.clear + r.alarm + r.unknown + r.in_flight]
-        return found + [f"the balance of {row.scanner} does not add up: {row._asdict()}" for row in wrong]
+    def _count(self, scanner: str, scan_type: ScanType, *columns: str, by: int = 1) -> None:
+        self._db.execute(COUNTING[columns], (scanner, scan_type.value, *[by] * len(columns)))
 
     # ---- plumbing
 
@@ -426,6 +386,11 @@ class SqliteLedger:
                 f"{self._path} is the ledger of edge {edge!r}, the configuration says {self._edge!r}; "
                 "give each edge a state_dir of its own"
             )
+
+    def _link_of(self, entry: int) -> tuple[int, bytes]:
+        """An entry and its link; the anchor for what was pruned."""
+        rows = self._rows("SELECT entry, link FROM journal WHERE entry = ?", (entry,))
+        return rows[0] if rows else self._anchor()
 
     def _anchor(self) -> tuple[int, bytes]:
         entry, link = self._rows("SELECT entry, link FROM anchor")[0]

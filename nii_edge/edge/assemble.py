@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+from isal import isal_zlib
 
 from nii_edge import wire
 from nii_edge.config import Format, Profile
@@ -24,6 +25,7 @@ from nii_edge.ports import Clock, Intend, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import Buffer, FrameMessage, RefusedMessage
+from nii_edge.xray import sanity
 
 MAX_LOOKUPS = 32
 """Frames kept while the ledger is asked about their number; what comes on top must be sent again."""
@@ -284,15 +286,29 @@ class Assembler:
     def _finish_check(self, opened: OpenScan, view: View, payload: Buffer) -> None:
         """Hash and check a payload; then tell whoever decides on the scan."""
         error: FrameError | None = None
+        view.digest = digest(view.message, payload)
         try:
-            wire.check_crc(view.message, payload)
+            wire.check_crc(view.message, payload, isal_zlib.crc32)
+            self._look_over(opened, view)
         except FrameError as found:
             error = found
-        view.digest = digest(view.message, payload)
         if opened.submitted:
             self._effects.checked(opened.id, opened.case().digests, error)
         elif error is not None:
             raise error
+
+    def _look_over(self, opened: OpenScan, view: View) -> None:
+        """Can this be a view of a carton? Raises FrameError if not."""
+        if view.frame is None:  # not decoded yet
+            return
+        problem = sanity.problem(self._slots.frame(view.frame))
+        if problem is not None:
+            raise FrameError(*problem)
+        if view.frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal
+            equal = [number for number, other in opened.views.items() if other.digest == view.digest]
+            if len(equal) > 1:
+                detail = f"views {' and '.join(map(str, sorted(equal)))} are the same picture"
+                raise FrameError(Reason.IMAGE_QUALITY, detail)
 
     # ---- events
 
@@ -309,6 +325,7 @@ class Assembler:
             view.frame = fit.frame(
                 view.message, self._profiles[view.message.scanner], form, view.slot, result.shape
             )
+            self._look_over(opened, view)
         except FrameError as error:
             self._reject(opened, error)
             return

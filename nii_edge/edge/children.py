@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -67,6 +68,15 @@ class Child:
         code = self._process.wait()
         self.connection.close()
         return code
+
+    def abandon(self, ended: Callable[[int], None]) -> threading.Thread:
+        """Like `kill`, without waiting: a process that hangs in a driver may take its time to die. A thread
+        waits for it and calls `ended` with its exit code."""
+        self._process.kill()
+        self.connection.close()
+        waiting = threading.Thread(target=lambda: ended(self._process.wait()), name="reaper", daemon=True)
+        waiting.start()
+        return waiting
 
 
 def enter() -> tuple[Connection[bytes, bytes], Setup]:

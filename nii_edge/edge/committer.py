@@ -1,6 +1,7 @@
 """The one thread that talks to the ledger: group commit, and answers to questions.
 
-Whatever waits when a commit begins goes into it together, so that one fsync serves many scans.
+Whatever waits when a commit begins goes into it together, so that one fsync serves many scans. What is in
+no hurry waits a moment for company: an intent usually goes to disk with its own verdict.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from nii_edge.ports import Change, Ledger
 from nii_edge.telemetry import logger
 
 MAX_GROUP = 512
-"""The most changes in one commit."""
+"""The most writes and questions in one turn."""
+COMPANY_S = 0.02
+"""How long a write that is in no hurry waits for others."""
 
 
 class _Write(NamedTuple):
     changes: tuple[Change, ...]
     then: Callable[[], None] | None
+    hurry: bool
 
 
 class _Ask(NamedTuple):
@@ -56,9 +60,9 @@ class Committer:
             self.thread.join()
             raise error
 
-    def write(self, *changes: Change, then: Callable[[], None] | None = None) -> None:
+    def write(self, *changes: Change, then: Callable[[], None] | None = None, hurry: bool = True) -> None:
         """Queue changes for one commit; `then` runs in the ledger's thread once it is on disk."""
-        self._queue.put(_Write(changes, then))
+        self._queue.put(_Write(changes, then, hurry))
 
     def ask(self, question: Callable[[Ledger], Any], then: Callable[[Any], None]) -> None:
         """Queue a question; `then` gets the answer, in the ledger's thread."""
@@ -105,12 +109,7 @@ class Committer:
     def _group(self, ledger: Ledger) -> bool:
         """Commit what waits and answer what was asked. False when told to end."""
         self.thread.beat()
-        try:
-            items: list[_Write | _Ask | None] = [self._queue.get(timeout=TURN_S)]
-        except queue.Empty:
-            return True
-        while len(items) < MAX_GROUP and not self._queue.empty():
-            items.append(self._queue.get())
+        items = self._gather()
         writes = [item for item in items if isinstance(item, _Write)]
         if writes:
             self._commit(ledger, [change for item in writes for change in item.changes])
@@ -121,6 +120,24 @@ class Committer:
             elif isinstance(item, _Ask):
                 item.then(item.question(ledger))
         return None not in items
+
+    def _gather(self) -> list[_Write | _Ask | None]:
+        """What waits, and what joins it while nothing of it is in a hurry. Empty if nothing comes at all."""
+        items: list[_Write | _Ask | None] = []
+        patience = TURN_S
+        until = time.monotonic() + patience
+        while len(items) < MAX_GROUP:
+            try:
+                item = self._queue.get(timeout=patience) if patience > 0 else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if not items:
+                until = time.monotonic() + COMPANY_S
+            items.append(item)
+            if not isinstance(item, _Write) or item.hurry:
+                until = 0.0
+            patience = until - time.monotonic()
+        return items
 
     def _commit(self, ledger: Ledger, changes: list[Change]) -> None:
         try:

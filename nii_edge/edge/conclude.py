@@ -119,6 +119,7 @@ class Concluder:
         )
 
     def _done(self, case: Case, report: Report) -> None:
+        self._concluded(report)  # first of all: somebody waits for it
         verdict = report.verdict
         seconds = self._clock.monotonic() - case.arrived_at
         reason = verdict.reason.value if verdict.reason is not None else ""
@@ -140,4 +141,3 @@ class Concluder:
             findings=[f"{f.label} {f.score:.2f}" for f in verdict.findings],
             ms=round(seconds * 1000, 2),
         )
-        self._concluded(report)

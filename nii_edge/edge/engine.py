@@ -1,15 +1,16 @@
 """Scans to rulings: feeds the inference process, holds every scan to its deadline, survives its death.
 
-One thread owns everything here. Batches are greedy: whatever waits goes in, oldest deadline first, with
-one batch running and one queued so that the process never idles between them.
+Whoever brings a scan also sends it on its way, so that no time is lost between threads; the engine's own
+thread takes the answers and minds the deadlines. Batches are greedy: whatever waits goes in, oldest
+deadline first, with one batch running and one queued so that the process never idles between them.
 """
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import NamedTuple
 
 from nii_edge.config import Policy
@@ -29,6 +30,8 @@ JOBS_AHEAD = 2
 """Batches at the inference process: one running, one queued behind it."""
 RESTART_PAUSE_S = 0.5
 """Between two starts of an inference process that does not come up."""
+REAP_S = 5.0
+"""How long stopping waits for the inference process to be gone."""
 
 
 class EngineSettings(NamedTuple):
@@ -51,16 +54,6 @@ class _Ticket:
     answered_by: Ready | None = None
 
 
-class _Submit(NamedTuple):
-    case: Case
-
-
-class _Checked(NamedTuple):
-    scan: ScanId
-    digests: tuple[str, ...]
-    error: FrameError | None
-
-
 class _Running(NamedTuple):
     sent_at: float
     scans: tuple[ScanId, ...]
@@ -68,7 +61,7 @@ class _Running(NamedTuple):
 
 
 class Engine:
-    """See the module. `conclude` is called once for every submitted case, from the engine's thread."""
+    """See the module. Thread-safe. `conclude` is called once for every submitted case, from any thread."""
 
     def __init__(
         self,
@@ -88,7 +81,9 @@ class Engine:
         self._conclude = conclude
         self._clock = clock
         self._metrics = metrics
-        self._mail: Mailbox[_Submit | _Checked] = Mailbox()
+        self._lock = threading.Lock()
+        self._bell: Mailbox[None] = Mailbox()
+        self._wakes_at = 0.0
         self._thread = GuardedThread("engine", self._run, failed)
         self._stopping = threading.Event()
         self._started: threading.Event = threading.Event()
@@ -129,18 +124,33 @@ class Engine:
 
     def submit(self, case: Case) -> None:
         """Have a complete scan looked at."""
-        self._mail.put(_Submit(case))
+        ticket = _Ticket(case, case.arrived_at + self._settings.deadline_s)
+        with self._lock:
+            self._tickets[case.id] = ticket
+            self._waiting.append(case.id)
+            self._dispatch()
+        if ticket.deadline < self._wakes_at:
+            self._bell.put(None)
 
     def checked(self, scan: ScanId, digests: tuple[str, ...], error: FrameError | None) -> None:
         """A submitted scan's payloads were hashed and checked."""
-        self._mail.put(_Checked(scan, digests, error))
+        with self._lock:
+            ticket = self._tickets.get(scan)
+            if ticket is None:  # ruled on already
+                return
+            ticket.case = ticket.case._replace(digests=digests)
+            ticket.checked = True
+            if error is not None:
+                self._rule(scan, unknown(error.reason, error.detail))
+            elif ticket.outcomes is not None:
+                self._judge(scan, ticket)
 
     def stop(self) -> None:
         """Conclude what is left as UNKNOWN(SHUTDOWN), end the inference process and the thread."""
         self._stopping.set()
-        self._mail.put(_Checked(_NOBODY, (), None))
+        self._bell.put(None)
         self._thread.join()
-        self._mail.close()
+        self._bell.close()
 
     # ---- the engine's thread
 
@@ -153,25 +163,34 @@ class Engine:
         if self._start_error is None:
             while not self._stopping.is_set():
                 self._turn()
-            self._take_mail()
-        for scan in list(self._tickets):
-            self._rule(scan, unknown(Reason.SHUTDOWN, "the daemon stopped before the detectors answered"))
-        self._drop_child()
+        with self._lock:
+            for scan in list(self._tickets):
+                self._rule(scan, unknown(Reason.SHUTDOWN, "the daemon stopped before the detectors answered"))
+            reaper = self._drop_child()
+        if reaper is not None:
+            reaper.join(REAP_S)
 
     def _turn(self) -> None:
         self._thread.beat()
-        sources: list[object] = [self._mail]
+        with self._lock:
+            patience = self._patience()
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
         if self._child is not None:
-            sources.append(self._child.connection)
-        wait(sources, self._patience())  # type: ignore[arg-type]
-        self._take_mail()
-        self._take_answers()
-        self._expire()
-        self._tend_child()
-        self._dispatch()
+            poll.register(self._child.connection, select.POLLIN)
+        poll.poll(1000 * patience)
+        list(self._bell.take())
+        with self._lock:
+            self._take_answers()
+            self._expire()
+            self._tend_child()
+            self._dispatch()
+        if self._child is None and self._clock.monotonic() >= self._child_since + RESTART_PAUSE_S:
+            self._spawn()
 
     def _patience(self) -> float:
-        """Seconds until something must be done though nothing arrives."""
+        """Seconds until something must be done though nothing arrives. At most the deadline, so that a scan
+        that comes meanwhile is seldom due before that."""
         now = self._clock.monotonic()
         times = [t.deadline for t in self._tickets.values()]
         times += [r.sent_at + self._settings.deadline_s for r in self._running.values()]
@@ -179,28 +198,8 @@ class Engine:
             times.append(self._child_since + RESTART_PAUSE_S)
         elif self._ready is None:
             times.append(self._child_since + self._settings.start_timeout_s)
-        return min(TURN_S, max(0.0, min([t - now for t in times], default=TURN_S)))
-
-    def _take_mail(self) -> None:
-        for item in self._mail.take():
-            match item:
-                case _Submit(case):
-                    deadline = case.arrived_at + self._settings.deadline_s
-                    self._tickets[case.id] = _Ticket(case, deadline)
-                    self._waiting.append(case.id)
-                case _Checked(scan, digests, error):
-                    self._note_check(scan, digests, error)
-
-    def _note_check(self, scan: ScanId, digests: tuple[str, ...], error: FrameError | None) -> None:
-        ticket = self._tickets.get(scan)
-        if ticket is None:
-            return
-        ticket.case = ticket.case._replace(digests=digests)
-        ticket.checked = True
-        if error is not None:
-            self._rule(scan, unknown(error.reason, error.detail))
-        elif ticket.outcomes is not None:
-            self._judge(scan, ticket)
+        self._wakes_at = min([now + TURN_S, now + self._settings.deadline_s, *times])
+        return max(0.0, self._wakes_at - now)
 
     def _take_answers(self) -> None:
         while self._child is not None and self._child.connection.poll():
@@ -232,9 +231,6 @@ class Engine:
         for i, scan in enumerate(running.scans):
             ticket = self._tickets.get(scan)
             if ticket is None:  # ruled on already, at its deadline
-                continue
-            if i in done.bad_frames:
-                self._rule(scan, unknown(*done.bad_frames[i]))
                 continue
             ticket.outcomes = done.outcomes[i]
             ticket.answered_by = self._ready
@@ -332,12 +328,11 @@ class Engine:
         self._log.info("inference ready", pid=pid, device=ready.device, models=ready.models, seconds=seconds)
 
     def _tend_child(self) -> None:
-        """Replace an inference process that died, hangs, or does not come up."""
+        """Give up an inference process that hangs or does not come up."""
         now = self._clock.monotonic()
         if self._child is None:
-            if now >= self._child_since + RESTART_PAUSE_S:
-                self._spawn()
-        elif self._ready is None:
+            return
+        if self._ready is None:
             if now >= self._child_since + self._settings.start_timeout_s:
                 self._bury(f"not ready within {self._settings.start_timeout_s:g} s")
         elif self._running:
@@ -350,11 +345,13 @@ class Engine:
         lost = [scan for run in self._running.values() for scan in run.scans if scan in self._tickets]
         for scan in lost:
             self._rule(scan, unknown(Reason.MODEL_FAULT, why))
-        self._log.error("inference process lost", why=why, status=self._drop_child(), scans=len(lost))
+        pid = 0 if self._child is None else self._child.pid
+        self._log.error("inference process lost", why=why, pid=pid, scans=len(lost))
+        self._drop_child()
 
-    def _drop_child(self) -> int | None:
-        """End the process and take its slots back; its exit status, negative for a signal."""
-        status = None if self._child is None else self._child.kill()
+    def _drop_child(self) -> threading.Thread | None:
+        """End the process and take its slots back. Who waits for its end, if there was one."""
+        reaper = None if self._child is None else self._child.abandon(self._ended)
         for run in self._running.values():
             for slot in run.slots:
                 self._slots.release(slot)
@@ -364,8 +361,7 @@ class Engine:
         self._child = None
         self._ready = None
         self._noticed(None)
-        return status
+        return reaper
 
-
-_NOBODY = ScanId(edge="nobody", scanner="nobody", epoch=0, seq=1)
-"""Names no scan: a `_Checked` for it only wakes the thread."""
+    def _ended(self, status: int) -> None:
+        self._log.info("inference process ended", status=status)

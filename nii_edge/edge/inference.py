@@ -9,19 +9,13 @@ from nii_edge.edge.slots import SlotView
 from nii_edge.errors import DetectorFaultError
 from nii_edge.ports import Detector
 from nii_edge.records import Finding, Outcome, Scan
-from nii_edge.xray import sanity
 
 
 def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
     """Every detector's word on every scan of the job."""
     scans = [_scan(scan, slots) for scan in job.scans]
-    bad = {i: problem for i, scan in enumerate(scans) if (problem := sanity.problem(scan)) is not None}
-    outcomes: list[list[Outcome]] = [[] for _ in scans]
-    good = [i for i in range(len(scans)) if i not in bad]
-    for detector in detectors:
-        for i, outcome in zip(good, _ask(detector, [scans[i] for i in good]), strict=True):
-            outcomes[i].append(outcome)
-    return JobDone(number=job.number, outcomes=tuple(map(tuple, outcomes)), bad_frames=bad)
+    outcomes = [_ask(detector, scans) for detector in detectors]
+    return JobDone(number=job.number, outcomes=tuple(zip(*outcomes, strict=True)) or ((),) * len(scans))
 
 
 def _ask(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:

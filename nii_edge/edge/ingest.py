@@ -109,7 +109,7 @@ class Ingest:
                 self._news()
 
         changes = (intent,) if gap is None else (Miss(gap), intent)
-        self._committer.write(*changes, then=on_disk)
+        self._committer.write(*changes, then=on_disk, hurry=False)
 
     def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
         """Ask the ledger."""

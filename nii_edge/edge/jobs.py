@@ -63,12 +63,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a `Job`: the outcomes of every detector, scan by scan. `bad_frames`: scans whose
-    pixels cannot be judged (NaN, blank), by their place in the job."""
+    """The answer to a `Job`: the outcomes of every detector, scan by scan."""
 
     number: int
     outcomes: tuple[tuple[Outcome, ...], ...]
-    bad_frames: dict[int, tuple[Reason, str]]
 
 
 class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
 from nii_edge.errors import LedgerError
 from nii_edge.ports import (
+    Audit,
     Change,
     Conclude,
     Confirm,
@@ -229,10 +230,45 @@ def test_high_water_is_the_highest_number_of_each_lane(keys: list[tuple[str, int
 
 def test_a_scan_that_turns_out_to_be_real_is_counted_as_real(ledger: Ledger) -> None:
     """A verdict of another type than its intent moves the scan to that type's balance."""
-    ledger.commit([intend(1, TEST), Conclude(report(1, Decision.UNKNOWN, LIVE), None)])
+    ledger.commit([intend(1, TEST)])
+    ledger.commit([Conclude(report(1, Decision.UNKNOWN, LIVE), None)])
+    ledger.commit([intend(2, TEST), Conclude(report(2, Decision.UNKNOWN, LIVE), None)])
     rows = {row.scan_type: row for row in ledger.counts()}
-    assert rows[LIVE] == LedgerCounts("s", LIVE, 1, 0, 0, 1, 0, 0)
+    assert rows[LIVE] == LedgerCounts("s", LIVE, 2, 0, 0, 2, 0, 0)
     assert rows[TEST] == LedgerCounts("s", TEST, 0, 0, 0, 0, 0, 0)
+
+
+@given(
+    st.lists(st.sampled_from(Decision), min_size=1, max_size=12),
+    st.data(),
+)
+@settings(max_examples=40, deadline=None)
+def test_how_changes_are_grouped_into_commits_makes_no_difference(
+    decisions: list[Decision], data: st.DataObject
+) -> None:
+    """Intents with their verdicts in one commit, or each in its own: the same ledger."""
+    changes: list[Change] = []
+    open_scans: list[int] = []
+    for seq in range(1, len(decisions) + 1):
+        changes.append(intend(seq))
+        open_scans.append(seq)
+        while open_scans and data.draw(st.booleans()):
+            done = open_scans.pop(data.draw(st.integers(0, len(open_scans) - 1)))
+            changes.append(Conclude(report(done, decisions[done - 1]), None))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(changes)))) | {len(changes)})
+    for make in ADAPTERS.values():
+        seen = []
+        for ends in (cuts, range(1, len(changes) + 1)):
+            with tempfile.TemporaryDirectory() as folder, closing(make(Path(folder), "e")) as ledger:
+                begin = 0
+                for end in ends:
+                    ledger.commit(changes[begin:end])
+                    begin = end
+                assert ledger.verify(0, 1000) == Audit((), None)
+                seen.append(
+                    (ledger.counts(), ledger.in_flight(), ledger.high_water(), ledger.entries(0, 1000))
+                )
+        assert seen[0] == seen[1]
 
 
 # ---- gaps

@@ -204,7 +204,7 @@ def test_the_same_refusal_is_logged_once(edge: Process, raw: Raw) -> None:
 
 def test_nan_and_infinity_never_become_clear(site: Site, edge: Process) -> None:
     """Float frames that are not finite end as UNKNOWN(NOT_FINITE)."""
-    pixels = np.ones((2, 8, 10, 2), np.float32)
+    pixels = np.random.default_rng(1).normal(0.9, 0.01, (2, 8, 10, 2)).astype(np.float32)
     pixels[1, 4, 5, 0] = np.nan
     views = [Picture(v.tobytes(), 8, 10, ("low", "high"), "float32") for v in pixels]
     with client(edge) as scanner:

@@ -90,7 +90,7 @@ def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
 def test_random_damage_never_loses_a_number_in_silence(path: Path, tmp_path: Path) -> None:
     """Whatever bits flip or bytes go: every unconfirmed scan is still owed, or the damage is told."""
     data = path.read_bytes()
-    rng = random.Random(11)  # noqa: S311 - which bytes, not secrets
+    rng = random.Random(11)
     refused: list[str] = []
     for round_number in range(24):
         folder = tmp_path / str(round_number)

@@ -121,7 +121,7 @@ def test_flipped_bits_never_pass_unseen(path: Path, tmp_path: Path) -> None:
     with closing(SqliteLedger(path, "e")) as ledger:
         good = [(e.entry, e.record) for e in ledger.entries(0, 100)]
     data = path.read_bytes()
-    rng = random.Random(5)  # noqa: S311 - which bits, not secrets
+    rng = random.Random(5)
     for _ in range(150):
         bad = bytearray(data)
         bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -264,14 +265,14 @@ class Rig:
         return message.report.verdict
 
 
-def pixels(content: int, channels: int = 2, item: int = 2) -> bytes:
-    """Six pixels that differ by `content`."""
-    return bytes([content]) * (6 * channels * item)
+def pixels(content: int, channels: int = 2, item: int = 2, view: int = 0) -> bytes:
+    """Six noisy pixels that differ by `content` and `view`."""
+    return random.Random(8 * content + view).randbytes(6 * channels * item)
 
 
 def dual(seq: int = 1, view: int = 0, content: int = 0, **changes: object) -> tuple[FrameMessage, bytes]:
     """One of the two views of a dual-energy scan."""
-    payload = pixels(content)
+    payload = pixels(content, view=view)
     fields: dict[str, object] = {
         "scanner": "dual", "epoch": 7, "seq": seq, "view": view, "height": 2, "width": 3,
         "crc32": zlib.crc32(payload), **changes,
@@ -585,6 +586,19 @@ def test_an_equal_resend_gets_the_recorded_answer(rig: Rig) -> None:
     assert rig.said(AckMessage, b"again") == [AckMessage(scanner="dual", epoch=7, seq=1, view=1)]
     assert rig.said(VerdictMessage, b"again") == [first]
     assert len(rig.published) == 1
+
+
+def test_a_check_that_fails_after_the_scan_was_submitted_reaches_the_engine(rig: Rig) -> None:
+    """Blank pixels and one picture sent as two views are found while the detectors already look."""
+    for seq, (first, second) in enumerate(((pixels(1), bytes(24)), (pixels(1), pixels(1))), 1):
+        for view, payload in enumerate((first, second)):
+            rig.send(dual(seq, view, crc32=zlib.crc32(payload))[0], payload)
+        scan = next(scan for scan in rig.engine if scan.seq == seq)
+        (error,) = rig.scans[scan].checks
+        assert error is not None
+        assert error.reason is Reason.IMAGE_QUALITY
+        assert ("same picture" in error.detail) is (seq == 2)
+    rig.settle()
 
 
 @pytest.mark.parametrize("settled", [False, True])

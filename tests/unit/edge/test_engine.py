@@ -167,13 +167,13 @@ def test_verdicts_cite_the_models_that_looked(rig: Rig) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_frame_that_is_not_finite_spoils_only_its_own_scan(rig: Rig, bad: float) -> None:
-    """One NaN in a batch is UNKNOWN(NOT_FINITE) for its scan; its neighbours are CLEAR."""
+    """A NaN that the checks let pass is a fault of its scan alone; its neighbours are CLEAR."""
     for seq in (1, 2, 3):
         rig.screen(seq, transmission(bad if seq == 2 else 1.0))
     rulings = rig.results(3)
     assert {seq: (r.decision, r.reason) for seq, r in rulings.items()} == {
         1: (Decision.CLEAR, None),
-        2: (Decision.UNKNOWN, Reason.NOT_FINITE),
+        2: (Decision.UNKNOWN, Reason.MODEL_FAULT),
         3: (Decision.CLEAR, None),
     }
 
