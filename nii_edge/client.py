@@ -27,7 +27,7 @@ from nii_edge import wire
 from nii_edge.errors import WireError
 from nii_edge.records import Channel, Decision, DType, Encoding, Name, Reason, Report, ScanType
 from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
-from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
+from nii_edge.wire import AckMessage, BusyMessage, FrameMessage, RefusedMessage, ToScanner, VerdictMessage
 
 MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
 SOCKET_OPTIONS = (
@@ -73,7 +73,8 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class _Pending:
-    """A scan that the daemon may not have yet. `views`: the messages, by view."""
+    """A scan that the daemon may not have yet. `views`: the messages, by view. `retry_at`: when to try again
+    after the daemon had no room for it."""
 
     views: dict[int, list[bytes | bytearray | memoryview]]
     unacked: set[int]
@@ -81,6 +82,7 @@ class _Pending:
     last_try: float
     unsent: list[int] = field(default_factory=list)
     answered: bool = False
+    retry_at: float | None = None
 
 
 class ScannerClient:
@@ -137,6 +139,12 @@ class ScannerClient:
     def in_flight(self) -> int:
         """Scans without an answer yet."""
         return sum(1 for pending in self._pending.values() if not pending.answered)
+
+    @property
+    def busy(self) -> bool:
+        """True while the daemon has no room for what was sent: the belt should hold. Only for lanes whose
+        `overload` is ``block``."""
+        return any(pending.retry_at is not None for pending in self._pending.values())
 
     def send(self, views: Sequence[Picture], carton: str | None = None) -> int:
         """Hand over all views of one carton; `carton` is its barcode. Returns the scan's number.
@@ -231,6 +239,8 @@ class ScannerClient:
         """Send what is still to be sent, oldest first, as far as the line takes it: a later scan that
         overtook an earlier one would look like a hole in the numbers."""
         for pending in self._pending.values():
+            if pending.retry_at is not None:
+                return
             while pending.unsent:
                 try:
                     self._socket.send_multipart(pending.views[pending.unsent[0]], zmq.NOBLOCK, copy=False)
@@ -243,6 +253,12 @@ class ScannerClient:
         """Deadlines, and a second try for what was not acknowledged."""
         now, trouble = time.monotonic(), self._line_trouble()
         for seq, pending in list(self._pending.items()):
+            if pending.retry_at is not None:
+                if now < pending.retry_at:
+                    continue
+                pending.retry_at = None
+                pending.sent_at = pending.last_try = now  # its last byte goes out now
+                pending.unsent = sorted(pending.unacked)
             if not pending.answered and now - pending.sent_at >= self._deadline_s:
                 detail = f"no verdict within {self._deadline_s:g} s of the last byte{trouble}"
                 self._answer(seq, Decision.UNKNOWN, Reason.NO_ANSWER, detail, None)
@@ -264,6 +280,9 @@ class ScannerClient:
         """Seconds until `_tend` has something to do."""
         now, waits = time.monotonic(), [1.0]
         for pending in self._pending.values():
+            if pending.retry_at is not None:
+                waits.append(pending.retry_at - now)
+                continue
             waits.append(0.02 if pending.unsent else pending.last_try + self._resend_s - now)
             if not pending.answered:
                 waits.append(pending.sent_at + self._deadline_s - now)
@@ -282,7 +301,7 @@ class ScannerClient:
             if message.epoch == self.epoch and message.scanner == self.scanner and message.seq is not None:
                 self._heard(message.seq, message)
 
-    def _heard(self, seq: int, message: AckMessage | VerdictMessage | RefusedMessage) -> None:
+    def _heard(self, seq: int, message: ToScanner) -> None:
         pending = self._pending.get(seq)
         if pending is None:
             return
@@ -291,6 +310,9 @@ class ScannerClient:
                 pending.unacked.discard(message.view)
                 if pending.answered and not pending.unacked:
                     del self._pending[seq]
+            case BusyMessage(retry_ms=retry_ms):
+                if not pending.answered:
+                    pending.retry_at = time.monotonic() + retry_ms / 1000
             case VerdictMessage():
                 verdict = message.report.verdict
                 pending.unacked.clear()

@@ -224,10 +224,14 @@ class Listen(Config, frozen=True, kw_only=True):
     insecure: bool = False
 
 
+Overload = Literal["refer", "block"]
+
+
 class ScannerEntry(Config, frozen=True, kw_only=True):
-    """One scanner lane."""
+    """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`)."""
 
     profile: str
+    overload: Overload = "refer"
 
 
 class DetectorEntry(Config, frozen=True, kw_only=True):

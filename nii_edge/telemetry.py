@@ -131,6 +131,12 @@ class Metrics:
             ["scanner"],
             registry=r,
         )
+        self.overloads = Counter(
+            "nii_edge_overloads_total",
+            "Frames that found no room, by what the lane's policy did: refer or block.",
+            ["scanner", "policy"],
+            registry=r,
+        )
         self.scans_received = Counter(
             "nii_edge_scans_received_total", "Scans with an intent row.", ["scanner", "scan_type"], registry=r
         )

@@ -135,6 +135,17 @@ class RefusedMessage(Message, frozen=True, kw_only=True, tag="refused"):
     supported: tuple[int, ...] | None = None
 
 
+class BusyMessage(Message, frozen=True, kw_only=True, tag="busy"):
+    """Edge to scanner: no room for this view yet; it was not taken. Hold the belt and send all views of the
+    scan again after `retry_ms`."""
+
+    scanner: str
+    epoch: int
+    seq: int
+    view: int
+    retry_ms: int
+
+
 class ReportMessage(Message, frozen=True, kw_only=True, tag="report"):
     """Edge to collector: one scan's report."""
 
@@ -196,7 +207,7 @@ class FetchPreviewMessage(Message, frozen=True, kw_only=True, tag="fetch_preview
     sha256: Hex
 
 
-ToScanner = AckMessage | VerdictMessage | RefusedMessage
+ToScanner = AckMessage | VerdictMessage | RefusedMessage | BusyMessage
 ToCollector = ReportMessage | GapMessage | PreviewMessage
 FromCollector = ReceiptMessage | RefusedMessage
 FromSubscriber = FetchMessage | FetchPreviewMessage

@@ -95,7 +95,8 @@ class Process:
         return self._process.poll()
 
     def child(self, event: str = "inference ready") -> int:
-        """The pid of the newest inference process."""
+        """The pid of the newest inference process; its log line may still be on its way."""
+        until(lambda: self.events(event))
         return int(self.events(event)[-1]["pid"])
 
 

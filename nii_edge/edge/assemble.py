@@ -5,20 +5,20 @@ All calls come from the ingest thread.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from isal import isal_zlib
 
 from nii_edge import wire
-from nii_edge.config import Format, Profile
+from nii_edge.config import Format
 from nii_edge.edge import fit
+from nii_edge.edge.admission import Admission, Lane
 from nii_edge.edge.case import Effects
 from nii_edge.edge.decide import unknown
 from nii_edge.edge.jobs import Decoded, DecodeJob
-from nii_edge.edge.open_scan import OpenScan, View, ack, digest, verdict_message
+from nii_edge.edge.open_scan import OpenScan, View, ack, busy, digest, verdict_message
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError, WireError
 from nii_edge.ports import Clock, Intend, StoredScan
@@ -54,7 +54,7 @@ class Assembler:
     def __init__(
         self,
         edge: str,
-        profiles: dict[str, Profile],
+        lanes: Mapping[str, Lane],
         limits: Limits,
         slots: SlotPool,
         effects: Effects,
@@ -62,7 +62,7 @@ class Assembler:
         metrics: Metrics,
     ) -> None:
         self._edge = edge
-        self._profiles = profiles
+        self._profiles = {name: lane.profile for name, lane in lanes.items()}
         self._limits = limits
         self._slots = slots
         self._effects = effects
@@ -70,7 +70,7 @@ class Assembler:
         self._metrics = metrics
         self._open: dict[ScanId, OpenScan] = {}
         self._high: dict[tuple[str, int], int] = {}
-        self._held: Counter[str] = Counter()
+        self._admission = Admission(lanes, slots, clock, metrics)
         self._looking_up = 0
         self._told: set[tuple[bytes, str]] = set()
         self._leaving: FrameError | None = None
@@ -142,6 +142,8 @@ class Assembler:
             self._add(self._open[scan], arrival)
         elif scan.seq <= high:
             self._look_up(scan, arrival)
+        elif arrival.error is None and self._leaving is None and self._admission.must_wait(scan):
+            self._effects.reply(arrival.peer, busy(scan, message.view))
         else:
             gap = self._gap(scan, message.scan_type, high + 1) if scan.seq > high + 1 else None
             self._high[lane] = scan.seq
@@ -237,7 +239,7 @@ class Assembler:
         """Check a view and move it to shared memory. Raises FrameError."""
         message, payload = arrival.message, arrival.payload
         form = self._check(opened, message, payload)
-        slot = self._acquire(message.scanner)
+        slot = self._admission.acquire(message.scanner)
         self._slots.buffer(slot, len(payload))[:] = payload
         view = View(slot=slot, message=message)
         opened.views[message.view] = view
@@ -260,18 +262,6 @@ class Assembler:
         # submit first: hashing then overlaps the detectors' work
         self._submit_if_complete(opened)
         self._finish_check(opened, view, payload)
-
-    def _acquire(self, scanner: str) -> int:
-        """A slot, if the lane may have one more: each other lane keeps room for a scan of its own."""
-        owed = {name: len(profile.views) - self._held[name] for name, profile in self._profiles.items()}
-        own = owed.pop(scanner)
-        if own <= 0 and self._slots.free <= sum(max(0, views) for views in owed.values()):
-            raise FrameError(Reason.OVERLOAD, f"this lane holds {self._held[scanner]} frame slots, its share")
-        slot = self._slots.acquire()
-        if slot is None:
-            raise FrameError(Reason.OVERLOAD, f"all {self._slots.slots} frame slots are taken")
-        self._held[scanner] += 1
-        return slot
 
     def _check(self, opened: OpenScan, message: FrameMessage, payload: Buffer) -> Format:
         """The format of a view that fits its profile and the rest of its scan. Raises FrameError."""
@@ -348,7 +338,7 @@ class Assembler:
         opened = self._open.pop(report.verdict.id, None)
         message = verdict_message(report)
         if opened is not None:
-            self._held[opened.id.scanner] -= len(opened.views)
+            self._admission.returned(opened.id.scanner, len(opened.views))
             self._effects.reply(opened.peer, message)
         self._effects.publish(message)
 

@@ -10,7 +10,7 @@ from nii_edge.edge.jobs import DecodeJob, JobFrame, JobScan
 from nii_edge.errors import FrameError
 from nii_edge.ports import Intend, StoredScan
 from nii_edge.records import Gap, ScanId, ScanType
-from nii_edge.wire import AckMessage, RefusedMessage, VerdictMessage
+from nii_edge.wire import ToScanner, VerdictMessage
 
 
 class Case(NamedTuple):
@@ -66,7 +66,7 @@ class Effects(Protocol):
     def conclude(self, case: Case, ruling: Ruling) -> None:
         """Give the verdict; `Assembler.concluded` is called once it is on disk."""
 
-    def reply(self, peer: bytes, message: AckMessage | VerdictMessage | RefusedMessage) -> None:
+    def reply(self, peer: bytes, message: ToScanner) -> None:
         """Answer a scanner."""
 
     def publish(self, message: VerdictMessage) -> None:

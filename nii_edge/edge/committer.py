@@ -30,7 +30,7 @@ class _Write(NamedTuple):
 
 class _Ask(NamedTuple):
     question: Callable[[Ledger], Any]
-    then: Callable[[Any], None]
+    then: Callable[[Any], object]
 
 
 class Committer:
@@ -64,7 +64,7 @@ class Committer:
         """Queue changes for one commit; `then` runs in the ledger's thread once it is on disk."""
         self._queue.put(_Write(changes, then, hurry))
 
-    def ask(self, question: Callable[[Ledger], Any], then: Callable[[Any], None]) -> None:
+    def ask(self, question: Callable[[Ledger], Any], then: Callable[[Any], object]) -> None:
         """Queue a question; `then` gets the answer, in the ledger's thread."""
         self._queue.put(_Ask(question, then))
 

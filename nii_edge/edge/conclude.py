@@ -43,7 +43,7 @@ class Concluder:
         self._gate = gate
         self._committer = committer
         self._slots = slots
-        self._concluded: Callable[[Report], None] = lambda _: None
+        self._concluded: Callable[[Report, Callable[[], None]], None] = lambda _, note: note()
         self._clock = clock
         self._metrics = metrics
         self._failed = failed
@@ -51,7 +51,7 @@ class Concluder:
         self._room = threading.Semaphore(MAX_PREVIEWS_WAITING)
         self._log = logger("verdict")
 
-    def connect(self, concluded: Callable[[Report], None]) -> None:
+    def connect(self, concluded: Callable[[Report, Callable[[], None]], None]) -> None:
         """Whom to tell of verdicts on disk; before the first `conclude`."""
         self._concluded = concluded
 
@@ -94,7 +94,9 @@ class Concluder:
             self._slots.release(slot)
         if picture is not None:
             report = msgspec.structs.replace(report, preview=picture.sha256)
-        self._committer.write(Conclude(report, picture), then=lambda: self._done(case, report))
+        self._committer.write(
+            Conclude(report, picture), then=lambda: self._concluded(report, lambda: self._note(case, report))
+        )
 
     def _report(self, case: Case, ruling: Ruling, models: tuple[str, ...]) -> Report:
         verdict = Verdict(
@@ -118,8 +120,8 @@ class Concluder:
             frames=case.digests,
         )
 
-    def _done(self, case: Case, report: Report) -> None:
-        self._concluded(report)  # first of all: somebody waits for it
+    def _note(self, case: Case, report: Report) -> None:
+        """Count the verdict and log it."""
         verdict = report.verdict
         seconds = self._clock.monotonic() - case.arrived_at
         reason = verdict.reason.value if verdict.reason is not None else ""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from nii_edge import __version__
 from nii_edge.config import EdgeConfig, Policy, Profile
+from nii_edge.edge.admission import Lane
 from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.conclude import Concluder
@@ -155,8 +156,11 @@ class Daemon:
     def _assembler(self, slots: SlotPool, ingest: Ingest) -> Assembler:
         config = self._parts.config
         limits = Limits(config.deadline_ms / 1000, config.view_timeout_ms / 1000, config.max_frame_bytes)
-        profiles = dict(self._parts.profiles)
-        return Assembler(config.edge, profiles, limits, slots, ingest, self._clock, self.metrics)
+        lanes = {
+            name: Lane(profile, config.scanners[name].overload)
+            for name, profile in self._parts.profiles.items()
+        }
+        return Assembler(config.edge, lanes, limits, slots, ingest, self._clock, self.metrics)
 
     def _start_uplink(self) -> Uplink | None:
         if self._parts.open_sink is None:

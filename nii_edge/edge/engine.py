@@ -202,7 +202,7 @@ class Engine:
         return max(0.0, self._wakes_at - now)
 
     def _take_answers(self) -> None:
-        while self._child is not None and self._child.connection.poll():
+        while self._child is not None and self._child.has_said_something():
             try:
                 answer = self._child.receive(JobDone if self._ready is not None else Ready | Failed)
             except EOFError as error:

@@ -20,7 +20,7 @@ from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, Intend, Miss, ScannerSide, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId
 from nii_edge.telemetry import logger
-from nii_edge.wire import AckMessage, RefusedMessage, VerdictMessage
+from nii_edge.wire import ToScanner, VerdictMessage
 
 BURST = 32
 """Messages read in one turn before verdicts get their chance to leave."""
@@ -92,9 +92,15 @@ class Ingest:
         """A picture was decoded, or not."""
         self._mail.put(lambda: self._assembler.decoded(scan, view, result))
 
-    def on_concluded(self, report: Report) -> None:
-        """A verdict is on disk."""
-        self._mail.put(lambda: self._assembler.concluded(report))
+    def on_concluded(self, report: Report, note: Callable[[], None]) -> None:
+        """A verdict is on disk: tell whoever waits for it, then `note` it."""
+
+        def tell() -> None:
+            self._assembler.concluded(report)
+            note()
+
+        if not self._mail.put(tell):  # after the sockets are closed
+            note()
         self._news()
 
     # ---- Effects, in this thread
@@ -133,7 +139,7 @@ class Ingest:
         """Give the verdict."""
         self._concluder.conclude(case, ruling)
 
-    def reply(self, peer: bytes, message: AckMessage | VerdictMessage | RefusedMessage) -> None:
+    def reply(self, peer: bytes, message: ToScanner) -> None:
         """Answer a scanner. One that is gone asks again when it is back."""
         self._side.reply(peer, wire.encode(message))
 

@@ -22,12 +22,14 @@ class Mailbox(Generic[T]):
         self._closed = False
         self._lock = threading.Lock()
 
-    def put(self, item: T) -> None:
-        """Append and wake the reader. After `close` items are dropped: nobody reads them any more."""
-        self._items.append(item)
+    def put(self, item: T) -> bool:
+        """Append and wake the reader. False after `close`: nobody reads any more, the item is dropped."""
         with self._lock:
-            if not self._closed:
-                os.eventfd_write(self._event, 1)
+            if self._closed:
+                return False
+            self._items.append(item)
+            os.eventfd_write(self._event, 1)
+        return True
 
     def take(self) -> Iterator[T]:
         """Everything that waits, in order."""

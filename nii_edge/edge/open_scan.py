@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import xxhash
 
+from nii_edge.edge.admission import RETRY_S
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import JobFrame, JobScan
 from nii_edge.records import Report, ScanId
-from nii_edge.wire import AckMessage, Buffer, FrameMessage, VerdictMessage
+from nii_edge.wire import AckMessage, Buffer, BusyMessage, FrameMessage, VerdictMessage
 
 
 @dataclass(slots=True)
@@ -85,3 +86,9 @@ def verdict_message(report: Report) -> VerdictMessage:
 def ack(scan: ScanId, view: int) -> AckMessage:
     """One view of a scan is safe."""
     return AckMessage(scanner=scan.scanner, epoch=scan.epoch, seq=scan.seq, view=view)
+
+
+def busy(scan: ScanId, view: int) -> BusyMessage:
+    """One view of a scan that finds no room yet."""
+    retry_ms = round(1000 * RETRY_S)
+    return BusyMessage(scanner=scan.scanner, epoch=scan.epoch, seq=scan.seq, view=view, retry_ms=retry_ms)

@@ -212,6 +212,30 @@ def test_nan_and_infinity_never_become_clear(site: Site, edge: Process) -> None:
     assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.NOT_FINITE)
 
 
+@pytest.mark.parametrize("overload", ["refer", "block"])
+def test_a_lane_without_room_refers_or_blocks(tmp_path: Path, overload: str) -> None:
+    """More scans at once than there are slots: `refer` gives up on some at once, `block` looks at all of
+    them; both answer every scan, in order of sending, and count what found no room."""
+    site = Site(tmp_path)
+    lane = {"lane-1": {"profile": str(site.profiles["lane-1"]), "overload": overload}}
+    try:
+        edge = site.edge(scanners=lane, inference={"slots": 4}, deadline_ms=20_000)
+        with client(edge, deadline_s=30.0) as scanner:
+            sent = [scanner.send(dual(number)) for number in range(40)]
+            answers: list[Answer] = []
+            held = False
+            while len(answers) < len(sent):
+                answers += scanner.poll(0.01)
+                held = held or scanner.busy
+        reasons = {answer.reason for answer in answers}
+        assert sorted(answer.seq for answer in answers) == sent
+        assert held is (overload == "block")
+        assert reasons == ({None} if overload == "block" else {None, Reason.OVERLOAD})
+        assert edge.events("numbers missing") == []
+    finally:
+        site.close()
+
+
 def test_an_equal_resend_gets_the_first_answer_and_other_content_is_refused(edge: Process, raw: Raw) -> None:
     """One number, one verdict: the recorded report comes again; other pixels do not change it."""
     raw.send(header(), WHITE)

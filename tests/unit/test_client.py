@@ -15,7 +15,7 @@ import zmq
 from nii_edge import wire
 from nii_edge.client import KEEP_ANSWERED, Answer, Picture, ScannerClient
 from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
-from nii_edge.wire import AckMessage, FrameMessage, Message, RefusedMessage, VerdictMessage
+from nii_edge.wire import AckMessage, BusyMessage, FrameMessage, Message, RefusedMessage, VerdictMessage
 
 PATIENCE_S = 20.0
 LONG_S = 60.0
@@ -394,3 +394,29 @@ def test_it_needs_pyzmq_and_msgspec_only() -> None:
     brought = {name.split(".")[0] for name in probe.stdout.split()}
     assert packages - allowed - brought == set()
     assert not packages & {"numpy", "cv2", "yaml", "structlog", "onnxruntime", "xxhash"}
+
+
+def test_a_scan_that_finds_no_room_is_sent_again_in_order(daemon: Daemon) -> None:
+    """`busy`: the client says that the belt should hold, keeps later scans back, and its deadline begins
+    when the scan goes out again."""
+    with ScannerClient(daemon.endpoint, "lane-1", resend_s=LONG_S, deadline_s=LONG_S) as client:
+        client.send([VIEW])
+        first = daemon.hear(client)
+        m = first.message
+        daemon.say(
+            first.peer,
+            BusyMessage(scanner=m.scanner, epoch=m.epoch, seq=m.seq, view=m.view, retry_ms=400),
+        )
+        until_busy = time.monotonic() + PATIENCE_S
+        while not client.busy:
+            assert client.poll(SOON_S) == []
+            assert time.monotonic() < until_busy
+        client.send([VIEW])
+        client.poll()
+        assert not daemon.waits(), "a later scan overtook one that waits for room"
+        again, later = daemon.hear(client), daemon.hear(client)
+        assert not client.busy
+        assert [heard.message.seq for heard in (again, later)] == [1, 2]
+        daemon.verdict(again)
+        (answer,) = client.poll(PATIENCE_S)
+        assert answer.decision is Decision.CLEAR

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nii_edge import wire
-from nii_edge.config import Profile, load
+from nii_edge.config import Overload, Profile, load
+from nii_edge.edge import admission
+from nii_edge.edge.admission import GIVEN_UP_S
 from nii_edge.edge.assemble import MAX_LOOKUPS, Assembler, Limits, digest, verdict_message
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling, unknown
@@ -26,7 +28,14 @@ from nii_edge.errors import FrameError
 from nii_edge.ports import Intend, StoredScan
 from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.telemetry import Metrics
-from nii_edge.wire import AckMessage, FrameMessage, RefusedMessage, VerdictMessage
+from nii_edge.wire import (
+    AckMessage,
+    BusyMessage,
+    FrameMessage,
+    RefusedMessage,
+    ToScanner,
+    VerdictMessage,
+)
 
 SCANNERS = Path(__file__).parents[3] / "configs" / "scanners"
 PROFILES = {
@@ -76,7 +85,8 @@ class Rig:
     told: `disk_step` (the ledger's thread), `mail_step` (calls back into the assembler's thread), `paint`,
     `decide`, `decode_step`. Every promise that can be checked at once is checked at once."""
 
-    def __init__(self, slots: int = 6) -> None:
+    def __init__(self, slots: int = 6, overload: Overload = "refer") -> None:
+        self.lanes = {name: admission.Lane(profile, overload) for name, profile in PROFILES.items()}
         self.clock = HandClock()
         self.pool = SlotPool(slots, LIMITS.max_frame_bytes)
         self.metrics = Metrics()
@@ -88,12 +98,12 @@ class Rig:
         self.painter: deque[tuple[Case, Report]] = deque()
         self.engine: dict[ScanId, Case] = {}
         self.decoder: deque[Order] = deque()
-        self.replies: list[tuple[bytes, AckMessage | VerdictMessage | RefusedMessage]] = []
+        self.replies: list[tuple[bytes, ToScanner]] = []
         self.published: list[VerdictMessage] = []
         self.start({})
 
     def start(self, high_water: dict[tuple[str, int], int]) -> None:
-        self.assembler = Assembler("edge-t", PROFILES, LIMITS, self.pool, self, self.clock, self.metrics)
+        self.assembler = Assembler("edge-t", self.lanes, LIMITS, self.pool, self, self.clock, self.metrics)
         self.assembler.resume(high_water)
 
     # ---- Effects
@@ -150,9 +160,9 @@ class Rig:
         assert ruling.decision is Decision.UNKNOWN
         self._conclude(case, ruling)
 
-    def reply(self, peer: bytes, message: AckMessage | VerdictMessage | RefusedMessage) -> None:
+    def reply(self, peer: bytes, message: ToScanner) -> None:
         self.replies.append((peer, message))
-        if isinstance(message, RefusedMessage):
+        if isinstance(message, RefusedMessage | BusyMessage):
             return
         scan = ScanId(edge="edge-t", scanner=message.scanner, epoch=message.epoch, seq=message.seq)
         assert scan in self.ledger, "acknowledged before its intent was on disk"
@@ -460,6 +470,43 @@ def test_a_lane_gets_its_share_back(rig: Rig) -> None:
     reasons = {(m.scanner, m.seq): m.report.verdict.reason for m in rig.published}
     assert reasons["display", 9] is Reason.OVERLOAD
     assert reasons["dual", 10] is None
+
+
+def test_a_blocking_lane_waits_in_order_and_loses_no_number() -> None:
+    """Without room a scan is turned away untouched, and so is every one behind it; once there is room they
+    come in order, and there is no hole in the numbers."""
+    rig = Rig(slots=6, overload="block")
+    for seq in (1, 2, 3, 4):
+        for view in (0, 1):
+            rig.send(*dual(seq, view))
+    turned_away = [(m.seq, m.view) for m in rig.said(BusyMessage)]  # type: ignore[attr-defined]
+    assert turned_away == [(seq, view) for seq in (3, 4) for view in (0, 1)]
+    rig.settle()
+    rig.send(*dual(4, 0))  # there is room, but 3 was promised it
+    assert len(rig.said(BusyMessage)) == 5
+    for seq in (3, 4):
+        for view in (0, 1):
+            rig.send(*dual(seq, view))
+    rig.settle()
+    assert [(m.seq, m.decision) for m in rig.published] == [(seq, Decision.CLEAR) for seq in (1, 2, 3, 4)]
+    assert rig.gaps == []
+    rig.pool.close()
+
+
+def test_a_scan_that_never_comes_back_does_not_block_its_lane_for_ever() -> None:
+    """After a time the next one is taken, and the one that stayed away is missing."""
+    rig = Rig(slots=6, overload="block")
+    for seq in (1, 2, 3):
+        for view in (0, 1):
+            rig.send(*dual(seq, view))
+    rig.settle()
+    rig.clock.now += GIVEN_UP_S + 1
+    for view in (0, 1):
+        rig.send(*dual(4, view))
+    rig.settle()
+    assert [(gap.first, gap.last) for gap in rig.gaps] == [(3, 3)]
+    assert [m.seq for m in rig.published] == [1, 2, 4]
+    rig.pool.close()
 
 
 def test_a_scan_is_not_submitted_while_a_picture_is_being_decoded(rig: Rig) -> None:
