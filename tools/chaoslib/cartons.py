@@ -67,11 +67,30 @@ def _blank(random_: random.Random) -> Carton:
     views = _pair(random_)
     for i in random_.choice([(0,), (1,), (0, 1)]):
         views[i] = views[i][0], bytes(HEIGHT * WIDTH * 4)
-    return Carton("blank", BLOCKED, views)
+    return Carton("blank", HOSTILE, views)
+
+
+def _stuck(random_: random.Random) -> Carton:
+    """A detector that repeats itself, clips, or gives the same view twice."""
+    views = _pair(random_)
+    which = random_.randrange(2)
+    head, payload = views[which]
+    pixels = np.frombuffer(payload, "<u2").reshape(HEIGHT, WIDTH, 2).copy()
+    how = random_.randrange(4)
+    if how == 0:
+        pixels[:] = pixels[random_.randrange(HEIGHT)]
+    elif how == 1:
+        pixels[:] = pixels[:, random_.randrange(WIDTH), None]
+    elif how == 2:
+        pixels[: HEIGHT // 2] = 65_535
+    else:
+        pixels = np.frombuffer(views[1 - which][1], "<u2")
+    views[which] = head, pixels.tobytes()
+    return Carton("stuck", HOSTILE, views)
 
 
 def _not_finite(random_: random.Random) -> Carton:
-    pixels = np.ones((2, HEIGHT, WIDTH, 2), "<f4")
+    pixels = np.stack([_counts(random_), _counts(random_)]).astype("<f4") / np.float32(40_000)
     place = random_.randrange(2), random_.randrange(HEIGHT), random_.randrange(WIDTH), random_.randrange(2)
     pixels[place] = random_.choice([np.nan, np.inf, -np.inf])
     views = [({**_RAW, "view": i, "dtype": "float32"}, v.tobytes()) for i, v in enumerate(pixels)]
@@ -168,6 +187,7 @@ def _picture(kind: str) -> Callable[[random.Random], Carton]:
 
 _HOSTILE_DUAL: list[Callable[[random.Random], Carton]] = [
     _blank,
+    _stuck,
     _not_finite,
     _one_view,
     _spoilt("wrong_crc", _wrong_crc),

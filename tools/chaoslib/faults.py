@@ -24,6 +24,7 @@ BURST = 300
 """Hostile scans in one burst."""
 GARBAGE = 60
 """Messages that name no scan, in one burst."""
+CALM_S = 10.0
 
 
 class Rig(NamedTuple):
@@ -182,17 +183,23 @@ def subscriber_restart(rig: Rig) -> Harm:
     return Harm(time.monotonic())
 
 
+def calm(_: Rig) -> Harm:
+    """Nothing but traffic for ten seconds: for soaks, in which leaks show."""
+    time.sleep(CALM_S)
+    return Harm(time.monotonic())
+
+
 FAULTS: dict[str, Callable[[Rig], Harm]] = {
     fault.__name__: fault
     for fault in (
         edge_kill, collector_kill, inference_kill, inference_stop, decoder_kill, disk_full,
         collector_disk_full, partition, hostile, restart, edge_pause, collector_pause,
-        scanner_restart, subscriber_restart, power_cut, collector_power_cut, stale_connection,
+        scanner_restart, subscriber_restart, power_cut, collector_power_cut, stale_connection, calm,
     )
 }  # fmt: skip
 """By name, as --fault takes them."""
-ON_REQUEST = {"stale_connection"}
-"""Not done unless named: the uplink does not find this one out yet."""
+ON_REQUEST = {"calm"}
+"""Not done unless named."""
 
 
 def _hit_child(rig: Rig, module: str, how: signal.Signals) -> Harm:

@@ -51,6 +51,7 @@ class _Open:
     frames: dict[int, list[bytes]]
     unsent: list[int]
     last_try: float = 0.0
+    tries: int = 0
     told: bool = field(default=False)
 
 
@@ -192,7 +193,9 @@ class Lane(threading.Thread):
             if not waiting.unsent and waiting.last_try:
                 unacked = sorted(waiting.scan.views - waiting.scan.acked)
                 if now - waiting.last_try >= (RESEND_S if unacked else ASK_AGAIN_S):
-                    waiting.unsent = unacked or sorted(waiting.scan.views)[:1]
+                    waiting.tries += 1
+                    everything = sorted(waiting.scan.views)  # the one never acknowledged may name no scan
+                    waiting.unsent = everything if waiting.tries % 8 == 0 else unacked or everything[:1]
                     self._books.resent += len(waiting.unsent)
             while waiting.unsent:
                 if not _try_send(socket, waiting.frames[waiting.unsent[0]]):
