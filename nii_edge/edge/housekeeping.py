@@ -12,13 +12,17 @@ from nii_edge.edge.committer import Committer
 from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
-from nii_edge.errors import LedgerError
-from nii_edge.ports import Clock, Prune
+from nii_edge.errors import LedgerDamagedError, LedgerError
+from nii_edge.ports import Audit, Clock, Prune
 from nii_edge.records import Reason
 from nii_edge.telemetry import Metrics, logger
 
 EVERY_S = 1.0
 PRUNE_EVERY_S = 10.0
+VERIFY_EVERY_S = 3_600.0
+"""The chain is verified as a whole at the start, and again so long after each verification."""
+VERIFY_AT_ONCE = 1_000
+"""Entries verified in one turn: some 20 ms in which no verdict is written."""
 REOPEN_AT = 0.95
 """Of the entry budget: CLEAR is possible again below it."""
 
@@ -81,6 +85,9 @@ class Housekeeping:
         self._ballast = Ballast(state_dir / "ballast", budget.ballast_mb << 20)
         self._stopping = threading.Event()
         self._pruned_at = 0.0
+        self._verified_to: int | None = None
+        self._verified_at = clock.monotonic()
+        self._failed = failed
         self.thread = GuardedThread("housekeeping", self._run, failed)
         self._log = logger("housekeeping")
 
@@ -127,12 +134,27 @@ class Housekeeping:
             self.thread.beat()
             try:
                 self.look()
+                self._verify()
             except LedgerError as error:
                 self._log.error("the ledger does not answer", error=str(error))
             if self._ballast.hold():
                 self._gate.open(Reason.DISK_FULL)
             self._prune()
             self._stopping.wait(EVERY_S)
+
+    def _verify(self) -> None:
+        """A few more entries, when it is time again. Damage ends the daemon: the next start sets the file
+        aside and carries over what is whole."""
+        now = self._clock.monotonic()
+        if self._verified_to is None and now < self._verified_at + VERIFY_EVERY_S:
+            return
+        after = self._verified_to or 0
+        audit: Audit = self._committer.answer(lambda ledger: ledger.verify(after, VERIFY_AT_ONCE))
+        self._verified_to, self._verified_at = audit.next, now
+        if audit.problems:
+            self._metrics.chain_failures.inc(len(audit.problems))
+            self._log.error("the ledger is damaged", problems=audit.problems[:20])
+            self._failed(LedgerDamagedError(f"the ledger is damaged: {audit.problems[0]}"))
 
     def _prune(self) -> None:
         now = self._clock.monotonic()

@@ -6,16 +6,17 @@ import queue
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.edge import committer as committer_module
 from nii_edge.edge.committer import MAX_GROUP, Committer
 from nii_edge.errors import LedgerError
-from nii_edge.ports import Conclude, Intend, Ledger
+from nii_edge.ports import Change, Conclude, Intend, Ledger
 from nii_edge.records import Decision, Report, ScanId, ScanType, Verdict
 
 PATIENCE_S = 20
@@ -223,3 +224,35 @@ def test_any_other_error_in_its_thread_is_a_failure_too(path: Path, where: str) 
         committer.ask(lambda _: None, burst)
     committer.close()
     assert failed.qsize() == 1
+
+
+class CountingLedger(SqliteLedger):
+    """Remembers what each commit held."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "e")
+        self.commits: list[int] = []
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        super().commit(changes)
+        self.commits.append(len(changes))
+
+
+def test_what_is_in_no_hurry_goes_to_disk_with_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An intent waits for its verdict and shares its commit; alone it does not wait for long."""
+    monkeypatch.setattr(committer_module, "COMPANY_S", PATIENCE_S)
+    failures: list[BaseException] = []
+    made = Committer(lambda: CountingLedger(tmp_path / "ledger.db"), failures.append)
+    made.start()
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    made.write(intend(1), then=lambda: told.put("intent"), hurry=False)
+    made.write(conclude(1), then=lambda: told.put("verdict"))
+    assert [told.get(timeout=PATIENCE_S / 2), told.get(timeout=PATIENCE_S / 2)] == ["intent", "verdict"]
+    monkeypatch.setattr(committer_module, "COMPANY_S", 0.01)
+    made.write(intend(2), then=lambda: told.put("alone"), hurry=False)
+    assert told.get(timeout=PATIENCE_S) == "alone"
+    assert made.answer(lambda ledger: ledger.commits) == [2, 1]
+    made.close()
+    assert failures == []

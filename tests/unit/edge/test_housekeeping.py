@@ -1,0 +1,98 @@
+"""Housekeeping over a real ledger on disk, with a clock that can be put forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from harness import until
+
+from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.adapters.system_clock import SystemClock
+from nii_edge.config import LedgerBudget
+from nii_edge.edge import housekeeping
+from nii_edge.edge.committer import Committer
+from nii_edge.edge.gate import ClearGate
+from nii_edge.edge.health import Health
+from nii_edge.edge.housekeeping import Housekeeping
+from nii_edge.errors import LedgerDamagedError
+from nii_edge.ports import Conclude, Intend
+from nii_edge.records import Decision, Report, ScanId, ScanType, Verdict
+from nii_edge.telemetry import Metrics
+
+ENTRIES = 2_500
+
+
+class OffsetClock(SystemClock):
+    """The machine's clock, which a test may put forward."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+class Rig:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "ledger.db"
+        with closing(SqliteLedger(self.path, "e")) as ledger:
+            ledger.commit([change for seq in range(1, ENTRIES + 1) for change in scan(seq)])
+        self.clock = OffsetClock()
+        self.metrics = Metrics()
+        self.failures: list[BaseException] = []
+        self.committer = Committer(lambda: SqliteLedger(self.path, "e"), self.failures.append)
+        self.committer.start()
+        gate = ClearGate()
+        self.keeper = Housekeeping(
+            folder, LedgerBudget(ballast_mb=0), self.committer, gate,
+            Health("e", "0", 1.0, gate, self.clock), self.clock, self.metrics, self.failures.append,
+        )  # fmt: skip
+        self.keeper.start()
+
+    def stop(self) -> None:
+        self.keeper.stop()
+        self.committer.close()
+
+    def found(self) -> float:
+        value = self.metrics.registry.get_sample_value("nii_edge_chain_verify_failures_total")
+        assert value is not None
+        return value
+
+
+def scan(seq: int) -> tuple[Intend, Conclude]:
+    which = ScanId(edge="e", scanner="s", epoch=1, seq=seq)
+    verdict = Verdict(id=which, scan_type=ScanType.OPERATIONAL, decision=Decision.CLEAR)
+    report = Report(
+        alert_id=which.alert_id, report_id=which.report_id, verdict=verdict,
+        received_at_ns=1, decided_at_ns=2,
+    )  # fmt: skip
+    return Intend(which, ScanType.OPERATIONAL, 1), Conclude(report, None)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.setattr(housekeeping, "EVERY_S", 0.01)
+    made = Rig(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_a_whole_ledger_is_verified_again_and_nothing_is_found(rig: Rig) -> None:
+    """All slices, then a rest until the next time."""
+    rig.clock.ahead_s = housekeeping.VERIFY_EVERY_S + 1
+    until(lambda: rig.keeper._verified_at > rig.clock.ahead_s and rig.keeper._verified_to is None)
+    assert rig.failures == []
+    assert rig.found() == 0
+
+
+def test_damage_that_comes_while_running_ends_the_daemon(rig: Rig) -> None:
+    """A byte that changed on the disk is found at the next verification, counted, and not lived with."""
+    change = "UPDATE journal SET body = zeroblob(length(body)) WHERE entry = 2222"
+    rig.committer.answer(lambda ledger: ledger._db.execute(change))
+    rig.clock.ahead_s = housekeeping.VERIFY_EVERY_S + 1
+    until(lambda: rig.failures)
+    assert isinstance(rig.failures[0], LedgerDamagedError)
+    assert "2222" in str(rig.failures[0])
+    assert rig.found() >= 1
