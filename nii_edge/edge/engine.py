@@ -30,6 +30,8 @@ JOBS_AHEAD = 2
 """Batches at the inference process: one running, one queued behind it."""
 RESTART_PAUSE_S = 0.5
 """Between two starts of an inference process that does not come up."""
+HANG = 0.9
+"""Of the deadline: a batch that runs this long will not be answered in time, and its process hangs."""
 REAP_S = 5.0
 """How long stopping waits for the inference process to be gone."""
 
@@ -84,6 +86,7 @@ class Engine:
         self._lock = threading.Lock()
         self._bell: Mailbox[None] = Mailbox()
         self._wakes_at = 0.0
+        self._hang_s = HANG * settings.deadline_s
         self._thread = GuardedThread("engine", self._run, failed)
         self._stopping = threading.Event()
         self._started: threading.Event = threading.Event()
@@ -182,8 +185,8 @@ class Engine:
         list(self._bell.take())
         with self._lock:
             self._take_answers()
-            self._expire()
             self._tend_child()
+            self._expire()
             self._dispatch()
         if self._child is None and self._clock.monotonic() >= self._child_since + RESTART_PAUSE_S:
             self._spawn()
@@ -193,7 +196,7 @@ class Engine:
         that comes meanwhile is seldom due before that."""
         now = self._clock.monotonic()
         times = [t.deadline for t in self._tickets.values()]
-        times += [r.sent_at + self._settings.deadline_s for r in self._running.values()]
+        times += [r.sent_at + self._hang_s for r in self._running.values()]
         if self._child is None:
             times.append(self._child_since + RESTART_PAUSE_S)
         elif self._ready is None:
@@ -337,8 +340,8 @@ class Engine:
                 self._bury(f"not ready within {self._settings.start_timeout_s:g} s")
         elif self._running:
             begun = self._running[min(self._running)].sent_at  # those behind it have not begun
-            if now >= begun + self._settings.deadline_s:
-                self._bury(f"no answer to a batch for {self._settings.deadline_s * 1000:g} ms")
+            if now >= begun + self._hang_s:
+                self._bury(f"no answer to a batch for {self._hang_s * 1000:g} ms")
 
     def _bury(self, why: str) -> None:
         """The process is lost: so are the scans it had. The next start is due after a short pause."""

@@ -415,7 +415,7 @@ def test_an_inference_process_that_dies_or_hangs_costs_only_its_scans(
     assert {a.reason for a in answers[:-1]} <= {Reason.TIMEOUT, Reason.MODEL_FAULT}
     assert all(a.latency_s < 2 for a in answers)
     if how is signal.SIGSTOP:
-        assert answers[0].decision is Decision.UNKNOWN
+        assert answers[0].reason is Reason.MODEL_FAULT
 
 
 def test_tests_never_pass_for_the_real_thing(site: Site) -> None:

@@ -59,7 +59,7 @@ def test_ready_turns_false_when_the_models_are_gone_and_true_again(site: Site) -
     edge = site.edge(deadline_ms=500)
     victim = edge.child()
     os.kill(victim, signal.SIGSTOP)
-    screen(edge, 1)  # ends as TIMEOUT; the process is replaced
+    screen(edge, 1)  # ends as MODEL_FAULT; the process is replaced
     until(lambda: get(edge, "/readyz")[0] == 200 and edge.child() != victim, what="ready again")
     assert get(edge, "/livez")[0] == 200
 

@@ -227,6 +227,7 @@ def test_a_lost_process_costs_its_scans_and_no_slot(how: signal.Signals) -> None
     assert {r.decision for r in rulings.values()} <= {Decision.UNKNOWN, Decision.CLEAR}
     assert {r.reason for r in rulings.values()} <= {None, Reason.MODEL_FAULT, Reason.TIMEOUT}
     if how is signal.SIGSTOP:
+        assert rulings[1].reason is Reason.MODEL_FAULT
         assert {r.reason for r in rulings.values()} <= {Reason.MODEL_FAULT, Reason.TIMEOUT}
     numbers = iter(range(100, 200))
 
