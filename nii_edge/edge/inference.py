@@ -9,13 +9,13 @@ from nii_edge.edge.slots import SlotView
 from nii_edge.errors import DetectorFaultError
 from nii_edge.ports import Detector
 from nii_edge.records import Finding, Outcome, Scan
-from nii_edge.xray import sanity
+from nii_edge.xray import quality
 
 
 def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
     """Every detector's word on every scan of the job."""
     scans = [_scan(scan, slots) for scan in job.scans]
-    bad = {i: problem for i, scan in enumerate(scans) if (problem := sanity.problem(scan)) is not None}
+    bad = {i: problem for i, scan in enumerate(scans) if (problem := quality.problem(scan)) is not None}
     outcomes: list[list[Outcome]] = [[] for _ in scans]
     good = [i for i in range(len(scans)) if i not in bad]
     for detector in detectors:

@@ -166,22 +166,26 @@ def build_table(wedges: Sequence[Wedge], noise: Noise, penetration_limit: float)
     )
 
 
-def coordinates(planes: Planes, table: MaterialTable) -> tuple[Floats, Floats, Floats]:
-    """(x, column, row) of every pixel: -ln T_high, negative where brighter than air, and where in the table's
-    grids to look, as `cv2.remap` takes it. `planes` (2, height, width) is low and high transmission."""
-    log_low = cv2.log(cv2.max(planes[0], TINY))
-    log_high = cv2.log(cv2.max(planes[-1], TINY))
-    column = cv2.divide(log_low, cv2.min(log_high, -MIN_X), scale=(SIZE - 1) / R_MAX)
-    row = cv2.multiply(log_high, -(SIZE - 1) / table.x_max)
-    return cv2.multiply(log_high, -1.0), column, row
+def log_of(plane: Floats) -> Floats:
+    """ln T, finite also where nothing gets through."""
+    log: Floats = cv2.log(np.maximum(plane, np.float32(TINY)))
+    return log
+
+
+def logs(planes: Planes) -> tuple[Floats, Floats]:
+    """ln T_high, above 0 where brighter than air, and R = ln T_low / ln T_high, of (2, height, width)."""
+    high = log_of(planes[-1])
+    return high, np.divide(log_of(planes[0]), np.minimum(high, np.float32(-MIN_X)))
 
 
 def look_up(planes: Planes, table: MaterialTable) -> Material:
     """What `planes`, (2, height, width) low and high transmission, show."""
-    x, column, row = coordinates(planes, table)
+    high, ratio = logs(planes)
+    row = high * np.float32(-(SIZE - 1) / table.x_max)
+    column = ratio * np.float32((SIZE - 1) / R_MAX)
     edge = cv2.BORDER_REPLICATE
     z: Floats = cv2.remap(table.z, column, row, cv2.INTER_LINEAR, borderMode=edge)
-    density: Floats = cv2.remap(table.mass, column, row, cv2.INTER_LINEAR, borderMode=edge) * x
+    density: Floats = cv2.remap(table.mass, column, row, cv2.INTER_LINEAR, borderMode=edge) * -high
     codes: Codes = cv2.remap(table.codes, column, row, cv2.INTER_NEAREST, borderMode=edge)
     classes = cv2.extractChannel(codes, 0)
     density[classes == MaterialClass.IMPENETRABLE] = table.shield_mass

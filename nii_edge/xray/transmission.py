@@ -38,25 +38,61 @@ def apply(counts: npt.NDArray[np.generic], calibration: Calibration) -> Planes:
     Raises:
         CalibrationError: WRONG_WIDTH or PROFILE_MISMATCH; says what was found and expected.
     """
-    axis = 0 if calibration.belt_axis == "columns" else 1
+    _check(counts, calibration)
+    planes = np.empty((counts.shape[2], *counts.shape[:2]), np.float32)
+    for index, plane in enumerate(planes):
+        np.copyto(plane, cv2.extractChannel(counts, index), casting="unsafe")
+        _correct(plane, calibration, index)
+    return planes
+
+
+def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, size: tuple[int, int]) -> Planes:
+    """`apply`, then averaged down to `size` (height, width), neither larger than the frame, in less time.
+
+    Offset and gain belong to detector pixels and are the same in every line, so lines may be averaged first
+    and corrected when there are fewer.
+
+    Raises:
+        CalibrationError: see `apply`.
+    """
+    _check(counts, calibration)
+    height, width = size
+    fewer = (width, counts.shape[0]) if calibration.belt_axis == "columns" else (counts.shape[1], height)
+    lines = cv2.resize(counts.astype(np.float32), fewer, interpolation=cv2.INTER_AREA)
+    planes = np.empty((counts.shape[2], height, width), np.float32)
+    for index in range(counts.shape[2]):
+        plane = cv2.extractChannel(lines, index)
+        _correct(plane, calibration, index)
+        planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+    return planes
+
+
+def _check(counts: npt.NDArray[np.generic], calibration: Calibration) -> None:
     if counts.ndim != 3 or counts.shape[2] != len(calibration.channels):
         raise CalibrationError(
             CalibrationFault.PROFILE_MISMATCH,
             f"a frame of shape {counts.shape} for channels {'+'.join(calibration.channels)}",
         )
+    axis = _detector_axis(calibration)
     if counts.shape[axis] != calibration.width:
         raise CalibrationError(
             CalibrationFault.WRONG_WIDTH,
-            f"the frame has {counts.shape[axis]} detector pixels along its {('rows', 'columns')[1 - axis]}, "
+            f"the frame has {counts.shape[axis]} detector pixels along its {('columns', 'rows')[axis]}, "
             f"the calibration {calibration.width}",
         )
-    planes = np.empty((counts.shape[2], *counts.shape[:2]), np.float32)
+
+
+def _detector_axis(calibration: Calibration) -> int:
+    return 0 if calibration.belt_axis == "columns" else 1
+
+
+def _correct(plane: Floats, calibration: Calibration, channel: int) -> None:
+    """Counts of one channel to transmission, in place."""
+    axis = _detector_axis(calibration)
     along = (slice(None), None) if axis == 0 else (None, slice(None))
-    for index, plane in enumerate(planes):
-        np.subtract(cv2.extractChannel(counts, index), calibration.offset[index][along], out=plane)
-        np.multiply(plane, calibration.gain[index][along], out=plane)
-        repair(plane, calibration.repairs[index], axis)
-    return planes
+    plane -= calibration.offset[channel][along]
+    plane *= calibration.gain[channel][along]
+    repair(plane, calibration.repairs[channel], axis)
 
 
 def air_level(planes: Planes, belt_axis: Literal["rows", "columns"]) -> tuple[float, ...] | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nii_edge.records import Frame, Reason, Scan, ScanId, ScanType
-from nii_edge.xray import sanity
+from nii_edge.xray import quality
 
 RNG = np.random.default_rng(3)
 GOOD = RNG.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
@@ -31,9 +31,9 @@ def scan(*views: np.ndarray, channels: tuple[str, ...] = ("low", "high")) -> Sca
 def test_two_noisy_views_are_a_scan() -> None:
     """Nothing is said against what a working scanner sends, a wholly opaque carton included."""
     opaque = RNG.integers(0, 12, (64, 96, 2)).astype(np.uint16)
-    assert sanity.problem(scan(GOOD, OTHER)) is None
-    assert sanity.problem(scan(opaque, OTHER)) is None
-    assert sanity.problem(scan((GOOD / 50_000).astype(np.float32), OTHER)) is None
+    assert quality.problem(scan(GOOD, OTHER)) is None
+    assert quality.problem(scan(opaque, OTHER)) is None
+    assert quality.problem(scan((GOOD / 50_000).astype(np.float32), OTHER)) is None
 
 
 def _half_saturated() -> np.ndarray:
@@ -60,7 +60,7 @@ def _half_saturated() -> np.ndarray:
 def test_blank_stuck_saturated_and_senseless_frames_are_named(pixels: np.ndarray, reason: Reason) -> None:
     """Whichever view it is, the scan cannot be judged, and the view is named."""
     for views, number in (((pixels, OTHER), 0), ((OTHER, pixels), 1)):
-        found = sanity.problem(scan(*views))
+        found = quality.problem(scan(*views))
         assert found is not None
         assert found[0] is reason
         assert f"view {number}" in found[1]
@@ -68,11 +68,11 @@ def test_blank_stuck_saturated_and_senseless_frames_are_named(pixels: np.ndarray
 
 def test_one_view_sent_as_two_is_noticed() -> None:
     """Two views of one carton are never equal to the last count."""
-    found = sanity.problem(scan(GOOD, GOOD.copy()))
+    found = quality.problem(scan(GOOD, GOOD.copy()))
     assert found == (Reason.IMAGE_QUALITY, "views 0 and 1 are the same picture")
 
 
 def test_a_white_display_picture_is_an_empty_belt() -> None:
     """Pictures for the eye may well be constant: white is white."""
     white = np.full((48, 64, 3), 255, np.uint8)
-    assert sanity.problem(scan(white, channels=("red", "green", "blue"))) is None
+    assert quality.problem(scan(white, channels=("red", "green", "blue"))) is None
