@@ -84,7 +84,17 @@ class Profile(Config, frozen=True, kw_only=True):
 
 # ---- bundles ----------------------------------------------------------------------------------
 
-FrontEndChannel = Literal["opacity", "transmission_low", "transmission_high", "grey", "red", "green", "blue"]
+FrontEndChannel = Literal[
+    "opacity",
+    "transmission_low",
+    "transmission_high",
+    "effective_z",
+    "areal_density",
+    "grey",
+    "red",
+    "green",
+    "blue",
+]
 """What the front end can make of a frame for a model; see `nii_edge.xray.frontend`."""
 
 

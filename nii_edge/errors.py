@@ -4,7 +4,8 @@
 
     NiiEdgeError
     ├── ConfigError          a configuration, profile, policy or manifest is wrong; refused at the start
-    │   └── BundleError      a model bundle is incomplete, altered, or of the wrong form
+    │   ├── BundleError      a model bundle is incomplete, altered, or of the wrong form
+    │   └── CalibrationError a scanner's calibration cannot be made or used; carries a `CalibrationFault`
     ├── RuntimeMissingError  the asked-for inference runtime or device is not there
     ├── WireError            bytes from a peer are not a message of this protocol; carries a `Reason`
     ├── FrameError           a frame is not usable; carries the `Reason` of the UNKNOWN it leads to
@@ -16,6 +17,8 @@
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from nii_edge.records import Reason
 
@@ -30,6 +33,29 @@ class ConfigError(NiiEdgeError):
 
 class BundleError(ConfigError):
     """A model bundle is incomplete, altered, or of the wrong form."""
+
+
+class CalibrationFault(StrEnum):
+    """Why a calibration is refused."""
+
+    WRONG_WIDTH = "WRONG_WIDTH"  # made for another number of detector pixels
+    STALE = "STALE"  # older than permitted, or from the future
+    ENERGIES_SWAPPED = "ENERGIES_SWAPPED"  # the low channel lets more through than the high one
+    PROFILE_MISMATCH = "PROFILE_MISMATCH"  # channels, belt axis, air level or scanner are not the profile's
+    TOO_FEW_LINES = "TOO_FEW_LINES"  # too little was measured to tell signal from noise
+    BAD_DETECTOR = "BAD_DETECTOR"  # too many pixels, or too many side by side, are dead, hot or noisy
+    NOT_AIR = "NOT_AIR"  # something was in the beam, or the tube was off
+    BAD_WEDGES = "BAD_WEDGES"  # step wedges are missing, too few, or contradict each other
+    DAMAGED = "DAMAGED"  # the file is not what was written
+
+
+class CalibrationError(ConfigError):
+    """A calibration cannot be made from these measurements, or does not belong to this scanner."""
+
+    def __init__(self, fault: CalibrationFault, detail: str) -> None:
+        super().__init__(f"{fault.value}: {detail}")
+        self.fault = fault
+        self.detail = detail
 
 
 class RuntimeMissingError(NiiEdgeError):
