@@ -238,10 +238,14 @@ Overload = Literal["refer", "block"]
 
 
 class ScannerEntry(Config, frozen=True, kw_only=True):
-    """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`)."""
+    """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`).
+    `calibration`: a file for each view, in their order (`nii-edge calibrate`); null if the scanner corrects
+    its counts itself. Older than `calibration_hours` they are refused."""
 
     profile: str
     overload: Overload = "refer"
+    calibration: tuple[str, ...] | None = None
+    calibration_hours: Annotated[float, Meta(gt=0)] = 168.0
 
 
 class DetectorEntry(Config, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from nii_edge.config import Config, load
 from nii_edge.errors import CalibrationError, CalibrationFault
 from nii_edge.records import Channel, Name, ViewIndex
 from nii_edge.xray.calibrate import Calibration, Origin, assemble
+from nii_edge.xray.optics import Optics, optics
 from nii_edge.xray.wedges import Wedge
 
 MAGIC = b"nii-edge calibration 1\n"
@@ -108,6 +109,16 @@ def read_calibration(path: Path) -> StoredCalibration:
     if calibration.digest != stored.digest:
         raise _damaged(path, f"digest {calibration.digest[:16]}, expected {stored.digest[:16]}")
     return StoredCalibration(calibration, stored.wedges)
+
+
+def read_optics(path: Path, penetration_limit: float) -> Optics:
+    """All that a calibration file says of its view.
+
+    Raises:
+        CalibrationError: DAMAGED, or BAD_WEDGES.
+    """
+    stored = read_calibration(path)
+    return optics(stored.calibration, stored.wedges, penetration_limit)
 
 
 def read_wedges(path: Path) -> tuple[Wedge, ...]:

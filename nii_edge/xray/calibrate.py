@@ -148,9 +148,9 @@ def assemble(
 
 
 def check_fits(
-    calibration: Calibration, scanner: str, profile: Profile, now_ns: int, max_age_ns: int
+    calibration: Calibration, scanner: str, view: int, profile: Profile, now_ns: int, max_age_ns: int
 ) -> None:
-    """Refuse a calibration that is not this scanner's, or too old.
+    """Refuse a calibration that is not this scanner's or view's, or too old.
 
     Raises:
         CalibrationError: STALE (also if made in the future), or PROFILE_MISMATCH naming the field.
@@ -158,10 +158,7 @@ def check_fits(
     form = next((form for form in profile.formats if form.channels == calibration.channels), None)
     problems = (
         (calibration.scanner != scanner, f"it is scanner {calibration.scanner}'s, not {scanner}'s"),
-        (
-            calibration.view >= len(profile.views),
-            f"it is for view {calibration.view}; the profile has {len(profile.views)} views",
-        ),
+        (calibration.view != view, f"it is for view {calibration.view}, not {view}"),
         (
             calibration.belt_axis != profile.belt_axis,
             f"its belt runs along {calibration.belt_axis}, the profile's along {profile.belt_axis}",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.records import Frame, Pixels, Reason
+from nii_edge.xray.transmission import energies_swapped
 
 ROWS, COLUMNS = 24, 10
 """Lines of each axis that are looked at, spread over the frame; fewer columns, for memory is in rows."""
@@ -46,7 +47,7 @@ Problem = tuple[Reason, str]
 
 def problem(frame: Frame) -> Problem | None:
     """Why this view cannot be judged, if it cannot: not finite, blank, stuck, saturated, lines that do not
-    change or repeat, too few photons."""
+    change or repeat, too few photons, energies swapped."""
     found = _not_finite(frame)
     if found is None and frame.channels[0] in ("low", "high"):
         found = _counts(frame)
@@ -81,7 +82,16 @@ def _counts(frame: Frame) -> Problem | None:
         or _dim(frame, rows)
         or _noisy(frame, rows)
     )
-    return None if words is None else (Reason.IMAGE_QUALITY, f"view {frame.view}: {words}")
+    if words is not None:
+        return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
+    if frame.channels == ("low", "high") and energies_swapped(
+        np.moveaxis(rows, 2, 0).astype(np.float32) / np.float32(frame.full_scale)
+    ):
+        detail = (
+            f"view {frame.view}: more of the low energy comes through than of the high; are they swapped?"
+        )
+        return Reason.PROFILE_MISMATCH, detail
+    return None
 
 
 def _some(lines: Pixels, count: int) -> Pixels:

@@ -161,7 +161,7 @@ def test_measurements_that_make_no_calibration_are_named() -> None:
         ({"made_at_ns": NOW - 25 * HOUR}, CalibrationFault.STALE, "25.0 h ago"),
         ({"made_at_ns": NOW + HOUR}, CalibrationFault.STALE, "-1.0 h ago"),
         ({"scanner": "s2"}, CalibrationFault.PROFILE_MISMATCH, "scanner s2's"),
-        ({"view": 2}, CalibrationFault.PROFILE_MISMATCH, "has 2 views"),
+        ({"view": 2}, CalibrationFault.PROFILE_MISMATCH, "for view 2, not 0"),
         ({"belt_axis": "rows"}, CalibrationFault.PROFILE_MISMATCH, "along rows"),
         ({"channels": ("low",)}, CalibrationFault.PROFILE_MISMATCH, "no counts of channels low"),
         ({"air": (9_000.0, 40_000.0)}, CalibrationFault.PROFILE_MISMATCH, "low: air is 9000"),
@@ -172,9 +172,9 @@ def test_a_calibration_that_does_not_fit_is_named(
 ) -> None:
     """Each field that contradicts the profile, the scanner or the clock is refused in words."""
     calibration = Detector().calibration()
-    check_fits(calibration, "s1", PROFILE, NOW + HOUR, 24 * HOUR)
+    check_fits(calibration, "s1", 0, PROFILE, NOW + HOUR, 24 * HOUR)
     with pytest.raises(CalibrationError, match=words) as caught:
-        check_fits(calibration._replace(**changes), "s1", PROFILE, NOW, 24 * HOUR)  # type: ignore[arg-type]
+        check_fits(calibration._replace(**changes), "s1", 0, PROFILE, NOW, 24 * HOUR)  # type: ignore[arg-type]
     assert caught.value.fault is fault
 
 

@@ -166,3 +166,17 @@ def test_display_pictures_are_left_alone() -> None:
     picture[20:40, 30:60] = (20, 60, 230)
     assert quality.problem(frame(picture, channels=("red", "green", "blue"))) is None
     assert quality.problem(frame(picture[..., :1], channels=("grey",))) is None
+
+
+def test_swapped_energies_are_named() -> None:
+    """The low energy is always attenuated more: the other way round, somebody swapped the channels."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        path = rng.uniform(0.1, 1.5, (12, 16)).repeat(20, axis=0).repeat(20, axis=1)
+        both = np.exp(-np.stack([1.25 * path, path], axis=-1)) * 50_000
+        counts = np.clip(rng.normal(both, 80), 0, 65_535).astype(np.uint16)
+        assert quality.problem(frame(counts)) is None
+        found = quality.problem(frame(np.ascontiguousarray(counts[:, :, ::-1])))
+        assert found is not None
+        assert found[0] is Reason.PROFILE_MISMATCH
+        assert "swapped" in found[1]
