@@ -1,0 +1,143 @@
+"""How far rays run through closed meshes, compiled. `nii_edge.simulate.project` is its only user.
+
+Every scan line cuts a triangle in a straight piece, and every ray that crosses the piece meets the
+surface at one depth. Depths where rays leave count plus, where they enter minus; over a closed surface
+the sum is the length inside. Cuts and projections of an edge are the same numbers in both triangles that
+share it, and a ray belongs to the half-open side of a border, so no ray slips through a seam.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.simulate.geometry import Point, Rays
+
+Floats = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int32]
+
+_GRAZING = 1e-4
+"""Sine of the angle to a surface below which depth is interpolated, since the exact formula divides by it."""
+FAR = 1e6
+"""mm: beyond the end of any detector. Rays that miss the line of their panel are seen there."""
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def add_mesh(
+    plane: Floats, weight: float, vertices: Values, faces: Integers, lines: Values, view: Rays
+) -> None:
+    """Add `weight` times the length in mm of each ray inside the mesh to `plane` (lines, pixels).
+
+    `lines` (lines,) are ascending x in mm. Indexes are not checked.
+    """
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        xa, xb, xc = vertices[a, 0], vertices[b, 0], vertices[c, 0]
+        first = _first_line(lines, min(xa, xb, xc))
+        last = _first_line(lines, max(xa, xb, xc))
+        for line in range(first, last):
+            x = lines[line]
+            in_a, in_b, in_c = xa < x, xb < x, xc < x
+            # the piece runs from the edge that rises through x to the edge that falls through it
+            if in_a and not in_b:
+                start = _cut(vertices, a, b, x)
+            elif in_b and not in_c:
+                start = _cut(vertices, b, c, x)
+            else:
+                start = _cut(vertices, c, a, x)
+            if in_b and not in_a:
+                end = _cut(vertices, b, a, x)
+            elif in_c and not in_b:
+                end = _cut(vertices, c, b, x)
+            else:
+                end = _cut(vertices, a, c, x)
+            _add_piece(plane[line], weight, start, end, view)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_piece(row: Floats, weight: float, start: Point, end: Point, view: Rays) -> None:
+    """Add what one straight piece of surface, from `start` to `end` (y, z), contributes to its line."""
+    start_arc, end_arc = arc_of(start, view), arc_of(end, view)
+    left = max(_first_pixel(min(start_arc, end_arc), view.comb), 0)
+    right = min(_first_pixel(max(start_arc, end_arc), view.comb), row.shape[0])
+    if left >= right:
+        return
+    rays = view.rays
+    sign = -view.turn * weight if end_arc > start_arc else view.turn * weight
+    normal_y, normal_z = start[1] - end[1], end[0] - start[0]
+    offset = normal_y * start[0] + normal_z * start[1]
+    slope = normal_y * rays[2, left] + normal_z * rays[3, left]
+    if abs(slope) < _GRAZING * math.hypot(normal_y, normal_z):
+        middle_y, middle_z = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+        for pixel in range(left, right):
+            depth = (middle_y - rays[0, pixel]) * rays[2, pixel] + (middle_z - rays[1, pixel]) * rays[
+                3, pixel
+            ]
+            row[pixel] += np.float32(sign * depth)
+        return
+    for pixel in range(left, right):
+        depth = (offset - normal_y * rays[0, pixel] - normal_z * rays[1, pixel]) / (
+            normal_y * rays[2, pixel] + normal_z * rays[3, pixel]
+        )
+        row[pixel] += np.float32(sign * depth)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _first_line(lines: Values, x: float) -> int:
+    """The first line beyond x: a vertex on a line counts as before it."""
+    low, high = 0, lines.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if lines[middle] <= x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _cut(vertices: Values, near: int, far: int, x: float) -> Point:
+    """Where the edge from `near` (before x) to `far` (at or beyond x) crosses x: (y, z)."""
+    share = (x - vertices[near, 0]) / (vertices[far, 0] - vertices[near, 0])
+    y = vertices[near, 1] + share * (vertices[far, 1] - vertices[near, 1])
+    z = vertices[near, 2] + share * (vertices[far, 2] - vertices[near, 2])
+    return y, z
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def arc_of(point: Point, view: Rays) -> float:
+    """Arc length along the detector at which (y, z) is seen; `FAR` to either side if it is not."""
+    source, panels = view.source, view.panels
+    if source[2] == 0.0:
+        return float((point[0] - panels[0, 0]) * panels[0, 2] + (point[1] - panels[0, 1]) * panels[0, 3])
+    ray_y, ray_z = point[0] - source[0], point[1] - source[1]
+    panel = 0
+    while panel + 1 < panels.shape[0]:
+        corner_y, corner_z = panels[panel + 1, 0] - source[0], panels[panel + 1, 1] - source[1]
+        if (corner_y * ray_z - corner_z * ray_y) * view.turn < 0:
+            break
+        panel += 1
+    along_y, along_z = panels[panel, 2], panels[panel, 3]
+    facing = (ray_y * along_z - ray_z * along_y) * view.turn
+    if facing * FAR < panels[panel, 5] * math.hypot(ray_y, ray_z):
+        return FAR if ray_y * along_y + ray_z * along_z > 0 else -FAR
+    scale = panels[panel, 5] / facing
+    return float(
+        panels[panel, 4]
+        + (source[0] + ray_y * scale - panels[panel, 0]) * along_y
+        + (source[1] + ray_z * scale - panels[panel, 1]) * along_z
+    )
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _first_pixel(arc: float, comb: tuple[float, int, float]) -> int:
+    """The first pixel whose middle lies at or beyond `arc`."""
+    pitch, card, gap = comb
+    length = card * pitch + gap
+    whole = math.floor(arc / length)
+    within = math.ceil((arc - whole * length) / pitch - 0.5)
+    return int(whole) * card + min(max(int(within), 0), card)
