@@ -109,8 +109,9 @@ def pixel_of(view: View, y: float, z: float) -> float:
     """The pixel at which the point (y, z) is seen, 0 being the middle of the first; -1 before the first
     and the number of pixels beyond the last."""
     arcs = pixel_arcs(view)
-    seen = arc_of((y, z), rays_of(view))
-    return float(np.interp(seen, arcs, np.arange(len(arcs)), left=-1.0, right=len(arcs)))
+    ends = np.array((arcs[0] - view.pitch / 2, *arcs, arcs[-1] + view.pitch / 2))
+    places = np.array((-0.5, *range(len(arcs)), len(arcs) - 0.5))
+    return float(np.interp(arc_of((y, z), rays_of(view)), ends, places, left=-1.0, right=len(arcs)))
 
 
 def magnification(view: View, y: float, z: float) -> float:

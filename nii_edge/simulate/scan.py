@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import SceneError
+from nii_edge.simulate import materials
 from nii_edge.simulate.detector import transmissions
 from nii_edge.simulate.exposure import dark, expose
-from nii_edge.simulate.materials import material
 from nii_edge.simulate.project import Footprint, Projection, project, without
 from nii_edge.simulate.scanner import (
     Drift,
@@ -157,7 +157,7 @@ def air_frames(
 
 def wedge_scan(
     scanner: VirtualScanner,
-    name: str,
+    material: str,
     thicknesses_mm: Sequence[float],
     rng: np.random.Generator,
     lines: int = 64,
@@ -172,20 +172,20 @@ def wedge_scan(
     steps = np.asarray(thicknesses_mm, np.float64)
     if steps.ndim != 1 or not np.isfinite(steps).all() or (steps < 0).any():
         raise SceneError(f"wedge steps {thicknesses_mm}; expected thicknesses in mm, none below 0")
-    return _slabs(scanner, name, steps, rng, lines, drift or steady(scanner))
+    return _slabs(scanner, material, steps, rng, lines, drift or steady(scanner))
 
 
 def _slabs(
     scanner: VirtualScanner,
-    name: str,
+    material: str,
     steps: Values,
     rng: np.random.Generator,
     lines: int,
     drift: Drift,
 ) -> list[Counts]:
     tube = drifted_tube(scanner, drift)
-    areal = (steps * material(name).density / 10).astype(np.float32)
-    signals = transmissions(areal[None], (name,), tube, scanner.layers)
+    areal = (steps * materials.material(material).density / 10).astype(np.float32)
+    signals = transmissions(areal[None], (material,), tube, scanner.layers)
     return [
         np.stack(
             [

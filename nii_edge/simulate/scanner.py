@@ -216,7 +216,7 @@ def check_scanner(scanner: VirtualScanner) -> None:
         for y, z in corners:
             if found.source[2] and np.dot((y, z) - found.source[:2], found.rays[2:].mean(axis=1)) <= 0:
                 raise SceneError(f"{scanner.name}: the source of view {view.name!r} is inside the tunnel")
-            if not 0 <= pixel_of(view, y, z) <= pixel_count(view) - 1:
+            if not -0.5 <= pixel_of(view, y, z) <= pixel_count(view) - 0.5:
                 raise SceneError(
                     f"{scanner.name}: view {view.name!r} does not see the tunnel's corner ({y}, {z}); "
                     "expected a detector that covers it"
