@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nii_edge.errors import SceneError
 from nii_edge.simulate.geometry import Rays, View, pixel_arcs, rays_of
 from nii_edge.simulate.materials import material
-from nii_edge.simulate.raster import add_mesh, arc_of
+from nii_edge.simulate.raster import add_mesh, arc_of, mean_chord
 from nii_edge.simulate.solids import Part, Thing
 
 Floats = npt.NDArray[np.float32]
@@ -56,6 +56,11 @@ class Footprint(NamedTuple):
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
+PER_LINE = 3
+"""Rays along the belt that a line's mean is taken of, for thin parts."""
+THIN_MM, THIN_AREAL = 2.0, 1.0
+"""A part whose mean chord is below both, in mm and g/cm², is averaged over pixels. Averaging lengths is
+averaging intensities only where little is absorbed, so thick parts are met by single rays."""
 TRACE = 1e-4
 """g/cm²: less than this is rounding, or nothing a scanner could see (a hair is 5e-3)."""
 
@@ -70,7 +75,7 @@ def project(things: Sequence[Thing], view: View, lines: Values) -> Projection:
     """
     parts = [part for thing in things for part in thing.parts]
     materials = tuple(sorted({part.material for part in parts}))
-    areal = _areal(parts, materials, rays_of(view), view, lines)
+    areal = _areal(parts, materials, view, lines, _between(lines))
     np.maximum(areal, np.float32(0), out=areal)
     return Projection(materials, areal, lines)
 
@@ -86,7 +91,9 @@ def footprint(thing: Thing, view: View, lines: Values) -> Footprint:
     lows = min((float(points[:, 0].min()) for points in corners), default=0.0)
     highs = max((float(points[:, 0].max()) for points in corners), default=0.0)
     first, last = (int(edge) for edge in np.searchsorted(lines, (lows, highs), side="right"))
-    areal = _areal(thing.parts, materials, rays_of(view), view, lines[first:last])
+    first, last = max(first - 1, 0), min(last + 1, len(lines))  # thin parts count half a line further
+    fine = _between(lines)[first * PER_LINE : last * PER_LINE]
+    areal = _areal(thing.parts, materials, view, lines[first:last], fine)
     touched = np.asarray((np.abs(areal) > TRACE).any(axis=0))
     rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
     if not len(rows):
@@ -126,16 +133,30 @@ def magnification(view: View, y: float, z: float) -> float:
 
 
 def _areal(
-    parts: Sequence[Part], materials: tuple[str, ...], rays: Rays, view: View, lines: Values
+    parts: Sequence[Part], materials: tuple[str, ...], view: View, lines: Values, fine: Values
 ) -> Floats:
+    """Areal densities (materials, lines, pixels), carved ones below 0."""
+    rays = rays_of(view)
     areal = np.zeros((len(materials), len(lines), rays.rays.shape[1]), np.float32)
     for part in parts:
         vertices = np.ascontiguousarray(part.mesh.vertices, np.float64)
         faces = np.ascontiguousarray(part.mesh.faces, np.int32)
         _check(part, vertices, faces, rays, view)
         weight = part.fill * material(part.material).density / 10
-        add_mesh(areal[materials.index(part.material)], weight, vertices, faces, lines, rays)
+        chord = mean_chord(vertices, faces)
+        thin = chord < THIN_MM and chord * abs(weight) < THIN_AREAL
+        plane = areal[materials.index(part.material)]
+        add_mesh(plane, weight, vertices, faces, fine if thin else lines, PER_LINE if thin else 1, rays)
     return areal
+
+
+def _between(lines: Values) -> Values:
+    """`PER_LINE` positions to each line, spread evenly over its share of the belt."""
+    if not len(lines):
+        return lines
+    steps = np.diff(lines, append=lines[-1] + (lines[-1] - lines[-2] if len(lines) > 1 else 1.0))
+    offsets = (np.arange(PER_LINE) + 0.5) / PER_LINE - 0.5
+    return np.maximum.accumulate((lines[:, None] + steps[:, None] * offsets).ravel())
 
 
 def _check(part: Part, vertices: Values, faces: npt.NDArray[np.int32], rays: Rays, view: View) -> None:

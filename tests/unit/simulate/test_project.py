@@ -116,6 +116,41 @@ def test_in_a_fan_every_ray_through_a_turned_box_has_its_analytic_length(seed: i
     assert different.sum() <= 4
 
 
+@given(seed=st.integers(0, 10**6), across=st.floats(0.1, 1.5), view=st.sampled_from([DOWN, ACROSS]))
+@settings(max_examples=40, deadline=None)
+def test_wires_thinner_than_a_pixel_keep_their_mass_and_never_break(
+    seed: int, across: float, view: View
+) -> None:
+    rng = np.random.default_rng(seed)
+    mesh = turned(box((80.0, across, across)), rng, (0.0, 10.0, 120.0))
+    found = areal(mesh, view)
+    assert found.sum() / 100 == pytest.approx(0.08 * across**2, rel=0.02)
+    length = np.ptp(mesh.vertices[:, 0])
+    ends = [np.searchsorted(LINES, mesh.vertices[:, 0].mean() + side * (length / 2 - 2)) for side in (-1, 1)]
+    assert (found[ends[0] : ends[1]].sum(axis=1) > 0).all() or length < 6
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_a_thin_plate_in_a_fan_is_as_heavy_as_many_times_finer_rays_say(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mesh = turned(box((90.0, 70.0, 0.4)), rng, (0.0, -20.0, 110.0))
+    coarse = areal(mesh, FAN)
+    finer = FAN._replace(pitch=FAN.pitch / 4, card=FAN.card * 4)
+    lines = (LINES[:, None] + (np.arange(4) - 1.5) / 4).ravel()
+    fine = areal(mesh, finer, lines).reshape(len(LINES), 4, -1, 4).mean(axis=(1, 3))
+    assert coarse.sum() == pytest.approx(fine.sum(), rel=0.01)
+    assert np.abs(coarse - fine).sum() < 0.12 * fine.sum()
+
+
+def test_a_sheet_has_its_thickness_whether_met_by_rays_or_averaged() -> None:
+    thin, thick = (areal(box((120, 90, height), (0, 0, 100)), FAN) for height in (0.5, 50.0))
+    middle = np.s_[60:140, 240:360]
+    slant = 1 / rays_of(FAN).rays[3][middle[1]]
+    np.testing.assert_allclose(thin[middle], np.broadcast_to(0.05 * slant, thin[middle].shape), rtol=1e-3)
+    assert np.median(thick[middle]) == pytest.approx(5, rel=0.03)
+
+
 def test_a_slab_in_a_fan_is_crossed_aslant() -> None:
     found = areal(box((400, 300, 20), (0, 0, 100)), FAN)
     slant = 1 / rays_of(FAN).rays[3]
