@@ -41,19 +41,17 @@ class Rays(NamedTuple):
 
     `rays` (4, width): a point (y, z) of each pixel's ray in the middle of the view, and its direction
     (y, z) of length 1 from source to pixel. `distance` (width,) mm from the source to the pixel, 1 for
-    parallel rays; `cosine` (width,) of the angle to the panel's normal. `source` (y, z, 1), or (0, 0, 0)
-    for parallel rays. `panels` (n, 6): start (y, z), direction (y, z), arc length before it, distance of
-    its line from the source. `comb`: pitch, card, gap. `turn` is 1 if arc length rises counter-clockwise
-    as seen from the source with y to the right and z up, else -1.
+    parallel rays; `cosine` (width,) of the angle to the panel's normal. `panels` (n, 6): start (y, z),
+    direction (y, z), arc length before it, distance of its line from the source. `frame` (7,): source
+    (y, z, 1), or zeros for parallel rays; 1 if arc length rises counter-clockwise as seen from the source
+    with y to the right and z up, else -1; pitch, card, gap.
     """
 
     rays: Values
     distance: Values
     cosine: Values
-    source: Values
     panels: Values
-    comb: tuple[float, int, float]
-    turn: float
+    frame: Values
 
 
 def pixel_count(view: View) -> int:
@@ -110,7 +108,8 @@ def rays_of(view: View) -> Rays:
     cosine = np.abs(_cross(directions, along[panel]))
     panels = np.column_stack((starts, along, before, heights))
     rays = np.ascontiguousarray(np.concatenate((origins, directions), axis=1).T)
-    return Rays(rays, distance, cosine, source, panels, (view.pitch, view.card, view.gap), turn)
+    frame = np.array((*source, turn, view.pitch, view.card, view.gap))
+    return Rays(rays, distance, cosine, panels, frame)
 
 
 def _panels(view: View) -> list[tuple[Point, Point]]:

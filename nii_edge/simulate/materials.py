@@ -131,11 +131,11 @@ MATERIALS: dict[str, Material] = {
     "neodymium_magnet": Material((("Nd", 0.27), ("Fe", 0.72), ("B", 0.01)), 7.5),
     # electronics: cell mixes hold electrodes, foils, separator and electrolyte
     "fr4": Material((("C21H25O5", 0.33), ("SiO2", 0.37), ("CaO", 0.13), ("Al2O3", 0.09), ("Cu", 0.08)), 1.95),
-    "lithium_cell": Material(
+    "licoo2_cell": Material(
         (("LiCoO2", 0.42), ("C", 0.22), ("Cu", 0.10), ("Al", 0.06), ("C3H4O3", 0.16), ("CH2", 0.04)), 2.5
     ),
     "lithium_cobalt_oxide": _pure("LiCoO2", 4.9),
-    "lithium_iron_cell": Material(
+    "lifepo4_cell": Material(
         (("LiFePO4", 0.38), ("C", 0.20), ("Cu", 0.12), ("Al", 0.08), ("C3H4O3", 0.18), ("CH2", 0.04)), 2.1
     ),
     "alkaline_cell": Material(
@@ -167,6 +167,9 @@ MATERIALS: dict[str, Material] = {
 }
 """Every material by its name. Densities of powders, woods and textiles are those of the bulk or fibre;
 `Part.fill` makes them looser."""
+
+DENSITIES: dict[str, float] = {name: made.density for name, made in MATERIALS.items()}
+"""g/cm³ by material, at `fill` 1."""
 
 
 def material(name: str) -> Material:

@@ -115,10 +115,10 @@ def without(projection: Projection, removed: Footprint) -> Projection:
 def pixel_of(view: View, y: float, z: float) -> float:
     """The pixel at which the point (y, z) is seen, 0 being the middle of the first; -1 before the first
     and the number of pixels beyond the last."""
-    arcs = pixel_arcs(view)
+    arcs, rays = pixel_arcs(view), rays_of(view)
     ends = np.array((arcs[0] - view.pitch / 2, *arcs, arcs[-1] + view.pitch / 2))
     places = np.array((-0.5, *range(len(arcs)), len(arcs) - 0.5))
-    return float(np.interp(arc_of((y, z), rays_of(view)), ends, places, left=-1.0, right=len(arcs)))
+    return float(np.interp(arc_of((y, z), rays.frame, rays.panels), ends, places, left=-1.0, right=len(arcs)))
 
 
 def magnification(view: View, y: float, z: float) -> float:
@@ -128,7 +128,10 @@ def magnification(view: View, y: float, z: float) -> float:
         return 1.0
     ray_y, ray_z = y - view.source[0], z - view.source[1]
     step = 0.01 / math.hypot(ray_y, ray_z)
-    ends = [arc_of((y - sign * ray_z * step, z + sign * ray_y * step), rays) for sign in (-1, 1)]
+    ends = [
+        arc_of((y - sign * ray_z * step, z + sign * ray_y * step), rays.frame, rays.panels)
+        for sign in (-1, 1)
+    ]
     return float(abs(ends[1] - ends[0]) / 0.02)
 
 
@@ -177,7 +180,7 @@ def _check(part: Part, vertices: Values, faces: npt.NDArray[np.int32], rays: Ray
         return
     # in front of the source: on the same side of a line through it as the whole detector
     ahead = rays.rays[2:].mean(axis=1)
-    depth = (vertices[:, 1:] - rays.source[:2]) @ ahead
+    depth = (vertices[:, 1:] - rays.frame[:2]) @ ahead
     if depth.min() <= 0:
         raise SceneError(
             f"a mesh of {part.material} reaches behind the source of view {view.name!r}; "

@@ -44,44 +44,57 @@ def add_mesh(
     `lines` are ascending x in mm, `per_line` of them to each line of the plane. With 1 every pixel is one
     ray; with more it is the mean over its width and over its lines. Indexes are not checked.
     """
-    share = weight / per_line
+    # arrays one by one: compiled calls that get them in a record take about a third longer
+    share, rays, frame, panels = weight / per_line, view.rays, view.frame, view.panels
     for face in range(faces.shape[0]):
-        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        xa, xb, xc = vertices[a, 0], vertices[b, 0], vertices[c, 0]
-        first = _first_line(lines, min(xa, xb, xc))
-        last = _first_line(lines, max(xa, xb, xc))
+        low, middle, high, even = _ordered(vertices, faces[face])
+        first, last = _first_line(lines, vertices[low, 0]), _first_line(lines, vertices[high, 0])
         for line in range(first, last):
             x = lines[line]
-            in_a, in_b, in_c = xa < x, xb < x, xc < x
-            # the piece runs from the edge that rises through x to the edge that falls through it
-            if in_a and not in_b:
-                start = _cut(vertices, a, b, x)
-            elif in_b and not in_c:
-                start = _cut(vertices, b, c, x)
+            long = _cut(vertices, low, high, x)
+            if x <= vertices[middle, 0]:
+                short = _cut(vertices, low, middle, x)
             else:
-                start = _cut(vertices, c, a, x)
-            if in_b and not in_a:
-                end = _cut(vertices, b, a, x)
-            elif in_c and not in_b:
-                end = _cut(vertices, c, b, x)
-            else:
-                end = _cut(vertices, a, c, x)
+                short = _cut(vertices, middle, high, x)
+            # a piece runs from the edge that rises through x to the edge that falls through it
+            start, end = (short, long) if even else (long, short)
             if per_line == 1:
-                _add_piece(plane[line], share, start, end, view)
+                _add_piece(plane, line, share, start, end, rays, frame, panels)
             else:
-                _add_piece_averaged(plane[line // per_line], share, start, end, view)
+                _add_piece_averaged(plane, line // per_line, share, start, end, rays, frame, panels)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _add_piece(row: Floats, weight: float, start: Point, end: Point, view: Rays) -> None:
+@numba.njit(cache=True, nogil=True, inline="always")
+def _ordered(vertices: Values, face: Integers) -> tuple[int, int, int, bool]:
+    """A triangle's vertices by rising x, and whether that is the order they go round in."""
+    low, middle, high, even = face[0], face[1], face[2], True
+    if vertices[middle, 0] < vertices[low, 0]:
+        low, middle, even = middle, low, not even
+    if vertices[high, 0] < vertices[low, 0]:
+        low, high, even = high, low, not even
+    if vertices[high, 0] < vertices[middle, 0]:
+        middle, high, even = high, middle, not even
+    return low, middle, high, even
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _add_piece(
+    plane: Floats,
+    line: int,
+    weight: float,
+    start: Point,
+    end: Point,
+    rays: Values,
+    frame: Values,
+    panels: Values,
+) -> None:
     """Add what one straight piece of surface, from `start` to `end` (y, z), contributes to its line."""
-    start_arc, end_arc = arc_of(start, view), arc_of(end, view)
-    left = max(_first_pixel(min(start_arc, end_arc), view.comb), 0)
-    right = min(_first_pixel(max(start_arc, end_arc), view.comb), row.shape[0])
+    start_arc, end_arc = arc_of(start, frame, panels), arc_of(end, frame, panels)
+    left = max(_first_pixel(min(start_arc, end_arc), frame), 0)
+    right = min(_first_pixel(max(start_arc, end_arc), frame), plane.shape[1])
     if left >= right:
         return
-    rays = view.rays
-    sign = -view.turn * weight if end_arc > start_arc else view.turn * weight
+    sign = -frame[3] * weight if end_arc > start_arc else frame[3] * weight
     normal_y, normal_z = start[1] - end[1], end[0] - start[0]
     offset = normal_y * start[0] + normal_z * start[1]
     slope = normal_y * rays[2, left] + normal_z * rays[3, left]
@@ -91,36 +104,44 @@ def _add_piece(row: Floats, weight: float, start: Point, end: Point, view: Rays)
             depth = (middle_y - rays[0, pixel]) * rays[2, pixel] + (middle_z - rays[1, pixel]) * rays[
                 3, pixel
             ]
-            row[pixel] += np.float32(sign * depth)
+            plane[line, pixel] += np.float32(sign * depth)
         return
     for pixel in range(left, right):
         depth = (offset - normal_y * rays[0, pixel] - normal_z * rays[1, pixel]) / (
             normal_y * rays[2, pixel] + normal_z * rays[3, pixel]
         )
-        row[pixel] += np.float32(sign * depth)
+        plane[line, pixel] += np.float32(sign * depth)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _add_piece_averaged(row: Floats, weight: float, start: Point, end: Point, view: Rays) -> None:
+def _add_piece_averaged(
+    plane: Floats,
+    line: int,
+    weight: float,
+    start: Point,
+    end: Point,
+    rays: Values,
+    frame: Values,
+    panels: Values,
+) -> None:
     """As `_add_piece`, each pixel by how much of its width the piece covers."""
-    start_arc, end_arc = arc_of(start, view), arc_of(end, view)
+    start_arc, end_arc = arc_of(start, frame, panels), arc_of(end, frame, panels)
     low, high = min(start_arc, end_arc), max(start_arc, end_arc)
-    pitch = view.comb[0]
-    left = max(_first_pixel(low - pitch / 2, view.comb), 0)
-    right = min(_first_pixel(high + pitch / 2, view.comb), row.shape[0])
-    sign = -view.turn * weight if end_arc > start_arc else view.turn * weight
+    pitch = frame[4]
+    left = max(_first_pixel(low - pitch / 2, frame), 0)
+    right = min(_first_pixel(high + pitch / 2, frame), plane.shape[1])
+    sign = -frame[3] * weight if end_arc > start_arc else frame[3] * weight
     for pixel in range(left, right):
-        middle = _middle(pixel, view.comb)
+        middle = _middle(pixel, frame)
         begin, stop = max(low, middle - pitch / 2), min(high, middle + pitch / 2)
         if begin < stop:
-            depth = _depth(start, end, pixel, ((begin + stop) / 2 - middle) / pitch, view)
-            row[pixel] += np.float32(sign * depth * (stop - begin) / pitch)
+            depth = _depth(start, end, pixel, ((begin + stop) / 2 - middle) / pitch, rays)
+            plane[line, pixel] += np.float32(sign * depth * (stop - begin) / pitch)
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _depth(start: Point, end: Point, pixel: int, aside: float, view: Rays) -> float:
+def _depth(start: Point, end: Point, pixel: int, aside: float, rays: Values) -> float:
     """Depth at which the ray `aside` pixels from the middle of `pixel` meets the line through the piece."""
-    rays = view.rays
     near = min(max(pixel + (1 if aside > 0 else -1), 0), rays.shape[1] - 1)
     share = abs(aside)
     y = rays[0, pixel] + share * (rays[0, near] - rays[0, pixel])
@@ -171,34 +192,35 @@ def _cut(vertices: Values, near: int, far: int, x: float) -> Point:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def arc_of(point: Point, view: Rays) -> float:
+def arc_of(point: Point, frame: Values, panels: Values) -> float:
     """Arc length along the detector at which (y, z) is seen; `FAR` to either side if it is not."""
-    source, panels = view.source, view.panels
-    if source[2] == 0.0:
+    if frame[2] == 0.0:
         return float((point[0] - panels[0, 0]) * panels[0, 2] + (point[1] - panels[0, 1]) * panels[0, 3])
-    ray_y, ray_z = point[0] - source[0], point[1] - source[1]
+    ray_y, ray_z = point[0] - frame[0], point[1] - frame[1]
     panel = 0
     while panel + 1 < panels.shape[0]:
-        corner_y, corner_z = panels[panel + 1, 0] - source[0], panels[panel + 1, 1] - source[1]
-        if (corner_y * ray_z - corner_z * ray_y) * view.turn < 0:
+        corner_y, corner_z = panels[panel + 1, 0] - frame[0], panels[panel + 1, 1] - frame[1]
+        if (corner_y * ray_z - corner_z * ray_y) * frame[3] < 0:
             break
         panel += 1
     along_y, along_z = panels[panel, 2], panels[panel, 3]
-    facing = (ray_y * along_z - ray_z * along_y) * view.turn
+    facing = (ray_y * along_z - ray_z * along_y) * frame[3]
     if facing * FAR < panels[panel, 5] * math.hypot(ray_y, ray_z):
         return FAR if ray_y * along_y + ray_z * along_z > 0 else -FAR
     scale = panels[panel, 5] / facing
     return float(
         panels[panel, 4]
-        + (source[0] + ray_y * scale - panels[panel, 0]) * along_y
-        + (source[1] + ray_z * scale - panels[panel, 1]) * along_z
+        + (frame[0] + ray_y * scale - panels[panel, 0]) * along_y
+        + (frame[1] + ray_z * scale - panels[panel, 1]) * along_z
     )
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _first_pixel(arc: float, comb: tuple[float, int, float]) -> int:
+def _first_pixel(arc: float, frame: Values) -> int:
     """The first pixel whose middle lies at or beyond `arc`."""
-    pitch, card, gap = comb
+    pitch, card, gap = frame[4], int(frame[5]), frame[6]
+    if gap == 0.0:
+        return math.ceil(arc / pitch - 0.5)
     length = card * pitch + gap
     whole = math.floor(arc / length)
     within = math.ceil((arc - whole * length) / pitch - 0.5)
@@ -206,7 +228,7 @@ def _first_pixel(arc: float, comb: tuple[float, int, float]) -> int:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _middle(pixel: int, comb: tuple[float, int, float]) -> float:
+def _middle(pixel: int, frame: Values) -> float:
     """The arc length of a pixel's middle."""
-    pitch, card, gap = comb
-    return (pixel + 0.5) * pitch + (pixel // card) * gap
+    pitch, card, gap = frame[4], int(frame[5]), frame[6]
+    return float((pixel + 0.5) * pitch + (pixel // card) * gap)

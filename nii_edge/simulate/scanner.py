@@ -214,7 +214,7 @@ def check_scanner(scanner: VirtualScanner) -> None:
     for view in scanner.views:
         found = rays_of(view)
         for y, z in corners:
-            if found.source[2] and np.dot((y, z) - found.source[:2], found.rays[2:].mean(axis=1)) <= 0:
+            if found.frame[2] and np.dot((y, z) - found.frame[:2], found.rays[2:].mean(axis=1)) <= 0:
                 raise SceneError(f"{scanner.name}: the source of view {view.name!r} is inside the tunnel")
             if not -0.5 <= pixel_of(view, y, z) <= pixel_count(view) - 0.5:
                 raise SceneError(
