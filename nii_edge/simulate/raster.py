@@ -220,7 +220,8 @@ def _first_pixel(arc: float, frame: Values) -> int:
     """The first pixel whose middle lies at or beyond `arc`."""
     pitch, card, gap = frame[4], int(frame[5]), frame[6]
     if gap == 0.0:
-        return math.ceil(arc / pitch - 0.5)
+        index: int = math.ceil(arc / pitch - 0.5)
+        return index
     length = card * pitch + gap
     whole = math.floor(arc / length)
     within = math.ceil((arc - whole * length) / pitch - 0.5)
