@@ -13,7 +13,8 @@
     ├── LedgerError          the ledger cannot be trusted or written; the daemon must stop
     │   ├── LedgerFullError      its disk is full; nothing of the commit was written
     │   └── LedgerDamagedError   what it holds is not what was written
-    └── RecordingError       a recording, picture or array cannot be read
+    ├── RecordingError       a recording, picture or array cannot be read
+    └── SceneError           a simulated scene, material or scanner is not as it must be
 """
 
 from __future__ import annotations
@@ -101,3 +102,7 @@ class LedgerDamagedError(LedgerError):
 
 class RecordingError(NiiEdgeError):
     """A recording, picture or array cannot be read as asked."""
+
+
+class SceneError(NiiEdgeError):
+    """A simulated scene does not fit its scanner, or names what there is not."""
