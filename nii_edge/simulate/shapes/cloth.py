@@ -33,7 +33,9 @@ def _sheet_faces(rows: int, columns: int) -> Triangles:
         np.arange(columns - 1, 0, -1),
     ])  # fmt: skip
     after = np.roll(edge, -1)
-    rim = np.concatenate([np.stack([edge, after, after + count], 1), np.stack([edge, after + count, edge + count], 1)])
+    rim = np.concatenate(
+        [np.stack([edge, after, after + count], 1), np.stack([edge, after + count, edge + count], 1)]
+    )
     return np.concatenate([top[:, ::-1] - count, top, rim]).astype(np.int32)
 
 
@@ -105,7 +107,9 @@ def cloth_pile(
     return height_slab(x, y, low, low + np.maximum(thick, 0.05 * size[2]))
 
 
-def crumpled(rng: Generator, radii: tuple[float, float, float], roughness: float = 0.25, segments: int = 20) -> Mesh:
+def crumpled(
+    rng: Generator, radii: tuple[float, float, float], roughness: float = 0.25, segments: int = 20
+) -> Mesh:
     """A lump about the origin: a crumpled ball of paper, a sock, a piece of fruit at low roughness."""
     ball = sphere(1.0, segments)
     v = ball.vertices.astype(np.float64)

@@ -61,7 +61,10 @@ def tube(outer: float, inner: float, height: float, segments: int = 24) -> Mesh:
     profile = np.array([(inner, 0), (outer, 0), (outer, height), (inner, height)])
     angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     rings = np.empty((segments, 4, 3))
-    rings[..., 0], rings[..., 1] = np.cos(angle)[:, None] * profile[:, 0], np.sin(angle)[:, None] * profile[:, 0]
+    rings[..., 0], rings[..., 1] = (
+        np.cos(angle)[:, None] * profile[:, 0],
+        np.sin(angle)[:, None] * profile[:, 0],
+    )
     rings[..., 2] = profile[:, 1]
     return ring_loft(rings[:, ::-1])
 

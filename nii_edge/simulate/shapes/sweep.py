@@ -77,9 +77,7 @@ def _frames(path: Floats, closed: bool) -> tuple[Floats, Floats]:
     return across, np.cross(tangents, across)
 
 
-def sweep(
-    path: npt.ArrayLike, radius: float | npt.ArrayLike, sides: int = 8, closed: bool = False
-) -> Mesh:
+def sweep(path: npt.ArrayLike, radius: float | npt.ArrayLike, sides: int = 8, closed: bool = False) -> Mesh:
     """A round rod, cable or wire along a curve.
 
     Args:
@@ -119,5 +117,11 @@ def torus(radius: float, thickness: float, segments: int = 24, sides: int = 8) -
 
 def spring(radius: float, length: float, turns: float, wire: float, per_turn: int = 10) -> Mesh:
     """A coil spring along z from 0 to `length`: `radius` to the middle of the wire of radius `wire`."""
-    count = max(int(turns * per_turn), 4)
-    return sweep(arc(radius, 0, 360 * turns, count, length / turns), wire, 5)
+    path = arc(radius, 0, 360 * turns, max(int(turns * per_turn), 4), length / turns)
+    out = path * [1, 1, 0] / radius
+    ahead = np.stack(
+        [-radius * out[:, 1], radius * out[:, 0], np.full(len(path), length / turns / (2 * np.pi))], 1
+    )
+    across = np.cross(ahead / np.linalg.norm(ahead, axis=1, keepdims=True), out)
+    angle = np.linspace(0, 2 * np.pi, 5, endpoint=False)[None, :, None]
+    return loft(path[:, None] + wire * (out[:, None] * np.cos(angle) + across[:, None] * np.sin(angle)))
