@@ -61,6 +61,7 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.31"],
         "bench": [*CPU, "onnx>=1.23"],
         "train": TRAIN,
+        "simulate": ["shapely>=2.1", "mapbox_earcut>=2.0"],
         "dev": [
             *CPU,
             "onnx>=1.23",

@@ -62,7 +62,8 @@ def _extrude_one(part: Polygon, z0: float, z1: float) -> Mesh:
 
 def _triangulated(part: Polygon, flat: npt.NDArray[np.float64], ends: npt.NDArray[np.int64]) -> Triangles:
     """(m, 3), counter-clockwise, using every corner: a triangulation that skips one would leave a slit."""
-    made = mapbox_earcut.triangulate_float64(flat, ends.astype(np.uint32)).reshape(-1, 3).astype(np.int32)
+    found = mapbox_earcut.triangulate_float64(flat, ends.astype(np.uint32))
+    made: Triangles = found.reshape(-1, 3).astype(np.int32)
     if len(made) == len(flat) + 2 * len(ends) - 4:
         a, b, c = (flat[made[:, i]] for i in range(3))
         area = np.sum((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 
 from nii_edge.simulate.shapes.transform import Floats
 
-Outline = Polygon | MultiPolygon
-Pairs = Sequence[tuple[float, float]] | npt.NDArray[np.float64]
+Outline: TypeAlias = "Polygon | MultiPolygon"
+Pairs = npt.ArrayLike
 
 
 def polygon(points: Pairs) -> Outline:
@@ -41,7 +41,7 @@ def sector(x: float, y: float, inner: float, outer: float, start: float, end: fl
     """A piece of an annulus between two angles in degrees."""
     angle = np.radians(np.linspace(start, end, max(int(abs(end - start) / 10), 3)))
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return polygon(np.concatenate([ring * outer, ring[::-1] * inner]) + [x, y])
+    return polygon(np.concatenate([ring * outer, ring[::-1] * inner]) + np.array([x, y]))
 
 
 def spline(points: Pairs, per_span: int = 5, closed: bool = True) -> Floats:

@@ -11,10 +11,12 @@ from nii_edge.simulate.solids import Mesh
 _CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32) / 2
 _BOX = np.array([(*corner, z) for z in (-0.5, 0.5) for corner in _CORNERS], np.float32)
 _BOX_FACES = np.array(
-    [(0, 3, 2), (0, 2, 1), (4, 5, 6), (4, 6, 7), (0, 1, 5), (0, 5, 4)]
-    + [(1, 2, 6), (1, 6, 5), (2, 3, 7), (2, 7, 6), (3, 0, 4), (3, 4, 7)],
+    [
+        (0, 3, 2), (0, 2, 1), (4, 5, 6), (4, 6, 7), (0, 1, 5), (0, 5, 4),
+        (1, 2, 6), (1, 6, 5), (2, 3, 7), (2, 7, 6), (3, 0, 4), (3, 4, 7),
+    ],
     np.int32,
-)
+)  # fmt: skip
 
 
 def box(x: float, y: float, z: float) -> Mesh:

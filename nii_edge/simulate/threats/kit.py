@@ -122,3 +122,8 @@ def cartridge(base: Sequence[float], tip: Sequence[float], radius: float) -> lis
         Part(directed(bullet, base, tip), "lead"),
         Part(directed(powder, base, tip), "gunpowder"),
     ]
+
+
+def inset(mesh: Mesh, material: str, host: str) -> list[Part]:
+    """Something inside a body of another material, which gives way to it."""
+    return [Part(mesh, material), Part(mesh, host, -1.0)]

@@ -40,7 +40,7 @@ def magazine(rng: Generator, long: float, deep: float, curve: float = 0.0, wide:
     """A box magazine hanging down from the origin: sheet steel, rounds, follower, spring, foot."""
     t = np.linspace(0, 1, 7)
     back = np.stack([curve * t**2, -long * t], axis=1)
-    body = polygon(np.concatenate([back, back[::-1] + [deep, 0]]))
+    body = polygon(np.concatenate([back, back[::-1] + np.array([deep, 0])]))
     foot = rectangle(back[-1, 0] - 2, -long - 4, back[-1, 0] + deep + 2, -long)
     parts = [
         Part(hollow(body, wide, draw(rng, (0.8, 1.2))), pick(rng, ("steel", "steel", "aluminium"))),
