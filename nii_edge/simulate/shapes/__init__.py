@@ -1,4 +1,4 @@
-"""Closed triangle meshes to build objects from. Pure geometry: no materials, no randomness but what is passed in.
+"""Closed triangle meshes to build objects from: geometry without materials.
 
 Every mesh that leaves here is closed (each edge is used twice, once in either direction) and has a positive
 volume, apart from what `inside_out` has turned into a cavity.
@@ -38,9 +38,12 @@ from nii_edge.simulate.shapes.transform import (
     merge,
     mirrored,
     moved,
+    random_rotations,
+    repeated,
     rotation,
     scaled,
     stack_bounds,
+    stretched,
     turned,
     volume,
 )
@@ -68,8 +71,10 @@ __all__ = [
     "moved",
     "polygon",
     "puffed",
+    "random_rotations",
     "rectangle",
     "regular",
+    "repeated",
     "revolve",
     "rotation",
     "rounded",
@@ -82,6 +87,7 @@ __all__ = [
     "spline",
     "spring",
     "stack_bounds",
+    "stretched",
     "stroke",
     "sweep",
     "torus",

@@ -7,6 +7,7 @@ show as lines. A pile of layers is one slab whose thickness carries the creases 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,35 +52,45 @@ def height_slab(x: Grid, y: Grid, low: Grid, high: Grid) -> Mesh:
     return Mesh(vertices.reshape(-1, 3), _sheet_faces(*x.shape))
 
 
-def creases(rng: Generator, x: Grid, y: Grid, wavelength: float, folds: int) -> tuple[Grid, Grid]:
-    """A rumpled height field: its heights (mean 0, about ±1) and the square of its slope times wavelength²."""
+class Creases(NamedTuple):
+    """A rumpled height field over a grid: `height` (mean 0, about ±1), `slope` (the square of its slope times
+    the wavelength²), and `lines`, 1 along the crests of sharp folds and 0 between them."""
+
+    height: Grid
+    slope: Grid
+    lines: Grid
+
+
+def creases(rng: Generator, x: Grid, y: Grid, wavelength: float, folds: int) -> Creases:
+    """Bent waves in random directions, deep here and shallow there."""
     angle, phase = rng.uniform(0, np.pi, folds), rng.uniform(0, 2 * np.pi, folds)
     size = 2 * np.pi / (wavelength * rng.uniform(0.35, 1.6, folds))
     kx, ky = size * np.cos(angle), size * np.sin(angle)
     bend = rng.uniform(-1, 1, (2, folds)) * 1.5
-    height, slope_x, slope_y = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
+    height, slope_x, slope_y, lines = (np.zeros_like(x) for _ in range(4))
     for k in range(folds):
-        # each fold line is bent by a slow wave, and only as deep as another slow wave lets it be
-        warp = bend[0, k] * np.sin(0.23 * (kx[k] * y - ky[k] * x) + phase[-k])
-        run = kx[k] * x + ky[k] * y + phase[k] + warp
-        depth = (0.6 + 0.4 * np.sin(0.31 * (kx[k] * x - ky[k] * y) + 3 * bend[1, k])) / np.sqrt(folds)
-        height += depth * np.sin(run)
+        across, along = kx[k] * x + ky[k] * y, kx[k] * y - ky[k] * x
+        run = across + phase[k] + bend[0, k] * np.sin(0.23 * along + phase[-k])
+        depth = (0.6 + 0.4 * np.sin(0.31 * along + 3 * bend[1, k])) / np.sqrt(folds)
+        crest = np.sin(run)
+        height += depth * crest
         slope = depth * np.cos(run) * wavelength
         slope_x += slope * kx[k]
         slope_y += slope * ky[k]
-    return height, slope_x**2 + slope_y**2
+        # crest^16 keeps a sixth of the wave: a fold pressed to a line
+        lines += np.clip(crest, 0, 1) ** 16 * np.clip(np.sin(0.5 * along + 5 * bend[1, k]), 0, 1)
+    return Creases(height, slope_x**2 + slope_y**2, lines)
 
 
 def sheet(
     rng: Generator, size: tuple[float, float], thickness: float, rumple: float, wavelength: float = 40.0,
     cells: int = 32,
 ) -> Mesh:  # fmt: skip
-    """One rumpled layer about the origin: `rumple` is the height of its folds in mm, `wavelength` their width."""
+    """One rumpled layer about the origin: `rumple` is how high its folds are, `wavelength` how wide, in mm."""
     x, y = _grid(size, cells, 0.0)
-    height, slope = creases(rng, x, y, wavelength, 6)
-    steep = np.sqrt(1 + slope * (rumple / wavelength) ** 2)
-    half = thickness / 2 * steep
-    return height_slab(x, y, rumple * height - half, rumple * height + half)
+    folds = creases(rng, x, y, wavelength, 6)
+    half = thickness / 2 * (np.sqrt(1 + folds.slope * (rumple / wavelength) ** 2) + 2 * folds.lines)
+    return height_slab(x, y, rumple * folds.height - half, rumple * folds.height + half)
 
 
 def cloth_pile(
@@ -88,19 +99,19 @@ def cloth_pile(
     layers: int = 6,
     wavelength: float = 30.0,
     sharpness: float = 1.2,
-    cells: int = 44,
+    cells: int = 64,
 ) -> Mesh:
-    """Folded or crumpled cloth as one slab of this mean size, standing on z = 0; fill it with a `fill` below 1.
+    """Folded or crumpled cloth: one slab of this mean size, standing on z = 0, for a `fill` below 1.
 
     `layers`: how many rumpled layers show through; the more, the finer and fainter the pattern.
     `sharpness`: how much denser creases are than flat cloth, 0 for none.
     """
     x, y = _grid(size[:2], cells, 0.06)
     thick = np.zeros_like(x)
-    top, _ = creases(rng, x, y, 2.2 * wavelength, 4)
+    top = creases(rng, x, y, 2.2 * wavelength, 4).height
     for _ in range(layers):
-        _, slope = creases(rng, x, y, wavelength * float(rng.uniform(0.6, 1.4)), 4)
-        thick += np.sqrt(1 + slope * (0.2 * sharpness) ** 2)
+        folds = creases(rng, x, y, wavelength * float(rng.uniform(0.5, 1.6)), 3)
+        thick += np.sqrt(1 + folds.slope * (0.2 * sharpness) ** 2) + sharpness * folds.lines
     thick *= _soft_edge(x, y, size) * (1 + 0.12 * top)
     thick *= size[2] / float(thick.mean())
     low = np.maximum(0.0, 0.5 * (float(thick.max()) - thick) * 0.5)

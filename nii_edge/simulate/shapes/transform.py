@@ -63,6 +63,37 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
     )
 
 
+def repeated(mesh: Mesh, offsets: npt.ArrayLike, rotations: npt.ArrayLike | None = None) -> Mesh:
+    """Copies of a mesh: at every offset (n, 3), each first turned by its rotation (n, 3, 3)."""
+    spots = np.asarray(offsets, np.float32)
+    bodies = mesh.vertices[None]
+    if rotations is not None:
+        bodies = np.einsum("nij,vj->nvi", np.asarray(rotations, np.float32), mesh.vertices)
+    vertices = (bodies + spots[:, None]).astype(np.float32, copy=False)
+    starts = (np.arange(len(spots), dtype=np.int32) * len(mesh.vertices))[:, None, None]
+    return Mesh(vertices.reshape(-1, 3), (mesh.faces[None] + starts).reshape(-1, 3))
+
+
+def stretched(mesh: Mesh, offsets: npt.ArrayLike, sizes: npt.ArrayLike) -> Mesh:
+    """Copies of a mesh, each scaled about the origin by its row of `sizes` (n, 3), then moved by `offsets`."""
+    spots, factors = np.asarray(offsets, np.float32), np.asarray(sizes, np.float32)
+    vertices = mesh.vertices[None] * factors[:, None] + spots[:, None]
+    starts = (np.arange(len(spots), dtype=np.int32) * len(mesh.vertices))[:, None, None]
+    return Mesh(vertices.reshape(-1, 3), (mesh.faces[None] + starts).reshape(-1, 3))
+
+
+def random_rotations(rng: np.random.Generator, count: int) -> Floats:
+    """(count, 3, 3): uniform over all orientations."""
+    q = rng.normal(size=(count, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
+
+
 def directed(mesh: Mesh, start: npt.ArrayLike, end: npt.ArrayLike) -> Mesh:
     """The mesh with its z axis laid from `start` along the line to `end`; it keeps its length."""
     a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nii_edge.simulate.kit import Maker, pick
 from nii_edge.simulate.solids import Thing
 from nii_edge.simulate.threats import (
     bottles,
@@ -21,7 +22,6 @@ from nii_edge.simulate.threats import (
     spanners,
     wrenches,
 )
-from nii_edge.simulate.threats.kit import Maker, pick
 
 _MAKERS: dict[str, dict[str, Maker]] = {
     "gun": pistols.FAMILIES | revolvers.FAMILIES | long_guns.FAMILIES,

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nii_edge.simulate.kit import Generator, draw, inset, pick, pin, slab
 from nii_edge.simulate.shapes import chain, circle, extrude, loft, merge, polygon, spline
 from nii_edge.simulate.shapes.outline import Outline
 from nii_edge.simulate.shapes.transform import Floats
 from nii_edge.simulate.solids import Mesh, Part
-from nii_edge.simulate.threats.kit import Generator, draw, inset, pick, pin, slab
 
 Stations = Sequence[tuple[float, float, float]]
 

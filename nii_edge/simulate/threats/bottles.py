@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.simulate.kit import Generator, Maker, Spread, draw, grouped, middle, pick
 from nii_edge.simulate.shapes import (
     box,
     inside_out,
@@ -20,7 +21,6 @@ from nii_edge.simulate.shapes import (
     turned,
 )
 from nii_edge.simulate.solids import Mesh, Part
-from nii_edge.simulate.threats.kit import Generator, Maker, Spread, draw, grouped, middle, pick
 
 Profile = tuple[tuple[float, float], ...]
 

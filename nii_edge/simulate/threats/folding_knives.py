@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from nii_edge.simulate.kit import (
+    Generator,
+    Maker,
+    Spread,
+    coil,
+    draw,
+    grouped,
+    hollow,
+    middle,
+    pick,
+    pin,
+    slab,
+)
 from nii_edge.simulate.shapes import (
     chain,
     circle,
@@ -21,19 +34,6 @@ from nii_edge.simulate.solids import Mesh, Part
 from nii_edge.simulate.threats.blades import (
     PROFILES,
     blade,
-)
-from nii_edge.simulate.threats.kit import (
-    Generator,
-    Maker,
-    Spread,
-    coil,
-    draw,
-    grouped,
-    hollow,
-    middle,
-    pick,
-    pin,
-    slab,
 )
 
 

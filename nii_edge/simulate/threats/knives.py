@@ -7,6 +7,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from nii_edge.simulate.kit import (
+    Generator,
+    Maker,
+    Spread,
+    draw,
+    grouped,
+    hollow,
+    middle,
+    pick,
+    rod,
+    slab,
+)
 from nii_edge.simulate.shapes import (
     chain,
     circle,
@@ -28,18 +40,6 @@ from nii_edge.simulate.threats.blades import (
     moulded_handle,
     scaled_handle,
     skeleton_handle,
-)
-from nii_edge.simulate.threats.kit import (
-    Generator,
-    Maker,
-    Spread,
-    draw,
-    grouped,
-    hollow,
-    middle,
-    pick,
-    rod,
-    slab,
 )
 
 Handle = Literal["scales", "moulded", "metal", "skeleton"]

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from nii_edge.simulate.kit import (
+    Generator,
+    Maker,
+    cartridge,
+    coil,
+    draw,
+    grouped,
+    hollow,
+    middle,
+    pick,
+    pin,
+    pipe,
+    rod,
+    slab,
+)
 from nii_edge.simulate.shapes import (
     chain,
     circle,
@@ -19,21 +34,6 @@ from nii_edge.simulate.shapes import (
 from nii_edge.simulate.shapes.outline import Outline
 from nii_edge.simulate.solids import Mesh, Part
 from nii_edge.simulate.threats import pistols, revolvers
-from nii_edge.simulate.threats.kit import (
-    Generator,
-    Maker,
-    cartridge,
-    coil,
-    draw,
-    grouped,
-    hollow,
-    middle,
-    pick,
-    pin,
-    pipe,
-    rod,
-    slab,
-)
 
 
 def magazine(rng: Generator, long: float, deep: float, curve: float = 0.0, wide: float = 22.0) -> list[Part]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nii_edge.simulate.kit import Generator, Maker, draw, grouped, inset, middle, pick, pipe
 from nii_edge.simulate.shapes import (
     box,
     cloth_pile,
@@ -20,7 +21,6 @@ from nii_edge.simulate.shapes import (
     turned,
 )
 from nii_edge.simulate.solids import Mesh, Part
-from nii_edge.simulate.threats.kit import Generator, Maker, draw, grouped, inset, middle, pick, pipe
 
 _POWDERS = ("cocaine", "heroin", "fentanyl_hcl", "tnt", "rdx")
 

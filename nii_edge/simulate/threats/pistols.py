@@ -9,22 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from nii_edge.simulate.shapes import (
-    box,
-    capsule_outline,
-    chain,
-    circle,
-    merge,
-    moved,
-    polygon,
-    rectangle,
-    rounded,
-    spline,
-    stroke,
-)
-from nii_edge.simulate.shapes.outline import Outline
-from nii_edge.simulate.solids import Mesh, Part
-from nii_edge.simulate.threats.kit import (
+from nii_edge.simulate.kit import (
     Generator,
     Maker,
     Spread,
@@ -40,6 +25,21 @@ from nii_edge.simulate.threats.kit import (
     rod,
     slab,
 )
+from nii_edge.simulate.shapes import (
+    box,
+    capsule_outline,
+    chain,
+    circle,
+    merge,
+    moved,
+    polygon,
+    rectangle,
+    rounded,
+    spline,
+    stroke,
+)
+from nii_edge.simulate.shapes.outline import Outline
+from nii_edge.simulate.solids import Mesh, Part
 
 
 class Design(NamedTuple):

@@ -6,21 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from nii_edge.simulate.shapes import (
-    chain,
-    circle,
-    directed,
-    extrude,
-    merge,
-    polygon,
-    rectangle,
-    rounded,
-    spline,
-    stroke,
-)
-from nii_edge.simulate.shapes.outline import Outline
-from nii_edge.simulate.solids import Mesh, Part
-from nii_edge.simulate.threats.kit import (
+from nii_edge.simulate.kit import (
     Generator,
     Maker,
     Spread,
@@ -35,6 +21,20 @@ from nii_edge.simulate.threats.kit import (
     rod,
     slab,
 )
+from nii_edge.simulate.shapes import (
+    chain,
+    circle,
+    directed,
+    extrude,
+    merge,
+    polygon,
+    rectangle,
+    rounded,
+    spline,
+    stroke,
+)
+from nii_edge.simulate.shapes.outline import Outline
+from nii_edge.simulate.solids import Mesh, Part
 
 
 class Design(NamedTuple):

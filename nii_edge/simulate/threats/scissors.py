@@ -6,11 +6,7 @@ from typing import NamedTuple
 
 import shapely
 
-from nii_edge.simulate.shapes import chain, merge, mirrored, moved, polygon, spline, stroke, turned
-from nii_edge.simulate.shapes.outline import Outline
-from nii_edge.simulate.solids import Part
-from nii_edge.simulate.threats.blades import PROFILES, blade
-from nii_edge.simulate.threats.kit import (
+from nii_edge.simulate.kit import (
     Generator,
     Maker,
     Spread,
@@ -22,6 +18,10 @@ from nii_edge.simulate.threats.kit import (
     pin,
     slab,
 )
+from nii_edge.simulate.shapes import chain, merge, mirrored, moved, polygon, spline, stroke, turned
+from nii_edge.simulate.shapes.outline import Outline
+from nii_edge.simulate.solids import Part
+from nii_edge.simulate.threats.blades import PROFILES, blade
 
 
 class Design(NamedTuple):

@@ -7,6 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 
+from nii_edge.simulate.kit import (
+    Generator,
+    Maker,
+    Spread,
+    draw,
+    grouped,
+    middle,
+    pick,
+    slab,
+)
 from nii_edge.simulate.shapes import (
     chain,
     circle,
@@ -20,16 +30,6 @@ from nii_edge.simulate.shapes import (
 from nii_edge.simulate.shapes.outline import Outline
 from nii_edge.simulate.shapes.transform import Floats
 from nii_edge.simulate.solids import Part
-from nii_edge.simulate.threats.kit import (
-    Generator,
-    Maker,
-    Spread,
-    draw,
-    grouped,
-    middle,
-    pick,
-    slab,
-)
 
 STEEL = ("steel", "steel", "stainless")
 

@@ -5,6 +5,19 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
+from nii_edge.simulate.kit import (
+    Generator,
+    Maker,
+    draw,
+    grouped,
+    inset,
+    middle,
+    pick,
+    pin,
+    pipe,
+    rod,
+    slab,
+)
 from nii_edge.simulate.shapes import (
     capsule_outline,
     chain,
@@ -27,19 +40,6 @@ from nii_edge.simulate.shapes import (
 )
 from nii_edge.simulate.shapes.outline import Outline
 from nii_edge.simulate.solids import Mesh, Part
-from nii_edge.simulate.threats.kit import (
-    Generator,
-    Maker,
-    draw,
-    grouped,
-    inset,
-    middle,
-    pick,
-    pin,
-    pipe,
-    rod,
-    slab,
-)
 from nii_edge.simulate.threats.spanners import STEEL, open_head, shifted, turned_outline
 
 

@@ -1,4 +1,4 @@
-"""What all makers of objects share: draws, hollow bodies, rods, cartridges. Side views lie in x-y, about z = 0."""
+"""What all makers of objects share: draws, hollow bodies, rods, cartridges. Side views lie in x-y."""
 
 from __future__ import annotations
 
