@@ -29,7 +29,7 @@ from nii_edge.simulate.shapes import (
     torus,
     turned,
 )
-from nii_edge.simulate.solids import Mesh, Part
+from nii_edge.simulate.solids import Part
 
 FABRICS = ("cotton", "polyester", "wool", "cotton")
 
@@ -274,12 +274,14 @@ def belt(rng: Generator) -> tuple[Part, ...]:
     strap = extrude(stroke(line, 3.2, 2), -wide / 2, wide / 2)
     frame = slab(rounded(rectangle(0, 0, 46, wide + 12), 5).difference(rectangle(6, 6, 40, wide + 6)), 4, 0.6)
     buckle = moved(
-        turned(merge([frame, rod((20, 0, 0), (20, wide + 10, 0), 1.8)]), "x", 90), *line[-1], -wide / 2 - 6
+        turned(merge([frame, rod((20, 0, 0), (20, wide + 10, 0), 1.8)]), "x", 90),
+        float(line[-1, 0]),
+        float(line[-1, 1]),
+        -wide / 2 - 6,
     )
-    lying: Mesh = strap
     return middle(
         grouped(
-            [Part(lying, pick(rng, ("leather", "pvc"))), Part(buckle, pick(rng, ("zinc", "brass", "steel")))]
+            [Part(strap, pick(rng, ("leather", "pvc"))), Part(buckle, pick(rng, ("zinc", "brass", "steel")))]
         )
     )
 
@@ -299,7 +301,8 @@ def handbag(rng: Generator) -> tuple[Part, ...]:
     )
     if rng.random() < 0.4:
         links = [
-            moved(turned(torus(6, 1.3, 10, 5), "xyz"[k % 2], 90 * (k % 2)), *p) for k, p in enumerate(strap)
+            moved(turned(torus(6, 1.3, 10, 5), "y" if k % 2 else "x", draw(rng, (0, 90))), *p)
+            for k, p in enumerate(strap)
         ]
         parts = [*body, Part(merge(links), pick(rng, ("brass", "zinc")))]
     else:

@@ -32,14 +32,15 @@ def shell_box(x: float, y: float, z: float, wall: float) -> Mesh:
 def rounded_box(x: float, y: float, z: float, radius: float, corner: int = 4) -> Mesh:
     """A box about the origin with all edges rounded by `radius` (at most half of the smallest side)."""
     radius = min(radius, 0.499 * min(x, y, z))
-    lift = np.linspace(-np.pi / 2, np.pi / 2, 2 * corner)
-    turn = (np.linspace(0, np.pi / 2, corner) + np.pi / 2 * np.arange(4)[:, None]).ravel()
+    quarter = np.linspace(0, np.pi / 2, corner)
+    lift = np.concatenate([quarter - np.pi / 2, quarter])
+    turn = (quarter + np.pi / 2 * np.arange(4)[:, None]).ravel()
     signs = np.repeat([[1, 1], [-1, 1], [-1, -1], [1, -1]], corner, axis=0)
     cx, cy, cz = x / 2 - radius, y / 2 - radius, z / 2 - radius
     rings = np.empty((len(lift), len(turn), 3))
     rings[..., 0] = signs[:, 0] * cx + radius * np.cos(lift)[:, None] * np.cos(turn)
     rings[..., 1] = signs[:, 1] * cy + radius * np.cos(lift)[:, None] * np.sin(turn)
-    rings[..., 2] = (np.where(lift < 0, -cz, cz) + radius * np.sin(lift))[:, None]
+    rings[..., 2] = (np.repeat([-cz, cz], corner) + radius * np.sin(lift))[:, None]
     return loft(rings)
 
 
