@@ -38,7 +38,7 @@ def folded(
     rng: Generator, x: float, y: float, z: float, fabric: str, fill: float, layers: int = 5
 ) -> list[Part]:
     """A folded garment: a slab of rumpled layers, and its thick folded edge."""
-    pile = cloth_pile(rng, (x, y, z), layers, draw(rng, (18, 45)), draw(rng, (0.8, 2.0)))
+    pile = cloth_pile(rng, (x, y, z), layers, draw(rng, (18, 45)), draw(rng, (0.8, 2.0)), cells=40)
     edge = moved(
         turned(crumpled(rng, (0.48 * y, 0.42 * z, 0.42 * z), 0.06, 14), "z", 90), x / 2 - 0.3 * z, 0, z / 2
     )
