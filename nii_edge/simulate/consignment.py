@@ -11,16 +11,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from nii_edge.simulate.carton import Packed, Unit, carton_shell, laid, pack, void_fill
+from nii_edge.simulate.carton import CELL, Unit, carton_shell, laid, pack, void_fill
 from nii_edge.simulate.contents import Stock, hidden, piece, stock
 from nii_edge.simulate.declaring import papers_of
 from nii_edge.simulate.goods import KINDS
 from nii_edge.simulate.judging import MANY_PARCELS, MATERIALS, OBJECTS
 from nii_edge.simulate.kit import Generator, Spread, draw, pick
-from nii_edge.simulate.loads import LOADS, Load, articles_for, fits, room_for, size_of, without_missing
+from nii_edge.simulate.loads import LOADS, Load, articles_for, fits, room_for, without_missing
 from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
-from nii_edge.simulate.scene import Placed, Scene, Size, corners, joined, mass, shift
+from nii_edge.simulate.scene import Placed, Scene, Size, joined, mass
 from nii_edge.simulate.shapes import rotation
+from nii_edge.simulate.shapes.transform import Axis
 from nii_edge.simulate.solids import Part
 
 Story = Literal[
@@ -38,6 +39,8 @@ LIES: dict[Story, Fault] = {
 }
 """The fault that each lying story is about; a lie may bring others with it (a hidden object also weighs)."""
 TWINS: tuple[Story, ...] = ("plain", "multipack", "consolidation", "mixed", "part_filled", "turned")
+_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - {"master_carton"})
+"""Stories whose cartons are packed in rows."""
 
 
 class ConsignmentRecipe(NamedTuple):
@@ -87,7 +90,7 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
     story = names[int(rng.choice(len(names), p=chances / chances.sum()))]
     count = int(rng.integers(recipe.cartons[0], recipe.cartons[1] + 1))
     articles = articles_for(recipe.goods, rng, story)
-    room = room_for(rng, recipe.litres, articles)
+    room = _tight(rng, story, room_for(rng, recipe.litres, articles), articles)
     lying = _lying(rng, story, count)
     cartons: list[Carton] = []
     bills: list[HouseBill] = []
@@ -96,11 +99,11 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
         lie = story if k in lying else None
         things, load = _loaded(recipe, rng, story, lie, room, articles, k == count - 1)
         scene = _on_belt(rng, things, story == "turned")
-        papers = papers_of(rng, k, load, scene, density, lie)
-        true = sum(mass(p.thing, density) for p in scene.things) / 1000
+        kilos = [mass(placed.thing, density) / 1000 for placed in scene.things]
+        papers = papers_of(rng, k, load, scene, kilos, lie)
         said = sum(line.weight_kg for bill in papers for line in bill.lines)
-        empty = sum(mass(p.thing, density) for p in scene.things if p.role in {"carton", "fill"}) / 1000
-        gross.append(round(true * draw(rng, (0.98, 1.02)) if lie is None else said + empty, 3))
+        empty = sum(kg for p, kg in zip(scene.things, kilos, strict=True) if p.role in {"carton", "fill"})
+        gross.append(round(sum(kilos) * draw(rng, (0.98, 1.02)) if lie is None else said + empty, 3))
         bills += papers
         cartons.append(Carton(scene, lie))
     number = f"{int(rng.integers(100, 999))}-{int(rng.integers(10**7, 10**8))}"
@@ -129,7 +132,7 @@ def _tampered(recipe: ConsignmentRecipe, rng: Generator, story: Story, load: Loa
     """What a lying carton gets besides, or instead: put in first, so that goods cover it."""
     if story == "swapped_goods":
         other = _other(recipe, rng, load.lines[0])
-        count = fits(room, size_of(other.pieces[0]), 60)
+        count = fits(room, other.sizes[0], 60)
         return [piece(other, rng, -1, declared=False) for _ in range(count)]
     if story in {"hidden_object", "undeclared_material", "shielding"}:
         every = MATERIALS if story == "undeclared_material" else OBJECTS
@@ -154,11 +157,11 @@ def _loaded(
     recipe: ConsignmentRecipe, rng: Generator, story: Story, lie: Story | None, room: Size,
     articles: Sequence[Stock], last: bool,
 ) -> tuple[list[Placed], Load]:  # fmt: skip
-    """One carton's things at rest in their shell, and the load they come from; units without room are left out.
+    """One carton's things at rest in their shell, and the load they come from, less what found no room.
 
     It is packed again in a larger carton until what the story needs is in it.
     """
-    tidy = story not in {"mixed", "consolidation", "master_carton"}
+    tidy = story in _TIDY
     for _ in range(12):
         load = LOADS[_honest(story)](rng, room, articles, story == "part_filled" and last)
         extra = [] if lie is None else _tampered(recipe, rng, lie, load, room)
@@ -184,28 +187,37 @@ def _loaded(
         things = [placed._replace(line=place.get(placed.line, -1)) for placed in things]
     if lie == "master_carton":
         things = [placed._replace(declared=False, line=-1) for placed in things]
-    room = _trimmed(room, packed)
     filling = void_fill(rng, room, packed) if rng.random() < 0.6 else []
     return [*things, *filling, Placed(carton_shell(rng, room), "carton")], load
 
 
-def _trimmed(room: Size, packed: Packed) -> Size:
-    """A carton is made to fit: not much higher than what is in it."""
-    top = float(packed.heights.max())
-    return room[0], room[1], min(room[2], max(top + 12, 0.7 * room[2]))
+def _tight(rng: Generator, story: Story, room: Size, articles: Sequence[Stock]) -> Size:
+    """The room that all cartons of a consignment get: just enough for what a full one holds honestly."""
+    load = LOADS[_honest(story)](rng, room, articles, False)
+    heights = pack(rng, room, [content.size for content in load.units], story in _TIDY).heights
+    rows, columns = np.nonzero(heights.any(axis=1))[0], np.nonzero(heights.any(axis=0))[0]
+    if not len(rows):
+        return room
+    slack = draw(rng, (2, 24))
+    return (
+        (int(rows[-1]) + 1) * CELL + slack,
+        (int(columns[-1]) + 1) * CELL + slack,
+        float(heights.max()) + 0.5 * slack,
+    )
 
 
 def _on_belt(rng: Generator, things: list[Placed], turned: bool) -> Scene:
     """The carton set down: nearly straight, or, turned, any way round and on any of its sides."""
     turn = rotation("z", draw(rng, (-9, 9)))
     if turned:
-        tips = pick(rng, (("x", 90.0), ("y", 90.0), ("x", 180.0), ("z", 0.0)))
-        axis, angle = tips
-        tip = rotation("x" if axis == "x" else "y" if axis == "y" else "z", angle)
-        turn = (rotation("z", draw(rng, (0, 360))) @ tip).astype(np.float32)
-    made = [p._replace(thing=p.thing._replace(parts=tuple(
-        Part(part.mesh._replace(vertices=part.mesh.vertices @ turn.T), part.material, part.fill)
-        for part in p.thing.parts))) for p in things]  # fmt: skip
-    low = np.min([corners(p.thing)[0] for p in made], axis=0)
-    x, y, z = (float(v) for v in -low)
-    return Scene(tuple(p._replace(thing=shift(p.thing, x, y, z)) for p in made))
+        sides: tuple[tuple[Axis, float], ...] = (("x", 90.0), ("y", 90.0), ("x", 180.0), ("z", 0.0))
+        turn = (rotation("z", draw(rng, (0, 360))) @ rotation(*pick(rng, sides))).astype(np.float32)
+    every = [[part.mesh.vertices @ turn.T for part in placed.thing.parts] for placed in things]
+    low = np.min([vertices.min(axis=0) for each in every for vertices in each], axis=0)
+    made = []
+    for placed, each in zip(things, every, strict=True):
+        parts = []
+        for part, vertices in zip(placed.thing.parts, each, strict=True):
+            parts.append(Part(part.mesh._replace(vertices=vertices - low), part.material, part.fill))
+        made.append(placed._replace(thing=placed.thing._replace(parts=tuple(parts))))
+    return Scene(tuple(made))

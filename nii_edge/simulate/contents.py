@@ -9,34 +9,59 @@ import numpy as np
 
 from nii_edge.simulate import threats
 from nii_edge.simulate.carton import Unit, unit
-from nii_edge.simulate.goods import Good, make_good
+from nii_edge.simulate.goods import Good, chapter, make_good
 from nii_edge.simulate.kit import Generator, draw, pick
 from nii_edge.simulate.scene import Placed, Size, corners, lay, pose, shift
-from nii_edge.simulate.shapes import box, merge, moved, sheet, shell_box
+from nii_edge.simulate.shapes import box, merge, moved, sheet, shell_box, turned
 from nii_edge.simulate.solids import Part, Thing
+
+CLOTH = (61, 62, 63, 65)
+"""Chapters of goods that do not keep their shape."""
 
 
 class Stock(NamedTuple):
-    """A few pieces of one sort of goods, to fill cartons with copies of: one code, wording and price."""
+    """A few pieces of one sort of goods, to fill cartons with copies of: one code, wording and price.
+
+    `pieces`: centred on the origin, some upside down; `sizes`: of the boxes around them, mm.
+    """
 
     kind: str
     pieces: tuple[Thing, ...]
+    sizes: tuple[Size, ...]
     code: str
     words: str
     value: float
 
 
-def stock(kind: str, rng: Generator, variants: int = 2) -> Stock:
-    """Make `variants` pieces of a sort; they are alike as pieces of one article are."""
-    made: list[Good] = [make_good(kind, rng) for _ in range(variants)]
-    return Stock(kind, tuple(good.thing for good in made), made[0].code, made[0].words, made[0].value)
+def stock(kind: str, rng: Generator) -> Stock:
+    """One article of a sort, either way up; of cloth two pieces, since no two lie the same."""
+    made: list[Good] = [make_good(kind, rng) for _ in range(2 if chapter(kind) in CLOTH else 1)]
+    over = np.diag([-1.0, -1.0, 1.0]).astype(np.float32)
+    pieces = [centred_thing(good.thing) for good in made]
+    for thing in tuple(pieces):
+        parts = tuple(Part(turned(part.mesh, over), part.material, part.fill) for part in thing.parts)
+        pieces.append(thing._replace(parts=parts))
+    sizes = tuple(size_of(thing) for thing in pieces)
+    return Stock(kind, tuple(pieces), sizes, made[0].code, made[0].words, made[0].value)
+
+
+def centred_thing(thing: Thing) -> Thing:
+    """The thing with the middle of its box at the origin."""
+    x, y, z = (float(v) for v in -corners(thing).mean(axis=0))
+    return shift(thing, x, y, z)
+
+
+def size_of(thing: Thing) -> Size:
+    """How long, wide and high the box around a thing is, mm."""
+    low, high = corners(thing)
+    x, y, z = (float(v) for v in high - low)
+    return x, y, z
 
 
 def piece(article: Stock, rng: Generator, line: int, declared: bool = True) -> Unit:
-    """One piece as it is put into a carton: flat, either way up, in a right angle to the walls."""
-    thing = pick(rng, article.pieces)
-    turn = None if rng.random() < 0.5 else np.diag([-1.0, -1.0, 1.0]).astype(np.float32)
-    return unit([Placed(lay(thing, turn, 0, 0, 0), "goods", declared, line)])
+    """One piece as it is put into a carton: at right angles to the walls."""
+    k = int(rng.integers(len(article.pieces)))
+    return Unit((Placed(article.pieces[k], "goods", declared, line),), article.sizes[k])
 
 
 def _parcel_shell(rng: Generator, size: Size) -> Thing:
@@ -62,10 +87,11 @@ def parcel(articles: Sequence[tuple[Stock, int]], rng: Generator, pieces: int, d
     level, wide, deep = 0.0, 0.0, 0.0
     for _ in range(pieces):
         article, line = pick(rng, articles)
-        thing = lay(pick(rng, article.pieces), None, 0, 0, level)
-        low, high = corners(thing)
-        level = float(high[2]) + 1
-        wide, deep = max(wide, float(high[0] - low[0])), max(deep, float(high[1] - low[1]))
+        k = int(rng.integers(len(article.pieces)))
+        x, y, z = article.sizes[k]
+        thing = shift(article.pieces[k], 0, 0, level + z / 2)
+        level += z + 1
+        wide, deep = max(wide, x), max(deep, y)
         goods.append(Placed(thing, "goods", declared, line if declared else -1, 0))
     shell = _parcel_shell(
         rng, (wide + draw(rng, (4, 30)), deep + draw(rng, (4, 20)), level + draw(rng, (3, 15)))

@@ -11,8 +11,7 @@ from nii_edge.simulate.carton import Unit
 from nii_edge.simulate.contents import Stock, parcel, piece, stock
 from nii_edge.simulate.goods import KINDS
 from nii_edge.simulate.kit import Generator, Spread, draw, pick
-from nii_edge.simulate.scene import Size, corners
-from nii_edge.simulate.solids import Thing
+from nii_edge.simulate.scene import Size
 
 SMALL = 1.2e6
 """mm³: what is sent as one parcel among many is no larger than this."""
@@ -38,31 +37,24 @@ def articles_for(goods: Sequence[str], rng: Generator, story: str) -> list[Stock
         return _small_articles(goods, rng, many)
     others = [name for name in goods if KINDS[name].code[:2] != KINDS[first].code[:2]]
     chosen = rng.choice(len(others), min(many - 1, len(others)), replace=False)
-    return [stock(first, rng), *(stock(others[int(k)], rng, 1) for k in chosen)]
+    return [stock(first, rng), *(stock(others[int(k)], rng) for k in chosen)]
 
 
 def _small_articles(goods: Sequence[str], rng: Generator, many: int) -> list[Stock]:
     """Stocks of small goods; where there are too few of them, the smallest of what there is."""
     found: list[Stock] = []
     for k in rng.permutation(len(goods)):
-        found.append(stock(goods[int(k)], rng, 1))
-        small = [made for made in found if float(np.prod(size_of(made.pieces[0]))) < SMALL]
+        found.append(stock(goods[int(k)], rng))
+        small = [made for made in found if float(np.prod(made.sizes[0])) < SMALL]
         if len(small) == many:
             return small
-    return sorted(found, key=lambda made: float(np.prod(size_of(made.pieces[0]))))[:many]
-
-
-def size_of(thing: Thing) -> Size:
-    """How long, wide and high the box around a thing is, mm."""
-    low, high = corners(thing)
-    x, y, z = (float(v) for v in high - low)
-    return x, y, z
+    return sorted(found, key=lambda made: float(np.prod(made.sizes[0])))[:many]
 
 
 def room_for(rng: Generator, litres: Spread, articles: Sequence[Stock]) -> Size:
-    """The inside of the cartons: about so many litres, and never smaller than a piece with a parcel around it."""
-    pieces = [size_of(thing) for article in articles for thing in article.pieces]
-    least = [max(size[k] for size in pieces) + 60 for k in range(3)]
+    """The inside of the cartons: about so many litres, and never smaller than a piece in a parcel."""
+    pieces = [size for article in articles for size in article.sizes]
+    least = [max(size[k] for size in pieces) + 30 for k in range(3)]
     volume = draw(rng, litres) * 1e6
     a, b = draw(rng, (1.1, 1.6)), draw(rng, (0.5, 0.9))
     edge = (volume / (a * b)) ** (1 / 3)
@@ -79,7 +71,7 @@ def fits(room: Size, size: Size, most: int, share: float = 0.8) -> int:
 
 def _load_plain(rng: Generator, room: Size, articles: Sequence[Stock], part: bool) -> Load:
     article = articles[0]
-    count = fits(room, size_of(article.pieces[0]), 60)
+    count = fits(room, article.sizes[0], 60)
     if part:
         count = max(1, int(count * draw(rng, (0.15, 0.6))))
     return Load([piece(article, rng, 0) for _ in range(count)], [article], [(0,)])
@@ -89,7 +81,7 @@ def _load_mixed(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) 
     units: list[Unit] = []
     for line, article in enumerate(articles):
         share = draw(rng, (0.5, 1.2)) / len(articles)
-        count = max(1, int(share * fits(room, size_of(article.pieces[0]), 40)))
+        count = max(1, int(share * fits(room, article.sizes[0], 40)))
         units += [piece(article, rng, line) for _ in range(count)]
     units = [units[k] for k in rng.permutation(len(units))]
     units.sort(key=lambda content: -content.size[0] * content.size[1])
@@ -98,7 +90,7 @@ def _load_mixed(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) 
 
 def _load_multipack(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) -> Load:
     article = articles[0]
-    each = int(np.clip(0.45 * room[2] / size_of(article.pieces[0])[2], 1, 6))
+    each = int(np.clip(0.45 * room[2] / article.sizes[0][2], 1, 6))
     first = parcel([(article, 0)], rng, each, True)
     count = fits(room, first.size, 30)
     more = [parcel([(article, 0)], rng, each, True) for _ in range(count - 1)]
@@ -108,7 +100,7 @@ def _load_multipack(rng: Generator, room: Size, articles: Sequence[Stock], _: bo
 def _load_consolidation(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) -> Load:
     units: list[Unit] = []
     lines: list[Stock] = []
-    small = sorted(articles, key=lambda article: float(np.prod(size_of(article.pieces[0]))))
+    small = sorted(articles, key=lambda article: float(np.prod(article.sizes[0])))
     space = 0.85 * room[0] * room[1] * room[2]
     while space > 0 and len(units) < 28:
         # after the first few, mostly small ones: a hundred parcels are no hundred laptops
