@@ -12,18 +12,34 @@ import numpy as np
 from nii_edge.simulate import threats
 from nii_edge.simulate.kit import Generator, Maker, Spread, draw, pick
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS, Bag, make_bag
-from nii_edge.simulate.objects import electronics, household, metal, soft
+from nii_edge.simulate.objects import (
+    appliances,
+    boards,
+    devices,
+    groceries,
+    hand_tools,
+    hardware,
+    kitchen,
+    leisure,
+    soft,
+    toiletries,
+)
 from nii_edge.simulate.scene import Placed, Scene, corners, joined, lay, pose, shift
 from nii_edge.simulate.shapes import cloth_pile, rotation
 from nii_edge.simulate.solids import Part, Thing
+from nii_edge.simulate.threats import bottles
 
 __all__ = ["CLUTTER", "HELD_OUT_BAGS", "LuggageRecipe", "bag_types", "make_luggage"]
 
 CLUTTER: dict[str, dict[str, Maker]] = {
     "soft": soft.FAMILIES,
-    "electronics": electronics.FAMILIES,
-    "household": household.FAMILIES,
-    "metal": metal.FAMILIES,
+    "electronics": boards.FAMILIES | devices.FAMILIES | appliances.FAMILIES,
+    "household": kitchen.FAMILIES
+    | groceries.FAMILIES
+    | toiletries.FAMILIES
+    | leisure.FAMILIES
+    | bottles.FAMILIES,
+    "metal": hand_tools.FAMILIES | hardware.FAMILIES,
 }
 """Everything that fills bags, by kind."""
 

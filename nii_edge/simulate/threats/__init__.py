@@ -12,29 +12,34 @@ from nii_edge.simulate.kit import Maker, pick
 from nii_edge.simulate.solids import Thing
 from nii_edge.simulate.threats import (
     bottles,
+    contraband,
     folding_knives,
+    jaw_wrenches,
     knives,
-    long_guns,
-    packs,
+    lithium,
+    machine_pistols,
+    odd_guns,
+    parcels,
     pistols,
     revolvers,
     scissors,
+    small_wrenches,
+    socket_wrenches,
     spanners,
-    wrenches,
 )
 
 _MAKERS: dict[str, dict[str, Maker]] = {
-    "gun": pistols.FAMILIES | revolvers.FAMILIES | long_guns.FAMILIES,
+    "gun": pistols.FAMILIES | revolvers.FAMILIES | machine_pistols.FAMILIES | odd_guns.FAMILIES,
     "knife": knives.FAMILIES | folding_knives.FAMILIES,
     "scissors": scissors.FAMILIES,
-    "wrench": spanners.FAMILIES | wrenches.FAMILIES,
-    "lithium_pack": packs.LITHIUM,
+    "wrench": spanners.FAMILIES | jaw_wrenches.FAMILIES | socket_wrenches.FAMILIES | small_wrenches.FAMILIES,
+    "lithium_pack": lithium.FAMILIES,
     "bottle": bottles.FAMILIES,
-    "pressed_block": packs.BLOCKS,
-    "inner_parcel": packs.PARCELS,
-    "tablets": packs.TABLETS,
-    "currency": packs.CURRENCY,
-    "shielding": packs.SHIELDING,
+    "pressed_block": contraband.BLOCKS,
+    "inner_parcel": parcels.FAMILIES,
+    "tablets": contraband.TABLETS,
+    "currency": contraband.CURRENCY,
+    "shielding": contraband.SHIELDING,
 }
 
 LABELS: tuple[str, ...] = tuple(_MAKERS)
