@@ -30,6 +30,7 @@ from nii_edge.simulate.solids import Part
 
 
 def shift(parts: list[Part], x: float = 0.0, y: float = 0.0, z: float = 0.0) -> list[Part]:
+    """All parts moved."""
     return [Part(moved(part.mesh, x, y, z), part.material, part.fill) for part in parts]
 
 

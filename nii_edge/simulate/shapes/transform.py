@@ -107,7 +107,8 @@ def directed(mesh: Mesh, start: npt.ArrayLike, end: npt.ArrayLike) -> Mesh:
 
 def bounds(mesh: Mesh) -> Points:
     """(2, 3): the lowest and the highest corner."""
-    return np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])
+    rows = np.ascontiguousarray(mesh.vertices.T)
+    return np.stack([rows.min(axis=1), rows.max(axis=1)])
 
 
 def stack_bounds(meshes: Iterable[Mesh]) -> Points:
@@ -124,9 +125,9 @@ def centred(mesh: Mesh) -> Mesh:
 
 def volume(mesh: Mesh) -> float:
     """mm³, by the divergence theorem; cavities count negative."""
-    about = mesh.vertices.astype(np.float64)
-    x, y, z = (about - about.mean(axis=0)).T
-    i, j, k = mesh.faces.T
+    x, y, z = mesh.vertices.T.astype(np.float64, order="C")
+    x, y, z = x - x.mean(), y - y.mean(), z - z.mean()
+    i, j, k = np.ascontiguousarray(mesh.faces.T)
     xi, yi = x[i], y[i]
     area = (x[j] - xi) * (y[k] - yi) - (x[k] - xi) * (y[j] - yi)
     return float(area @ (z[i] + z[j] + z[k])) / 6

@@ -60,6 +60,7 @@ def _board(rng: Generator, x: float, y: float) -> list[Part]:
 
 
 def around(parts: list[Part], wall: float, material: str, gap: float = 2.0) -> list[Part]:
+    """The parts in a closed box of this wall, `gap` mm off them."""
     low = np.min([part.mesh.vertices.min(axis=0) for part in parts], axis=0)
     high = np.max([part.mesh.vertices.max(axis=0) for part in parts], axis=0)
     x, y, z = (float(v) for v in high - low + 2 * (wall + gap))

@@ -71,6 +71,7 @@ def _handle(rng: Generator, x: float, y: float, material: str, wide: float = 30.
 
 
 def guard(x: float, y: float) -> Part:
+    """A trigger guard with its trigger, below (x, y)."""
     line = [(x, y), (x + 4, y - 22), (x + 22, y - 28), (x + 44, y - 20), (x + 48, y)]
     ring = slab(stroke(spline(line, 5, closed=False), 3.5), 10)
     blade = slab(stroke([(x + 20, y), (x + 22, y - 16)], 4), 6)
@@ -93,6 +94,7 @@ def _receiver(outline: Outline, wide: float, rng: Generator, material: str = "st
 
 
 def barrel(x: float, reach: float, outer: float = 8.0, inner: float = 4.6, y: float = 0.0) -> Part:
+    """A bored tube from x on, `reach` long."""
     return Part(pipe((x, y, 0), (x + reach, y, 0), outer, inner), "steel")
 
 
