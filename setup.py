@@ -41,6 +41,7 @@ RUNTIME = [
     "prometheus-client>=0.26",
 ]
 CPU = ["onnxruntime>=1.32"]
+SIMULATE = ["shapely>=2.1", "mapbox_earcut>=2.0"]
 TRAIN = ["torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]
 
 setup(
@@ -61,9 +62,10 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.31"],
         "bench": [*CPU, "onnx>=1.23"],
         "train": TRAIN,
-        "simulate": ["shapely>=2.1", "mapbox_earcut>=2.0"],
+        "simulate": SIMULATE,
         "dev": [
             *CPU,
+            *SIMULATE,
             "onnx>=1.23",
             "pytest>=9.2",
             "pytest-timeout>=2.4",

@@ -134,12 +134,9 @@ def _padding(bag: Bag, rng: Generator) -> list[Thing]:
     x, y, z = bag.room
     for _ in range(int(rng.integers(0, 4))):
         high = draw(rng, (0.08, 0.35)) * z
+        flat = x * draw(rng, (0.6, 0.96)), y * draw(rng, (0.6, 0.96)), high
         pile = cloth_pile(
-            rng,
-            (x * draw(rng, (0.6, 1)), y * draw(rng, (0.6, 1)), high),
-            6,
-            draw(rng, (20, 60)),
-            draw(rng, (0.8, 2.4)),
+            rng, flat, 6, draw(rng, (20, 60)), draw(rng, (0.8, 2.4)), ragged=draw(rng, (0.1, 0.5))
         )
         part = Part(pile, pick(rng, soft.FABRICS), draw(rng, (0.05, 0.22)))
         spot = draw(rng, (-0.1, 0.1)) * x, draw(rng, (-0.1, 0.1)) * y

@@ -87,7 +87,7 @@ def sheet(
     cells: int = 32,
 ) -> Mesh:  # fmt: skip
     """One rumpled layer about the origin: `rumple` is how high its folds are, `wavelength` how wide, in mm."""
-    x, y = _grid(size, cells, 0.0)
+    x, y = _grid(size, cells, 0.0, np.zeros(4))
     folds = creases(rng, x, y, wavelength, 6)
     half = thickness / 2 * (np.sqrt(1 + folds.slope * (rumple / wavelength) ** 2) + 2 * folds.lines)
     return height_slab(x, y, rumple * folds.height - half, rumple * folds.height + half)
@@ -100,19 +100,21 @@ def cloth_pile(
     wavelength: float = 30.0,
     sharpness: float = 1.2,
     cells: int = 64,
+    ragged: float = 0.06,
 ) -> Mesh:
     """Folded or crumpled cloth: one slab of this mean size, standing on z = 0, for a `fill` below 1.
 
     `layers`: how many rumpled layers show through; the more, the finer and fainter the pattern.
     `sharpness`: how much denser creases are than flat cloth, 0 for none.
+    `ragged`: by what share of its size the outline waves in and out.
     """
-    x, y = _grid(size[:2], cells, 0.06)
+    x, y = _grid(size[:2], cells, ragged, rng.uniform(0, 2 * np.pi, 4))
     thick = np.zeros_like(x)
     top = creases(rng, x, y, 2.2 * wavelength, 4).height
     for _ in range(layers):
         folds = creases(rng, x, y, wavelength * float(rng.uniform(0.5, 1.6)), 3)
         thick += np.sqrt(1 + folds.slope * (0.2 * sharpness) ** 2) + sharpness * folds.lines
-    thick *= _soft_edge(x, y, size) * (1 + 0.12 * top)
+    thick *= _soft_edge(x.shape) * (1 + 0.12 * top)
     thick *= size[2] / float(thick.mean())
     low = np.maximum(0.0, 0.5 * (float(thick.max()) - thick) * 0.5)
     return height_slab(x, y, low, low + np.maximum(thick, 0.05 * size[2]))
@@ -130,17 +132,18 @@ def crumpled(
     return Mesh(swollen.astype(np.float32), ball.faces)
 
 
-def _grid(size: tuple[float, float], cells: int, ragged: float) -> tuple[Grid, Grid]:
+def _grid(size: tuple[float, float], cells: int, ragged: float, phase: Grid) -> tuple[Grid, Grid]:
     rows = max(4, int(cells * min(1.0, size[0] / max(size[1], 1e-6))) + 1)
     columns = max(4, int(cells * min(1.0, size[1] / max(size[0], 1e-6))) + 1)
     u, v = np.meshgrid(np.linspace(-0.5, 0.5, rows), np.linspace(-0.5, 0.5, columns), indexing="ij")
-    bow_x = 1 + ragged * np.cos(2.1 * np.pi * v) * 0.5
-    bow_y = 1 + ragged * np.cos(1.7 * np.pi * u) * 0.5
+    bow_x = 1 - ragged / 4 * (2 + np.sin(6.6 * v + phase[0]) + np.sin(14 * v + phase[1]))
+    bow_y = 1 - ragged / 4 * (2 + np.sin(6.6 * u + phase[2]) + np.sin(14 * u + phase[3]))
     return size[0] * u * bow_x, size[1] * v * bow_y
 
 
-def _soft_edge(x: Grid, y: Grid, size: tuple[float, float, float]) -> Grid:
-    """1 inside, falling to a third over the outermost sixth of the half width."""
-    near = np.minimum(1 - np.abs(2 * x / size[0]), 1 - np.abs(2 * y / size[1]))
+def _soft_edge(shape: tuple[int, ...]) -> Grid:
+    """Over a grid: 1 inside, falling to a third over the outermost sixth of the half width."""
+    u, v = (1 - np.abs(np.linspace(-1, 1, count)) for count in shape)
+    near = np.minimum(u[:, None], v[None])
     edge: Grid = 0.34 + 0.66 * np.clip(near / 0.16, 0, 1) ** 0.5
     return edge
