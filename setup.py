@@ -42,7 +42,7 @@ RUNTIME = [
     "prometheus-client>=0.26",
 ]
 CPU = ["onnxruntime>=1.32"]
-SIMULATE = ["spekpy>=2.5.4", "xraydb>=4.5.8", "numba>=0.68"]
+SIMULATE = ["spekpy>=2.5.4", "xraydb>=4.5.8", "numba>=0.68", "shapely>=2.1", "mapbox_earcut>=2.0"]
 TRAIN = ["torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]
 
 setup(
