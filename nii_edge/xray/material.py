@@ -66,6 +66,10 @@ K_EDGE_WIDTH = 0.02
 """Half width, in R, of the band around a heavy metal's curve, at least."""
 
 
+SMOOTH = 5
+"""Pixels a side over which R is averaged before it is looked up."""
+
+
 class MaterialClass(IntEnum):
     """What a pixel shows. Values index colour tables."""
 
@@ -140,7 +144,7 @@ def build_table(wedges: Sequence[Wedge], noise: Noise, penetration_limit: float)
     knots = _knots(responses, x)
     zs = np.array([response.z for response in responses])
     z = np.stack([_interpolate_z(r, row, zs) for row in knots])
-    sigma_r = _sigma_r(x[:, None], r[None, :], noise)
+    sigma_r = _sigma_r(x[:, None], r[None, :], noise) / SMOOTH
     slope = np.gradient(z, r, axis=1)
     sigma_z = sigma_r * np.maximum(slope, (zs[-1] - zs[0]) / (knots[:, -1] - knots[:, 0])[:, None])
     mass = _mass(responses, x, r, knots, sigma_r)
@@ -173,9 +177,16 @@ def log_of(plane: Floats) -> Floats:
 
 
 def logs(planes: Planes) -> tuple[Floats, Floats]:
-    """ln T_high, above 0 where brighter than air, and R = ln T_low / ln T_high, of (2, height, width)."""
+    """ln T_high, above 0 where brighter than air, and R = ln T_low / ln T_high, of (2, height, width).
+
+    R is that of a neighbourhood of `SMOOTH` pixels a side: what a thing is made of changes less from pixel to
+    pixel than how thick it is, and noise in R would be taken for other materials.
+    """
     high = log_of(planes[-1])
-    return high, np.divide(log_of(planes[0]), np.minimum(high, np.float32(-MIN_X)))
+    window = (SMOOTH, SMOOTH)
+    low = cv2.blur(log_of(planes[0]), window)
+    ratio: Floats = np.divide(low, np.minimum(cv2.blur(high, window), np.float32(-MIN_X)))
+    return high, ratio
 
 
 def look_up(planes: Planes, table: MaterialTable) -> Material:
