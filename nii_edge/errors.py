@@ -4,7 +4,8 @@
 
     NiiEdgeError
     ├── ConfigError          a configuration, profile, policy or manifest is wrong; refused at the start
-    │   └── BundleError      a model bundle is incomplete, altered, or of the wrong form
+    │   ├── BundleError      a model bundle is incomplete, altered, or of the wrong form
+    │   └── ThreatError      a threat library is incomplete, altered, or of the wrong form
     ├── RuntimeMissingError  the asked-for inference runtime or device is not there
     ├── WireError            bytes from a peer are not a message of this protocol; carries a `Reason`
     ├── FrameError           a frame is not usable; carries the `Reason` of the UNKNOWN it leads to
@@ -30,6 +31,10 @@ class ConfigError(NiiEdgeError):
 
 class BundleError(ConfigError):
     """A model bundle is incomplete, altered, or of the wrong form."""
+
+
+class ThreatError(ConfigError):
+    """A threat library is incomplete, altered, or of the wrong form."""
 
 
 class RuntimeMissingError(NiiEdgeError):
