@@ -23,12 +23,14 @@ from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
+from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import ConfigError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector
 from nii_edge.locks import link_keys, read_security, who_may
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.tip_plan import plan_tip, tip_line
 
 ENDPOINTS_FILE = "endpoints.json"
 """Written beside the ledger and the archive when the sockets are bound: names to addresses."""
@@ -44,6 +46,7 @@ class EdgePlan(NamedTuple):
     state_dir: Path
     security: Security | None
     link_keys: ClientKeys | None
+    tip: TipPlan | None
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -69,7 +72,8 @@ def plan_edge(path: Path) -> EdgePlan:
     security = read_security(config.security, here, "edge")
     own = None if security is None else security.key
     keys = link_keys(config.collector, here, own)
-    return EdgePlan(config, profiles, policy, bundles, here / config.state_dir, security, keys)
+    tip = plan_tip(config, path, profiles, bundles)
+    return EdgePlan(config, profiles, policy, bundles, here / config.state_dir, security, keys, tip)
 
 
 def check_policy(policy: Policy, path: Path, bundles: Mapping[str, Bundle]) -> None:
@@ -110,6 +114,7 @@ def edge(plan: EdgePlan) -> Daemon:
         open_ledger=lambda: open_ledger(plan, metrics),
         open_side=open_side,
         open_sink=None if link is None else lambda: ZmqUplink(context, link.endpoint, plan.link_keys),
+        tip=plan.tip,
     )
     return Daemon(parts, SystemClock(), metrics)
 
@@ -208,6 +213,7 @@ def check_edge(path: Path) -> Check:
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")
     where = "nowhere: reports stay in the ledger" if config.collector is None else config.collector.endpoint
     would.append(f"reports to {where}")
+    would.append(tip_line(plan.tip, plan.profiles))
     would += who_may(config, plan.security, plan.link_keys)
     return Check(would, problems)
 

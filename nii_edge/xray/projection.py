@@ -50,7 +50,7 @@ TRIES = 8
 """Places that are tried for each orientation."""
 GRID = 256
 """Cells along the longer side of the map on which a place is looked for, at most."""
-NOISE_LINES = 64
+NOISE_LINES = 24
 """Rows from which the noise is estimated, spread over the frame."""
 NOISE_BINS = 16
 """Levels of brightness for which it is estimated separately."""
