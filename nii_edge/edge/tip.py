@@ -148,16 +148,17 @@ class Tip:
 
     def _run(self) -> None:
         while (order := self._orders.get()) is not None:
+            result: Result | None = "fault"
             try:
-                self._show(order)
+                result = self._show(order)
             except Exception as error:  # noqa: BLE001 - a test that breaks must not stop what it tests
-                self._count(order.threat, "fault")
                 self._log.error("projection failed", scan=str(order.case.id), exc_info=error)
-            finally:
-                self._free.release()
+            self._free.release()
+            if result is not None:
+                self._count(order.threat, result)
 
-    def _show(self, order: _Order) -> None:
-        """One projection, from the copy of the frames to its result."""
+    def _show(self, order: _Order) -> Result | None:
+        """One projection, from the copy of the frames to its result; None if the daemon stops meanwhile."""
         began = self._clock.monotonic()
         frames = self._copied(order.case.frames)
         chosen = self._dice.choice([i for i, frame in enumerate(frames) if unfit(frame.channels) is None])
@@ -167,8 +168,7 @@ class Tip:
         pitch = self._plan.pitches[order.case.id.scanner]
         where = place(frame, order.threat, self._rng, pitch, taken)
         if where is None:
-            self._count(order.threat, "not_placed")
-            return
+            return "not_placed"
         self._put(project(frame, order.threat, where, self._rng), frames[chosen].slot)
         scan = JobScan(
             id=order.case.id,
@@ -178,9 +178,11 @@ class Tip:
         )
         self._try_out(Trial(scan, self._answers.put, self._clock.monotonic() + PATIENCE_S))
         answer = self._answers.get()
-        if answer is not None:
-            result, found = self._judge(order, where, frame.view, before, answer)
-            self._tell(order, where, frame.view, result, found, self._clock.monotonic() - began)
+        if answer is None:
+            return None
+        result, found = self._judge(order, where, frame.view, before, answer)
+        self._tell(order, where, frame.view, result, found, self._clock.monotonic() - began)
+        return result
 
     def _copied(self, frames: Sequence[JobFrame]) -> tuple[JobFrame, ...]:
         """The frames in the reserved slots; the scan's own are given back."""
@@ -227,8 +229,7 @@ class Tip:
         found: Finding | None,
         seconds: float,
     ) -> None:
-        """Count the result and log it."""
-        self._count(order.threat, result)
+        """One line for each threat that was put somewhere."""
         self._log.info(
             "tip",
             scan=str(order.case.id),
