@@ -42,6 +42,7 @@ RUNTIME = [
     "prometheus-client>=0.26",
 ]
 CPU = ["onnxruntime>=1.32"]
+SIMULATE = ["spekpy>=2.5.4", "xraydb>=4.5.8", "numba>=0.68", "shapely>=2.1", "mapbox_earcut>=2.0"]
 TRAIN = ["torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]
 
 setup(
@@ -61,9 +62,11 @@ setup(
         "cpu": CPU,
         "gpu": ["onnxruntime-gpu>=1.31"],
         "bench": [*CPU, "onnx>=1.23"],
+        "simulate": SIMULATE,
         "train": TRAIN,
         "dev": [
             *CPU,
+            *SIMULATE,
             "onnx>=1.23",
             "pytest>=9.2",
             "pytest-timeout>=2.4",

@@ -20,6 +20,7 @@ from rich.console import Console
 from nii_edge import __version__
 from nii_edge.commands.keys import app as keys_app
 from nii_edge.commands.line import Line
+from nii_edge.commands.scanner import app as scanner_app
 from nii_edge.errors import NiiEdgeError
 from nii_edge.records import ScanType
 from nii_edge.telemetry import configure_logs, logger
@@ -401,6 +402,7 @@ def bench(
 
 
 app.add_typer(keys_app, name="keys")
+app.add_typer(scanner_app, name="scanner")
 
 
 def _print_json(value: Any) -> None:

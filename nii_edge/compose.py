@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from prometheus_client import generate_latest
 
-from nii_edge.adapters import ledger_rescue, zmq_transport
+from nii_edge.adapters import calibration_files, ledger_rescue, zmq_transport
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.sqlite_archive import SqliteArchive
 from nii_edge.adapters.system_clock import SystemClock
@@ -23,14 +24,17 @@ from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
+from nii_edge.edge.jobs import LaneFiles
 from nii_edge.edge.tip import TipPlan
-from nii_edge.errors import ConfigError, NiiEdgeError
+from nii_edge.errors import CalibrationError, ConfigError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector
 from nii_edge.locks import link_keys, read_security, who_may
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.tip_plan import plan_tip, tip_line
+from nii_edge.xray.calibrate import check_fits
+from nii_edge.xray.optics import Optics
 
 ENDPOINTS_FILE = "endpoints.json"
 """Written beside the ledger and the archive when the sockets are bound: names to addresses."""
@@ -43,6 +47,8 @@ class EdgePlan(NamedTuple):
     profiles: Mapping[str, Profile]
     policy: Policy
     bundles: Mapping[str, Bundle]
+    calibrations: Mapping[str, LaneFiles]
+    optics: Mapping[str, tuple[Optics, ...]]
     state_dir: Path
     security: Security | None
     link_keys: ClientKeys | None
@@ -72,8 +78,51 @@ def plan_edge(path: Path) -> EdgePlan:
     security = read_security(config.security, here, "edge")
     own = None if security is None else security.key
     keys = link_keys(config.collector, here, own)
-    tip = plan_tip(config, path, profiles, bundles)
-    return EdgePlan(config, profiles, policy, bundles, here / config.state_dir, security, keys, tip)
+    files = calibration_files_of(config, profiles, here)
+    optics = read_calibrations(config, profiles, files)
+    state_dir = here / config.state_dir
+    tip = plan_tip(config, path, profiles, bundles, optics)
+    return EdgePlan(config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip)
+
+
+def calibration_files_of(
+    config: EdgeConfig, profiles: Mapping[str, Profile], here: Path
+) -> dict[str, LaneFiles]:
+    """The lanes that have calibrations. Raises ConfigError if there is not one for each view."""
+    lanes = {}
+    for name, lane in config.scanners.items():
+        if lane.calibration is None:
+            continue
+        views = profiles[name].views
+        if len(lane.calibration) != len(views):
+            raise ConfigError(
+                f"scanners.{name}.calibration: {len(lane.calibration)} files; the profile has {len(views)} "
+                f"views ({', '.join(views)}), so one for each is needed, in this order"
+            )
+        files = tuple(str(here / file) for file in lane.calibration)
+        lanes[name] = LaneFiles(files=files, penetration_limit=profiles[name].penetration_limit)
+    return lanes
+
+
+def read_calibrations(
+    config: EdgeConfig, profiles: Mapping[str, Profile], lanes: Mapping[str, LaneFiles]
+) -> dict[str, tuple[Optics, ...]]:
+    """What the calibrations say. Raises CalibrationError, naming the file, if one is damaged, another
+    scanner's or view's, or too old."""
+    found: dict[str, tuple[Optics, ...]] = {}
+    for name, lane in lanes.items():
+        oldest_ns = round(config.scanners[name].calibration_hours * 3_600e9)
+        views = []
+        for view, file in enumerate(lane.files):
+            optics = calibration_files.read_optics(Path(file), lane.penetration_limit)
+            if optics.detector is not None:
+                try:
+                    check_fits(optics.detector, name, view, profiles[name], time.time_ns(), oldest_ns)
+                except CalibrationError as error:
+                    raise CalibrationError(error.fault, f"{file}: {error.detail}") from error
+            views.append(optics)
+        found[name] = tuple(views)
+    return found
 
 
 def check_policy(policy: Policy, path: Path, bundles: Mapping[str, Bundle]) -> None:
@@ -110,6 +159,8 @@ def edge(plan: EdgePlan) -> Daemon:
         profiles=plan.profiles,
         policy=plan.policy,
         bundles={name: str(bundle.folder) for name, bundle in plan.bundles.items()},
+        calibrations=plan.calibrations,
+        optics=plan.optics,
         state_dir=plan.state_dir,
         open_ledger=lambda: open_ledger(plan, metrics),
         open_side=open_side,

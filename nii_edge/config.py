@@ -84,7 +84,17 @@ class Profile(Config, frozen=True, kw_only=True):
 
 # ---- bundles ----------------------------------------------------------------------------------
 
-FrontEndChannel = Literal["opacity", "transmission_low", "transmission_high", "grey", "red", "green", "blue"]
+FrontEndChannel = Literal[
+    "opacity",
+    "transmission_low",
+    "transmission_high",
+    "effective_z",
+    "areal_density",
+    "grey",
+    "red",
+    "green",
+    "blue",
+]
 """What the front end can make of a frame for a model; see `nii_edge.xray.frontend`."""
 
 
@@ -228,10 +238,14 @@ Overload = Literal["refer", "block"]
 
 
 class ScannerEntry(Config, frozen=True, kw_only=True):
-    """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`)."""
+    """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`).
+    `calibration`: a file for each view, in their order (`nii-edge calibrate`); null if the scanner corrects
+    its counts itself. Older than `calibration_hours` they are refused."""
 
     profile: str
     overload: Overload = "refer"
+    calibration: tuple[str, ...] | None = None
+    calibration_hours: Annotated[float, Meta(gt=0)] = 168.0
 
 
 class DetectorEntry(Config, frozen=True, kw_only=True):

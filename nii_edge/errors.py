@@ -5,6 +5,7 @@
     NiiEdgeError
     ├── ConfigError          a configuration, profile, policy or manifest is wrong; refused at the start
     │   ├── BundleError      a model bundle is incomplete, altered, or of the wrong form
+    │   ├── CalibrationError a scanner's calibration cannot be made or used; carries a `CalibrationFault`
     │   └── ThreatError      a threat library is incomplete, altered, or of the wrong form
     ├── RuntimeMissingError  the asked-for inference runtime or device is not there
     ├── WireError            bytes from a peer are not a message of this protocol; carries a `Reason`
@@ -13,10 +14,13 @@
     ├── LedgerError          the ledger cannot be trusted or written; the daemon must stop
     │   ├── LedgerFullError      its disk is full; nothing of the commit was written
     │   └── LedgerDamagedError   what it holds is not what was written
-    └── RecordingError       a recording, picture or array cannot be read
+    ├── RecordingError       a recording, picture or array cannot be read
+    └── SceneError           a simulated scene, material or scanner is not as it must be
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from nii_edge.records import Reason
 
@@ -31,6 +35,29 @@ class ConfigError(NiiEdgeError):
 
 class BundleError(ConfigError):
     """A model bundle is incomplete, altered, or of the wrong form."""
+
+
+class CalibrationFault(StrEnum):
+    """Why a calibration is refused."""
+
+    WRONG_WIDTH = "WRONG_WIDTH"  # made for another number of detector pixels
+    STALE = "STALE"  # older than permitted, or from the future
+    ENERGIES_SWAPPED = "ENERGIES_SWAPPED"  # the low channel lets more through than the high one
+    PROFILE_MISMATCH = "PROFILE_MISMATCH"  # channels, belt axis, air level or scanner are not the profile's
+    TOO_FEW_LINES = "TOO_FEW_LINES"  # too little was measured to tell signal from noise
+    BAD_DETECTOR = "BAD_DETECTOR"  # too many pixels, or too many side by side, are dead, hot or noisy
+    NOT_AIR = "NOT_AIR"  # something was in the beam, or the tube was off
+    BAD_WEDGES = "BAD_WEDGES"  # step wedges are missing, too few, or contradict each other
+    DAMAGED = "DAMAGED"  # the file is not what was written
+
+
+class CalibrationError(ConfigError):
+    """A calibration cannot be made from these measurements, or does not belong to this scanner."""
+
+    def __init__(self, fault: CalibrationFault, detail: str) -> None:
+        super().__init__(f"{fault.value}: {detail}")
+        self.fault = fault
+        self.detail = detail
 
 
 class ThreatError(ConfigError):
@@ -80,3 +107,7 @@ class LedgerDamagedError(LedgerError):
 
 class RecordingError(NiiEdgeError):
     """A recording, picture or array cannot be read as asked."""
+
+
+class SceneError(NiiEdgeError):
+    """A simulated scene does not fit its scanner, or names what there is not."""

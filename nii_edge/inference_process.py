@@ -5,12 +5,14 @@ Not for people: `nii-edge run` starts and watches it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
 import cv2
 
+from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference
 from nii_edge.detect.heads import output_names
@@ -21,6 +23,7 @@ from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.ports import Runtime
+from nii_edge.xray.optics import Optics
 
 Line: TypeAlias = "Connection[bytes, bytes]"
 
@@ -46,11 +49,14 @@ def open_runtime(bundle: Bundle, settings: Inference) -> Runtime:
     return onnx_runtime.load(bundle.model, bundle.manifest.input, settings, outputs)
 
 
-def open_detector(name: str, folder: Path, settings: Inference) -> tuple[ModelDetector, Runtime, Bundle]:
-    """The detector `name` from its bundle. Raises what `load_bundle` and `open_runtime` raise."""
+def open_detector(
+    name: str, folder: Path, settings: Inference, lanes: Mapping[str, tuple[Optics, ...]] | None = None
+) -> tuple[ModelDetector, Runtime, Bundle]:
+    """The detector `name` from its bundle; `lanes` by scanner what is known of each of its views. Raises what
+    `load_bundle` and `open_runtime` raise."""
     bundle = load_bundle(folder)
     runtime = open_runtime(bundle, settings)
-    return ModelDetector(bundle, runtime, name, settings.batch), runtime, bundle
+    return ModelDetector(bundle, runtime, name, settings.batch, lanes), runtime, bundle
 
 
 def model_id(bundle: Bundle) -> str:
@@ -65,8 +71,12 @@ def inference(connection: Line, setup: Setup) -> None:
     slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
     detectors, models, untrusted, devices = [], [], {}, []
     try:
+        lanes = {
+            scanner: tuple(read_optics(Path(file), lane.penetration_limit) for file in lane.files)
+            for scanner, lane in setup.calibrations.items()
+        }
         for name, folder in setup.bundles.items():
-            detector, runtime, bundle = open_detector(name, Path(folder), setup.inference)
+            detector, runtime, bundle = open_detector(name, Path(folder), setup.inference, lanes)
             problems = check_golden(detector, bundle)
             if problems:
                 untrusted[name] = "; ".join(problems)[:300]

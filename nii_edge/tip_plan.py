@@ -11,11 +11,16 @@ from nii_edge.bundle import Bundle
 from nii_edge.config import EdgeConfig, Profile
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import ConfigError
+from nii_edge.xray.optics import Optics
 from nii_edge.xray.projection import unfit
 
 
 def plan_tip(
-    config: EdgeConfig, path: Path, profiles: Mapping[str, Profile], bundles: Mapping[str, Bundle]
+    config: EdgeConfig,
+    path: Path,
+    profiles: Mapping[str, Profile],
+    bundles: Mapping[str, Bundle],
+    optics: Mapping[str, tuple[Optics, ...]],
 ) -> TipPlan | None:
     """What threats are projected into which lanes; None if none are to be.
 
@@ -42,7 +47,7 @@ def plan_tip(
             f"{path}: tip: no lane's profile has both counts (low, high) and a `pixel_pitch_mm`, so "
             "nothing could be projected; say `tip: null`"
         )
-    return TipPlan(config.tip.rate, threats, config.tip.labels, lanes, str(folder))
+    return TipPlan(config.tip.rate, threats, config.tip.labels, lanes, optics, str(folder))
 
 
 def _tip_pitch(profile: Profile) -> tuple[float, float] | None:

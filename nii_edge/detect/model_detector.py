@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from nii_edge.errors import DetectorFaultError, FrameError
 from nii_edge.ports import Runtime
 from nii_edge.records import Finding, Frame, Scan, ScanId, ScanType
 from nii_edge.xray.frontend import Placement, missing_channel, model_input
+from nii_edge.xray.optics import Optics
 
 SCORE_TOLERANCE = 0.02
 """How far a golden frame's score may be off: kernels differ between devices."""
@@ -27,18 +28,26 @@ class ModelDetector:
     them one by one.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, name: str, max_batch: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        name: str,
+        max_batch: int,
+        lanes: Mapping[str, tuple[Optics, ...]] | None = None,
+    ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch {max_batch}; expected at least 1")
         self.name = name
         self._manifest = bundle.manifest
         self._runtime = runtime
+        self._lanes = lanes or {}
         self._batch = max_batch if bundle.manifest.input.batch else 1
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Which channel the model needs and a frame of the scan lacks, in words; None if it can look."""
         for frame in scan.frames:
-            missing = missing_channel(frame.channels, self._manifest.input)
+            missing = missing_channel(frame.channels, self._manifest.input, self._optics(scan, frame))
             if missing is not None:
                 return f"view {frame.view}: {missing}"
         return None
@@ -50,19 +59,29 @@ class ModelDetector:
             DetectorFaultError: the model broke its contract, or a frame cannot be given to it; findings
                 of the other scans of the call are lost with it.
         """
-        jobs = [(index, frame) for index, scan in enumerate(scans) for frame in scan.frames]
+        jobs = [
+            (index, frame, self._optics(scan, frame))
+            for index, scan in enumerate(scans)
+            for frame in scan.frames
+        ]
         found: list[list[Finding]] = [[] for _ in scans]
         for start in range(0, len(jobs), self._batch):
             chunk = jobs[start : start + self._batch]
-            for (index, _), findings in zip(chunk, self._look([frame for _, frame in chunk]), strict=True):
+            looked = self._look([(frame, optics) for _, frame, optics in chunk])
+            for (index, _, _), findings in zip(chunk, looked, strict=True):
                 found[index].extend(findings)
         return [tuple(findings) for findings in found]
 
-    def _look(self, frames: Sequence[Frame]) -> list[list[Finding]]:
+    def _optics(self, scan: Scan, frame: Frame) -> Optics | None:
+        """What is known of the scanner's view; None without a calibration."""
+        views = self._lanes.get(scan.id.scanner, ())
+        return views[frame.view] if frame.view < len(views) else None
+
+    def _look(self, frames: Sequence[tuple[Frame, Optics | None]]) -> list[list[Finding]]:
         """The findings of each frame, from one run of the model."""
         manifest = self._manifest
         try:
-            inputs = [model_input(frame, manifest.input) for frame in frames]
+            inputs = [model_input(frame, manifest.input, optics) for frame, optics in frames]
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}") from error
         outputs = self._runtime.run(np.stack([tensor for tensor, _ in inputs]))
@@ -74,7 +93,7 @@ class ModelDetector:
                 for detection in detections
                 if (finding := self._finding(detection, placement, frame)) is not None
             ]
-            for detections, placement, frame in zip(decoded, placements, frames, strict=True)
+            for detections, placement, (frame, _) in zip(decoded, placements, frames, strict=True)
         ]
 
     def _finding(self, detection: Detection, placement: Placement, frame: Frame) -> Finding | None:

@@ -25,7 +25,7 @@ from nii_edge.ports import Clock, Intend, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import Buffer, FrameMessage, RefusedMessage
-from nii_edge.xray import sanity
+from nii_edge.xray import quality
 
 MAX_LOOKUPS = 32
 """Frames kept while the ledger is asked about their number; what comes on top must be sent again."""
@@ -291,7 +291,7 @@ class Assembler:
         """Can this be a view of a carton? Raises FrameError if not."""
         if view.frame is None:  # not decoded yet
             return
-        problem = sanity.problem(self._slots.frame(view.frame))
+        problem = quality.problem(self._slots.frame(view.frame))
         if problem is not None:
             raise FrameError(*problem)
         if view.frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
@@ -18,6 +18,7 @@ from nii_edge.edge.threads import OnFailure, ignore
 from nii_edge.ports import Clock, Conclude
 from nii_edge.records import Decision, Preview, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.xray.optics import Optics
 
 MAX_PREVIEWS_WAITING = 32
 """Beyond this many, alerts go without a picture rather than late."""
@@ -26,8 +27,8 @@ MAX_FINDINGS = 200
 
 
 class Concluder:
-    """Thread-safe. `policy` is the name that verdicts cite. What `connect` names is called in the ledger's
-    thread, after each commit."""
+    """Thread-safe. `policy` is the name that verdicts cite, `lanes` what is known of each scanner's views.
+    What `connect` names is called in the ledger's thread, after each commit."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Concluder:
         clock: Clock,
         metrics: Metrics,
         failed: OnFailure = ignore,
+        lanes: Mapping[str, Sequence[Optics]] | None = None,
     ) -> None:
         self._policy = policy
         self._gate = gate
@@ -47,6 +49,7 @@ class Concluder:
         self._clock = clock
         self._metrics = metrics
         self._failed = failed
+        self._lanes = lanes or {}
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="preview")
         self._room = threading.Semaphore(MAX_PREVIEWS_WAITING)
         self._log = logger("verdict")
@@ -75,7 +78,7 @@ class Concluder:
         picture: Preview | None = None
         try:
             frames = [self._slots.frame(job) for job in case.frames]
-            picture = preview.draw(report, frames)
+            picture = preview.draw(report, frames, self._lanes.get(case.id.scanner, ()))
         except Exception as error:  # noqa: BLE001 - no picture is no reason to lose a verdict
             self._metrics.previews_failed.inc()
             self._log.error("preview failed", scan=str(case.id), error=f"{type(error).__name__}: {error}")

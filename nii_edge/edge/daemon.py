@@ -19,7 +19,7 @@ from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
-from nii_edge.edge.jobs import Ready, Setup
+from nii_edge.edge.jobs import LaneFiles, Ready, Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.tip import Tip, TipPlan
@@ -27,6 +27,7 @@ from nii_edge.edge.uplink import Uplink
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
 from nii_edge.records import Decision, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.xray.optics import Optics
 
 RECOVERY_S = 600.0
 """How long the ledger may take to say what it holds at the start: it may be large and the disk slow."""
@@ -43,6 +44,8 @@ class Parts(NamedTuple):
     profiles: Mapping[str, Profile]
     policy: Policy
     bundles: Mapping[str, str]
+    calibrations: Mapping[str, LaneFiles]
+    optics: Mapping[str, tuple[Optics, ...]]
     state_dir: Path
     open_ledger: Callable[[], Ledger]
     open_side: Callable[[OnFailure], ScannerSide]
@@ -65,6 +68,13 @@ class Daemon:
         patience_s = (config.deadline_ms + config.view_timeout_ms) / 1000
         self.health = Health(config.edge, __version__, patience_s, self._gate, clock)
         self.health.facts.insecure = config.listen.insecure
+        self.health.facts.calibrated_until_ns = {
+            f"{name} view {view}": optics.detector.made_at_ns
+            + round(config.scanners[name].calibration_hours * 3_600e9)
+            for name, views in parts.optics.items()
+            for view, optics in enumerate(views)
+            if optics.detector is not None
+        }
         self.committer = Committer(parts.open_ledger, self._fail, self._make_room)
         self._housekeeping = Housekeeping(
             parts.state_dir,
@@ -113,9 +123,17 @@ class Daemon:
             slot_bytes=slots.slot_bytes,
             bundles=dict(self._parts.bundles),
             inference=config.inference,
+            calibrations=dict(self._parts.calibrations),
         )
         concluder = Concluder(
-            self._parts.policy.name, self._gate, self.committer, slots, clock, self.metrics, self._fail
+            self._parts.policy.name,
+            self._gate,
+            self.committer,
+            slots,
+            clock,
+            self.metrics,
+            self._fail,
+            self._parts.optics,
         )
         self._running.append(concluder.close)
         engine = self._start_engine(setup, slots, concluder)

@@ -66,6 +66,7 @@ class Facts(msgspec.Struct, kw_only=True):
     untrusted: tuple[str, ...] = ()
     inference_up: bool = False
     insecure: bool = False
+    calibrated_until_ns: dict[str, int] = {}
 
 
 class Health:
@@ -128,6 +129,10 @@ class Health:
             silent = self._clock.monotonic() - heard_at
             if silent > SILENT_UPLINK_S:
                 found.append(f"{stats.pending} records wait; no receipt for {silent:.0f} s")
+        for view, until_ns in facts.calibrated_until_ns.items():
+            late_h = (self._clock.wall_ns() - until_ns) / 3_600e9
+            if late_h > 0:
+                found.append(f"the calibration of {view} is {late_h:.1f} h older than is allowed; renew it")
         tip = self.tip()
         if tip is not None and tip.off:
             found.append(f"no threats are projected any more: {tip.off}")

@@ -8,6 +8,13 @@ from nii_edge.config import Inference
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
 
+class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """One scanner's calibration files, one for each view, and the transmission it sees nothing below."""
+
+    files: tuple[str, ...]
+    penetration_limit: float
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """First message to a child: the shared memory it inherits, and what it is to be."""
 
@@ -16,6 +23,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     slot_bytes: int
     bundles: dict[str, str] = {}  # detector name -> bundle folder
     inference: Inference = Inference()
+    calibrations: dict[str, LaneFiles] = {}  # by scanner, those that have any
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -9,6 +9,7 @@ import numpy as np
 
 from nii_edge.records import Finding, Frame, Preview, Report, preview_of
 from nii_edge.wire import MAX_PREVIEW_BYTES
+from nii_edge.xray.optics import Optics
 from nii_edge.xray.render import Picture, picture
 
 LONGEST = 480
@@ -20,12 +21,16 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SIZE = 0.42
 
 
-def draw(report: Report, frames: Sequence[Frame]) -> Preview | None:
-    """A JPEG of at most MAX_PREVIEW_BYTES; None if there is nothing to show, or it will not fit."""
+def draw(report: Report, frames: Sequence[Frame], views: Sequence[Optics] = ()) -> Preview | None:
+    """A JPEG of at most MAX_PREVIEW_BYTES; None if there is nothing to show, or it will not fit. `views`:
+    what is known of the scanner's views, for the operator's colours."""
     if not frames:
         return None
     verdict = report.verdict
-    panels = [_panel(frame, verdict.findings) for frame in frames]
+    panels = [
+        _panel(frame, verdict.findings, views[frame.view] if frame.view < len(views) else None)
+        for frame in frames
+    ]
     body = _side_by_side(panels)
     carton = f"  carton {verdict.carton}" if verdict.carton else ""
     reason = f" {verdict.reason.value}" if verdict.reason is not None else ""
@@ -46,8 +51,8 @@ def _first_line(findings: Sequence[Finding], detail: str) -> str:
     return best.why + more
 
 
-def _panel(frame: Frame, findings: Sequence[Finding]) -> Picture:
-    shown = picture(frame, LONGEST)
+def _panel(frame: Frame, findings: Sequence[Finding], view: Optics | None) -> Picture:
+    shown = picture(frame, LONGEST, view)
     scale_y = shown.shape[0] / frame.pixels.shape[0]
     scale_x = shown.shape[1] / frame.pixels.shape[1]
     named: set[str] = set()

@@ -27,6 +27,7 @@ from nii_edge.edge.trial import Trial, TrialAnswer
 from nii_edge.ports import Clock
 from nii_edge.records import Decision, Finding, Frame, ScanType
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.xray.optics import Optics
 from nii_edge.xray.projection import Placement, Threat, place, project, unfit
 
 Conclude = Callable[[Case, Ruling, tuple[str, ...]], None]
@@ -38,12 +39,14 @@ PATIENCE_S = 1.0
 class TipPlan(NamedTuple):
     """What to project, and where. `rate`: the share of operational scans. `labels`: which findings count for
     a threat's label; any for one that is not listed. `pitches`: pixel pitch in mm, (x, y), by scanner; others
-    are left alone. `library`: where the threats come from, for people."""
+    are left alone. `optics`: what each scanner's views are calibrated with. `library`: where the threats come
+    from, for people."""
 
     rate: float
     threats: tuple[Threat, ...]
     labels: Mapping[str, tuple[str, ...]]
     pitches: Mapping[str, tuple[float, float]]
+    optics: Mapping[str, tuple[Optics, ...]]
     library: str
 
 
@@ -166,10 +169,12 @@ class Tip:
         before = alarming(self._policy, order.findings)
         taken = [box for finding in before if (box := finding.box) is not None and box.view == frame.view]
         pitch = self._plan.pitches[order.case.id.scanner]
-        where = place(frame, order.threat, self._rng, pitch, taken)
+        views = self._plan.optics.get(order.case.id.scanner, ())
+        optics = views[frame.view] if frame.view < len(views) else None
+        where = place(frame, order.threat, self._rng, pitch, taken, optics)
         if where is None:
             return "not_placed"
-        self._put(project(frame, order.threat, where, self._rng), frames[chosen].slot)
+        self._put(project(frame, order.threat, where, self._rng, optics), frames[chosen].slot)
         scan = JobScan(
             id=order.case.id,
             scan_type=ScanType.NON_OPERATIONAL,

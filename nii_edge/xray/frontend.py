@@ -3,6 +3,9 @@
 Training and the daemon both call `model_input`, so that a model sees the same thing in both. What a
 value means comes from the frame's own header (`full_scale`, `opaque_below`), never from its pixels.
 
+A scanner whose calibration we hold gives more: transmission by its own pixels' offset and gain, effective Z
+and areal density by its own wedges, and the operator's colours, all by way of `Optics`.
+
 The picture is resized first, on its linear values, and only then turned into logarithms: averaging
 counts is what a coarser scanner would have done, and it is several times cheaper.
 """
@@ -18,6 +21,9 @@ import numpy.typing as npt
 from nii_edge.config import FrontEndChannel, ModelInput
 from nii_edge.errors import FrameError
 from nii_edge.records import Box, Channel, Frame, Reason
+from nii_edge.xray.material import MaterialClass, MaterialTable, look_up
+from nii_edge.xray.optics import Optics, planes_of
+from nii_edge.xray.render import pseudo_colour
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,6 +33,7 @@ TINY_TRANSMISSION = 1e-6
 """Below any scanner's noise floor; keeps the logarithm of a zero count finite."""
 
 _COLOUR: tuple[Channel, ...] = ("red", "green", "blue")
+_DUAL: tuple[Channel, ...] = ("low", "high")
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 """Weights of red, green and blue in the brightness of a colour picture (ITU-R BT.601)."""
 
@@ -34,12 +41,17 @@ _SOURCES: dict[FrontEndChannel, tuple[tuple[Channel, ...], ...]] = {
     "opacity": (("high",), ("low",), ("grey",), _COLOUR),
     "transmission_low": (("low",),),
     "transmission_high": (("high",),),
+    "effective_z": (),
+    "areal_density": (),
     "grey": (("grey",), _COLOUR),
     "red": (_COLOUR,),
     "green": (_COLOUR,),
     "blue": (_COLOUR,),
 }
 """What each model channel can be made from, best first."""
+
+_BY_WEDGES: tuple[FrontEndChannel, ...] = ("effective_z", "areal_density", "red", "green", "blue")
+"""What can be made from both energies too, if the scanner's wedges are known."""
 
 
 class Placement(NamedTuple):
@@ -69,11 +81,15 @@ class Placement(NamedTuple):
         return Box(view=view, x0=x0, y0=y0, x1=x1, y1=y1) if x0 < x1 and y0 < y1 else None
 
 
-def missing_channel(available: tuple[Channel, ...], spec: ModelInput) -> str | None:
+def missing_channel(
+    available: tuple[Channel, ...], spec: ModelInput, view: Optics | None = None
+) -> str | None:
     """Why a model with this input cannot take frames with these channels, in words; None if it can."""
     for wanted in spec.channels:
-        if _source(wanted, available) is None:
-            ways = " or ".join("+".join(way) for way in _SOURCES[wanted])
+        if _source(wanted, available, view) is None:
+            ways = (
+                " or ".join("+".join(way) for way in _SOURCES[wanted]) or "low+high and the scanner's wedges"
+            )
             return f"the model needs {wanted}, made from {ways}; the scanner gives {'+'.join(available)}"
     return None
 
@@ -89,27 +105,33 @@ def place(frame: tuple[int, int], spec: ModelInput) -> Placement:
     return Placement(frame, (height, width), spec.size)
 
 
-def model_input(frame: Frame, spec: ModelInput) -> tuple[Floats, Placement]:
+def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> tuple[Floats, Placement]:
     """The input tensor for `frame`, float32 (channels, height, width), and where the frame lies in it.
 
     Channels, before mean and standard deviation: `opacity` 0 for air, 1 where the frame's profile says
     that nothing behind is shown any more, up to `MAX_OPACITY`; `transmission_*` 0 to about 1, a little
-    more where noise lifts air above its mean; `grey`, `red`, `green`, `blue` brightness 0-1.
+    more where noise lifts air above its mean; `effective_z` the atomic number, 0 where no material can be
+    named; `areal_density` in g/cm2, around 0 in air; `grey`, `red`, `green`, `blue` brightness 0-1.
+
+    `view` is the calibration of the frame's view, None if there is none.
 
     Raises:
-        FrameError: PROFILE_MISMATCH if the frame lacks a channel (see `missing_channel`) or its header
-            makes no sense; NOT_FINITE if pixels that matter hold NaN or infinity.
+        FrameError: PROFILE_MISMATCH if the frame lacks a channel (see `missing_channel`), its header
+            makes no sense or it does not fit its calibration; NOT_FINITE if pixels that matter hold NaN or
+            infinity.
     """
-    missing = missing_channel(frame.channels, spec)
+    missing = missing_channel(frame.channels, spec, view)
     if missing is not None:
         raise FrameError(Reason.PROFILE_MISMATCH, missing)
     _check_header(frame)
     placement = place((int(frame.pixels.shape[0]), int(frame.pixels.shape[1])), spec)
     height, width = placement.content
-    planes = _resized(frame, _needed(frame.channels, spec), placement)
+    planes = _resized(frame, _needed(frame.channels, spec, view), placement, view)
+    extra = _materials(planes, spec, view)
     tensor = np.full((len(spec.channels), *spec.size), spec.pad, np.float32)
     for index, channel in enumerate(spec.channels):
-        tensor[index, :height, :width] = _channel(channel, planes, frame)
+        made = extra[channel] if channel in extra else _channel(channel, planes, frame)
+        tensor[index, :height, :width] = made
     if spec.mean:
         tensor -= np.asarray(spec.mean, np.float32)[:, None, None]
     if spec.std:
@@ -117,14 +139,42 @@ def model_input(frame: Frame, spec: ModelInput) -> tuple[Floats, Placement]:
     return tensor, placement
 
 
-def _source(wanted: FrontEndChannel, available: tuple[Channel, ...]) -> tuple[Channel, ...] | None:
-    return next((way for way in _SOURCES[wanted] if set(way) <= set(available)), None)
+def _source(
+    wanted: FrontEndChannel, available: tuple[Channel, ...], view: Optics | None
+) -> tuple[Channel, ...] | None:
+    found = next((way for way in _SOURCES[wanted] if set(way) <= set(available)), None)
+    if found is None and wanted in _BY_WEDGES and view is not None and view.materials is not None:
+        return _DUAL if available == _DUAL else None
+    return found
 
 
-def _needed(available: tuple[Channel, ...], spec: ModelInput) -> tuple[Channel, ...]:
+def _needed(available: tuple[Channel, ...], spec: ModelInput, view: Optics | None) -> tuple[Channel, ...]:
     """The frame's channels that the model's are made from, in the frame's order."""
-    used = {source for wanted in spec.channels for source in _source(wanted, available) or ()}
+    used = {source for wanted in spec.channels for source in _source(wanted, available, view) or ()}
     return tuple(channel for channel in available if channel in used)
+
+
+def _materials(
+    planes: dict[Channel, Floats], spec: ModelInput, view: Optics | None
+) -> dict[FrontEndChannel, Floats]:
+    """The channels that only the scanner's wedges can give, as far as `spec` wants them of counts."""
+    if view is None or view.materials is None or view.colours is None or not set(_DUAL) <= set(planes):
+        return {}
+    both = np.stack([planes["low"], planes["high"]])
+    wanted = set(spec.channels)
+    made: dict[FrontEndChannel, Floats] = {}
+    if wanted & {"effective_z", "areal_density"}:
+        made["effective_z"], made["areal_density"] = _z_and_density(both, view.materials)
+    if wanted & {"red", "green", "blue"}:
+        shown = pseudo_colour(both, view.colours) * np.float32(1 / 255)
+        made["blue"], made["green"], made["red"] = shown[:, :, 0], shown[:, :, 1], shown[:, :, 2]
+    return made
+
+
+def _z_and_density(both: Floats, materials: MaterialTable) -> tuple[Floats, Floats]:
+    material = look_up(both, materials)
+    named = (material.classes >= MaterialClass.ORGANIC) & (material.classes <= MaterialClass.METAL)
+    return material.z * named, material.areal_density
 
 
 def _check_header(frame: Frame) -> None:
@@ -141,19 +191,24 @@ def _check_header(frame: Frame) -> None:
         )
 
 
-def _resized(frame: Frame, names: tuple[Channel, ...], placement: Placement) -> dict[Channel, Floats]:
+def _resized(
+    frame: Frame, names: tuple[Channel, ...], placement: Placement, view: Optics | None
+) -> dict[Channel, Floats]:
     """The named planes at the size of the placement's content, as fractions of full scale.
 
-    Integer pixels are resized as integers, so a value may be off by half a count.
+    Integer pixels without a calibration are resized as integers, so a value may be off by half a count.
     """
     height, width = placement.content
     shrinks = height <= placement.frame[0] and width <= placement.frame[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    if frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None:
+        planes = planes_of(frame, view, (height, width))
+        return {name: planes[frame.channels.index(name)] for name in names}
     if names == frame.channels:
         small = cv2.resize(frame.pixels, (width, height), interpolation=how)
     else:
-        planes = [cv2.extractChannel(frame.pixels, frame.channels.index(name)) for name in names]
-        small = cv2.merge([cv2.resize(plane, (width, height), interpolation=how) for plane in planes])
+        several = [cv2.extractChannel(frame.pixels, frame.channels.index(name)) for name in names]
+        small = cv2.merge([cv2.resize(plane, (width, height), interpolation=how) for plane in several])
     small = small.reshape(height, width, len(names))
     if small.dtype.kind == "f" and not np.isfinite(small).all():
         raise FrameError(Reason.NOT_FINITE, f"view {frame.view}: pixels hold NaN or infinity")
@@ -162,7 +217,7 @@ def _resized(frame: Frame, names: tuple[Channel, ...], placement: Placement) -> 
 
 
 def _channel(wanted: FrontEndChannel, planes: dict[Channel, Floats], frame: Frame) -> Floats:
-    source = _source(wanted, frame.channels) or ()
+    source = _source(wanted, frame.channels, None) or ()
     if wanted == "opacity":
         values = [planes[name] for name in source]
         counts = source[0] in ("low", "high")

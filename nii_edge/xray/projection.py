@@ -11,6 +11,9 @@ variance ``gain * v + floor``: counting photons, and the electronics. Multiplied
 difference, ``gain * v * t * (1 - t) + floor * (1 - t^2)``, is added as Gaussian noise. (For the photons that
 is the variance of thinning: each of a Poisson number of photons passes with probability ``t``.)
 
+All of it is said of counts above the dark. Where a lane has a calibration (`Optics.detector`) its offsets are
+taken away first and put back after; where it has none, the scanner has done so.
+
 Display pictures are refused: their brightness is no transmission, and a product of them is no picture of
 anything.
 """
@@ -28,6 +31,7 @@ import numpy.typing as npt
 
 from nii_edge.errors import FrameError
 from nii_edge.records import Box, Channel, Frame, Reason
+from nii_edge.xray.optics import Optics, planes_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -50,7 +54,7 @@ TRIES = 8
 """Places that are tried for each orientation."""
 GRID = 256
 """Cells along the longer side of the map on which a place is looked for, at most."""
-NOISE_LINES = 24
+NOISE_LINES = 48
 """Rows from which the noise is estimated, spread over the frame."""
 NOISE_BINS = 16
 """Levels of brightness for which it is estimated separately."""
@@ -111,11 +115,19 @@ def unfit(channels: tuple[Channel, ...]) -> str | None:
     )
 
 
-def project(frame: Frame, threat: Threat, placement: Placement, rng: np.random.Generator) -> Frame:
-    """`frame` with the threat in it, as new pixels of the same type; see the module for the formula.
+def project(
+    frame: Frame,
+    threat: Threat,
+    placement: Placement,
+    rng: np.random.Generator,
+    view: Optics | None = None,
+) -> Frame:
+    """`frame` with the threat in it, as new pixels of the same type; see the module for the formula. `view`:
+    what the lane is calibrated with.
 
     Raises:
-        FrameError: PROFILE_MISMATCH if it is a display picture, or the threat would lie outside of it.
+        FrameError: PROFILE_MISMATCH if it is a display picture or does not fit the calibration, or if the
+            threat would lie outside of it.
     """
     _check(frame)
     there = _channels(laid_out(threat, placement.pose), frame)
@@ -126,11 +138,12 @@ def project(frame: Frame, threat: Threat, placement: Placement, rng: np.random.G
             f"{threat.name} of {height}x{width} pixels at ({x}, {y}) leaves a frame of "
             f"{frame.pixels.shape[0]}x{frame.pixels.shape[1]}",
         )
-    noise = measure_noise(frame)
-    before = frame.pixels[y : y + height, x : x + width].astype(np.float32)
+    noise = measure_noise(frame, view)
+    dark = _dark(frame, view)[y : y + height, x : x + width]
+    before = frame.pixels[y : y + height, x : x + width].astype(np.float32) - dark
     photons = noise.gain * np.maximum(before, 0) * there * (1 - there)
     missing = photons + noise.floor * (1 - there * there)
-    after = before * there + rng.standard_normal(there.shape, np.float32) * np.sqrt(missing)
+    after = dark + before * there + rng.standard_normal(there.shape, np.float32) * np.sqrt(missing)
     pixels = np.array(frame.pixels)
     if pixels.dtype.kind == "u":
         after = np.clip(np.rint(after), 0, 2 ** (8 * pixels.dtype.itemsize) - 1)
@@ -145,18 +158,21 @@ def place(
     rng: np.random.Generator,
     pitch_mm: tuple[float, float],
     avoid: Sequence[Box] = (),
+    view: Optics | None = None,
 ) -> Placement | None:
     """A plausible place for the threat, at random; None if there is none.
 
     Plausible: wholly inside what the carton holds, on goods and not in a hole among them, not where nothing
-    would be seen of it, and outside of the boxes to `avoid`. `pitch_mm` is that of the frame, (x, y).
+    would be seen of it, and outside of the boxes to `avoid`. `pitch_mm` is that of the frame, (x, y);
+    `view` what the lane is calibrated with.
 
     Raises:
-        FrameError: PROFILE_MISMATCH if it is a display picture.
+        FrameError: PROFILE_MISMATCH if it is a display picture, or does not fit the calibration.
     """
     _check(frame)
-    ground = _survey(frame, avoid)
-    noise = measure_noise(frame)
+    ground = _survey(frame, avoid, view)
+    noise = measure_noise(frame, view)
+    dark = _dark(frame, view)
     for _ in range(POSES):
         pose = Pose(float(rng.uniform(0, 360)), bool(rng.integers(2)), pitch_mm)
         there = laid_out(threat, pose)
@@ -164,7 +180,8 @@ def place(
         for spot in rng.permutation(spots)[:TRIES]:
             y, x = (int(side) * ground.cell for side in spot)
             height, width = there.shape[:2]
-            before = frame.pixels[y : y + height, x : x + width].astype(np.float32)
+            here = slice(y, y + height), slice(x, x + width)
+            before = frame.pixels[here].astype(np.float32) - dark[here]
             seen = visibility(before, _channels(there, frame), noise)
             if seen >= MIN_VISIBILITY:
                 return Placement(pose, x, y, width, height, round(seen, 2))
@@ -220,17 +237,22 @@ def visibility(before: Floats, there: Floats, noise: Noise) -> float:
     return float(np.sqrt(squares.mean(axis=0).max())) if seen.any() else 0.0
 
 
-def measure_noise(frame: Frame) -> Noise:
+def measure_noise(frame: Frame, view: Optics | None = None) -> Noise:
     """The noise of a frame of counts or transmission, from its own pixels.
 
-    The second difference of three neighbours in a row has six times the variance of one; its median size
+    The second difference of three neighbours in a row (or along the belt, where a calibration says which way
+    that is: they are of one detector pixel) has six times the variance of one; its median size
     over pixels of like brightness gives that, since few pixels lie on edges (the standard deviation is 1.4826
     times the median size of Gaussian noise). The lower quartile over the brighter levels is `gain`: goods
     with structure only add to it. `floor` is what the darkest level has beyond that, if it is most of its
     noise; a frame without dark areas does not show it, and then it is the 1/12 of rounding to whole numbers.
     Noise that neighbours share (blur) is underestimated.
     """
-    rows = frame.pixels[:: max(1, frame.pixels.shape[0] // NOISE_LINES)].astype(np.float32)
+    pixels, dark = frame.pixels, _dark(frame, view)
+    if view is not None and view.detector is not None and view.detector.belt_axis == "rows":
+        pixels, dark = pixels.swapaxes(0, 1), dark.swapaxes(0, 1)
+    step = max(1, pixels.shape[0] // NOISE_LINES)
+    rows: Floats = pixels[::step].astype(np.float32) - dark[::step]
     whole = frame.pixels.dtype.kind == "u"
     least = np.float32(1 / 12) if whole else np.float32((1e-6 * frame.full_scale) ** 2)
     found = [_noise_of(rows[:, :, channel], least) for channel in range(rows.shape[2])]
@@ -259,6 +281,19 @@ def _channels(there: Floats, frame: Frame) -> Floats:
     return there[:, :, [ENERGIES.index(name) for name in frame.channels]]
 
 
+def _dark(frame: Frame, view: Optics | None) -> Floats:
+    """The counts of nothing, in the frame's shape; of whole numbers only, as calibrations are."""
+    dark = np.zeros((1, 1, 1), np.float32)
+    if view is not None and view.detector is not None and frame.pixels.dtype.kind == "u":
+        along = view.detector.offset.T  # (detector pixels, channels)
+        dark = along[:, None] if view.detector.belt_axis == "columns" else along[None]
+    try:
+        return np.broadcast_to(dark, frame.pixels.shape)
+    except ValueError as error:
+        detail = f"view {frame.view}: {frame.pixels.shape} pixels, a calibration of {dark.shape}"
+        raise FrameError(Reason.PROFILE_MISMATCH, detail) from error
+
+
 def _noise_of(rows: Floats, least: np.float32) -> tuple[float, float]:
     """Gain and floor of one channel from some rows of it."""
     if rows.shape[1] < 3:
@@ -275,14 +310,11 @@ def _noise_of(rows: Floats, least: np.float32) -> tuple[float, float]:
     return gain, max(beyond, float(least)) if beyond > photons else float(least)
 
 
-def _survey(frame: Frame, avoid: Sequence[Box]) -> _Ground:
+def _survey(frame: Frame, avoid: Sequence[Box], view: Optics | None) -> _Ground:
     """What is where in a frame. The carton is the largest thing in it, with its holes filled."""
     cell = max(1, math.ceil(max(frame.pixels.shape[:2]) / GRID))
     rows, columns = (max(1, side // cell) for side in frame.pixels.shape[:2])
-    plane = cv2.extractChannel(np.ascontiguousarray(frame.pixels), frame.channels.index(frame.channels[-1]))
-    plane = plane[: rows * cell, : columns * cell]
-    small = cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.blur(small / np.float32(frame.full_scale), (3, 3))
+    small = cv2.blur(planes_of(frame, view, (rows, columns))[-1], (3, 3))
     solid = (small < AIR).astype(np.uint8)
     closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

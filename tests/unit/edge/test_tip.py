@@ -43,7 +43,7 @@ class Rig:
         self.metrics = Metrics()
         self.detectors: Detectors = blind
         self.trials: list[tuple[Trial, list[np.ndarray]]] = []
-        plan = TipPlan(rate, (BLOCK,), {}, {"lane": (0.8, 0.8)}, "library")
+        plan = TipPlan(rate, (BLOCK,), {}, {"lane": (0.8, 0.8)}, {}, "library")
         self.tip = Tip(plan, POLICY, self.pool, SystemClock(), self.metrics, seed=1)
         self.seq = 0
 

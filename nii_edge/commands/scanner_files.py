@@ -1,0 +1,176 @@
+"""What `nii-edge scanner` does with a scanner's files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+from nii_edge.adapters.arrays import load_array
+from nii_edge.adapters.calibration_files import read_optics, write_calibration
+from nii_edge.config import Config, Profile, load
+from nii_edge.errors import CalibrationError, ConfigError, RecordingError
+from nii_edge.records import Channel, Frame
+from nii_edge.xray import self_test, trend
+from nii_edge.xray.calibrate import Calibration, Origin
+from nii_edge.xray.calibrate import calibrate as make_calibration
+from nii_edge.xray.optics import optics as optics_of
+from nii_edge.xray.optics import planes_of
+from nii_edge.xray.self_test import Limit, SelfTest, TestPiece
+from nii_edge.xray.transmission import apply
+from nii_edge.xray.wedges import Wedge, WedgeStep
+
+CHANNELS: tuple[Channel, ...] = ("low", "high")
+MIDDLE = 0.25
+"""Of a wedge's step this share of each side is left out: its edges are blurred and scattered into."""
+
+
+class ScannedStep(Config, frozen=True, kw_only=True):
+    """A step of a wedge and its scan: a .npy file that shows nothing but this step."""
+
+    thickness_mm: Annotated[float, Meta(gt=0)]
+    scan: str
+
+
+class ScannedWedge(Config, frozen=True, kw_only=True):
+    """A wedge of one material; see `xray.wedges.Wedge`."""
+
+    name: str
+    z: Annotated[float, Meta(ge=1, le=100)]
+    density: Annotated[float, Meta(gt=0)]
+    steps: tuple[ScannedStep, ...]
+    k_edge: bool = False
+
+
+class WedgeScans(Config, frozen=True, kw_only=True):
+    """The file that --wedges names."""
+
+    version: Literal[1]
+    wedges: tuple[ScannedWedge, ...]
+
+
+class PieceFile(Config, frozen=True, kw_only=True):
+    """The file that --piece names: the test piece's layout, and the owner's limits."""
+
+    version: Literal[1]
+    piece: TestPiece
+    limits: tuple[Limit, ...] = ()
+
+
+def calibrate(
+    scanner: str, view: int, profile: Path, dark: Path, air: Path, wedges: Path | None, out: Path
+) -> str:
+    """Write a view's calibration file; what it holds, in words.
+
+    Raises:
+        CalibrationError: no calibration can be made of this; says why.
+        ConfigError, RecordingError: a file is not what it should be.
+    """
+    form = load(profile, Profile)
+    origin = Origin(scanner, view, time.time_ns(), form.belt_axis, CHANNELS)
+    detector = make_calibration(_lines(dark, form), _lines(air, form), origin)
+    measured = () if wedges is None else _measured(wedges, detector)
+    optics_of(detector, measured, form.penetration_limit)  # refuses wedges that make no table
+    write_calibration(out, detector, measured)
+    bad = int(np.count_nonzero(detector.states))
+    return (
+        f"{out}: {detector.width} pixels, {bad} of {detector.states.size} bad and replaced; noise of air "
+        f"{100 * detector.air_noise[-1]:.2f}%; {len(measured)} wedges"
+    )
+
+
+def test_piece(
+    scan: Path, piece: Path, profile: Path, calibration: Path | None, history: Path | None
+) -> tuple[SelfTest, list[str]]:
+    """The result of a scan of the test piece, added to the history; and what is on its way to failure.
+
+    Raises:
+        ConfigError, RecordingError, CalibrationError: a file is not what it should be.
+    """
+    form, layout = load(profile, Profile), load(piece, PieceFile)
+    if form.pixel_pitch_mm is None:
+        raise ConfigError(f"{profile}: pixel_pitch_mm is null; a test piece needs the size of a pixel")
+    optics = None if calibration is None else read_optics(calibration, form.penetration_limit)
+    planes = planes_of(_frame(scan, form), optics)
+    materials = None if optics is None else optics.materials
+    result = self_test.run(
+        planes, layout.piece, form.pixel_pitch_mm, layout.limits, time.time_ns(), materials
+    )
+    earlier = _history(history)
+    if history is not None:
+        with history.open("ab") as file:
+            file.write(msgspec.json.encode(result) + b"\n")
+    return result, [forecast.words for forecast in trend.foresee([*earlier, result], layout.limits)]
+
+
+def _measured(path: Path, detector: Calibration) -> tuple[Wedge, ...]:
+    """The wedges with the transmissions that their scans show."""
+    wedges = []
+    for wedge in load(path, WedgeScans).wedges:
+        steps = []
+        for step in wedge.steps:
+            pixels = _pixels(path.parent / step.scan)
+            try:
+                planes = apply(pixels, detector)
+            except CalibrationError as error:
+                raise CalibrationError(error.fault, f"{path.parent / step.scan}: {error.detail}") from error
+            height, width = planes.shape[1:]
+            middle = planes[
+                :,
+                int(MIDDLE * height) : max(1, height - int(MIDDLE * height)),
+                int(MIDDLE * width) : max(1, width - int(MIDDLE * width)),
+            ]
+            low, high = (float(value) for value in middle.mean(axis=(1, 2)))
+            steps.append(WedgeStep(thickness_mm=step.thickness_mm, t_low=low, t_high=high))
+        wedges.append(
+            Wedge(name=wedge.name, z=wedge.z, density=wedge.density, steps=tuple(steps), k_edge=wedge.k_edge)
+        )
+    return tuple(wedges)
+
+
+def _lines(path: Path, profile: Profile) -> npt.NDArray[np.generic]:
+    """Lines of shape (lines, detector pixels, channels), whichever way the belt runs in the file."""
+    pixels = _pixels(path)
+    return pixels if profile.belt_axis == "rows" else pixels.swapaxes(0, 1)
+
+
+def _pixels(path: Path) -> npt.NDArray[np.generic]:
+    try:
+        pixels: npt.NDArray[np.generic] = load_array(path, CHANNELS).pixels[0]
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error
+    return pixels
+
+
+def _frame(path: Path, profile: Profile) -> Frame:
+    pixels = _pixels(path)
+    form = next((f for f in profile.formats if f.channels == CHANNELS and f.dtype == pixels.dtype.name), None)
+    if form is None or form.air is None:
+        raise ConfigError(
+            f"{path}: {pixels.dtype.name} counts of both energies; the profile has no such format"
+        )
+    return Frame(
+        view=0,
+        channels=CHANNELS,
+        pixels=np.ascontiguousarray(pixels),
+        full_scale=form.air,
+        opaque_below=profile.penetration_limit,
+    )
+
+
+def _history(path: Path | None) -> list[SelfTest]:
+    """Earlier results. Raises ConfigError naming the line that is none."""
+    if path is None or not path.exists():
+        return []
+    results = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            results.append(msgspec.json.decode(line, type=SelfTest))
+        except msgspec.DecodeError as error:
+            raise ConfigError(f"{path}, line {number}: no self-test result: {error}") from error
+    return results

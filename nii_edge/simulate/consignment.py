@@ -1,0 +1,223 @@
+"""Consignments: like cartons under one master bill, honest or not, with the papers that go with them.
+
+For every lie there is an honest twin that looks like it: what makes a carton prohibited is never the drawing
+alone but what its papers say of it (`faults`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from nii_edge.simulate.carton import CELL, Unit, carton_shell, laid, pack, void_fill
+from nii_edge.simulate.contents import Stock, hidden, piece, stock
+from nii_edge.simulate.declaring import papers_of
+from nii_edge.simulate.goods import KINDS
+from nii_edge.simulate.judging import MANY_PARCELS, MATERIALS, OBJECTS
+from nii_edge.simulate.kit import Generator, Spread, draw, pick
+from nii_edge.simulate.loads import LOADS, Load, articles_for, fits, room_for, without_missing
+from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
+from nii_edge.simulate.scene import Placed, Scene, Size, joined, mass
+from nii_edge.simulate.shapes import rotation
+from nii_edge.simulate.shapes.transform import Axis
+from nii_edge.simulate.solids import Part
+
+Story = Literal[
+    "plain", "multipack", "consolidation", "mixed", "part_filled", "turned",
+    "master_carton", "swapped_goods", "hidden_object", "undeclared_material", "shielding", "wrong_weight",
+]  # fmt: skip
+
+LIES: dict[Story, Fault] = {
+    "master_carton": "undeclared_parcels",
+    "swapped_goods": "other_goods",
+    "hidden_object": "prohibited_object",
+    "undeclared_material": "undeclared_material",
+    "shielding": "shielding",
+    "wrong_weight": "weight",
+}
+"""The fault that each lying story is about; a lie may bring others with it (a hidden object also weighs)."""
+TWINS: tuple[Story, ...] = ("plain", "multipack", "consolidation", "mixed", "part_filled", "turned")
+_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - {"master_carton"})
+"""Stories whose cartons are packed in rows."""
+
+
+class ConsignmentRecipe(NamedTuple):
+    """What consignments are made of.
+
+    Attributes:
+        stories: how likely each is.
+        cartons: the fewest and the most cartons under one master bill.
+        litres: of goods in a carton.
+        goods: the sorts there may be.
+        families: which families hidden things are drawn from, by label.
+    """
+
+    stories: Mapping[Story, float]
+    cartons: tuple[int, int]
+    litres: Spread
+    goods: tuple[str, ...]
+    families: Mapping[str, tuple[str, ...]]
+
+
+class Carton(NamedTuple):
+    """One carton on the belt. `lie`: the story it was packed for, None if it was packed honestly."""
+
+    scene: Scene
+    lie: Story | None
+
+
+class Consignment(NamedTuple):
+    """All cartons of one master bill, in the order they pass the scanner."""
+
+    story: Story
+    master: MasterBill
+    cartons: tuple[Carton, ...]
+
+
+def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping[str, float]) -> Consignment:
+    """One consignment.
+
+    Args:
+        density: g/cm³ by material, from which true weights come; honest papers are within 3 % of them.
+
+    Raises:
+        KeyError: `density` lacks a material.
+    """
+    names = list(recipe.stories)
+    chances = np.asarray([recipe.stories[name] for name in names])
+    story = names[int(rng.choice(len(names), p=chances / chances.sum()))]
+    count = int(rng.integers(recipe.cartons[0], recipe.cartons[1] + 1))
+    articles = articles_for(recipe.goods, rng, story)
+    room = _tight(rng, story, room_for(rng, recipe.litres, articles), articles)
+    lying = _lying(rng, story, count)
+    cartons: list[Carton] = []
+    bills: list[HouseBill] = []
+    gross: list[float] = []
+    for k in range(count):
+        lie = story if k in lying else None
+        things, load = _loaded(recipe, rng, story, lie, room, articles, k == count - 1)
+        scene = _on_belt(rng, things, story == "turned")
+        kilos = [mass(placed.thing, density) / 1000 for placed in scene.things]
+        papers = papers_of(rng, k, load, scene, kilos, lie)
+        said = sum(line.weight_kg for bill in papers for line in bill.lines)
+        empty = sum(kg for p, kg in zip(scene.things, kilos, strict=True) if p.role in {"carton", "fill"})
+        gross.append(round(sum(kilos) * draw(rng, (0.98, 1.02)) if lie is None else said + empty, 3))
+        bills += papers
+        cartons.append(Carton(scene, lie))
+    number = f"{int(rng.integers(100, 999))}-{int(rng.integers(10**7, 10**8))}"
+    master = MasterBill(number=number, cartons=count, gross_kg=tuple(gross), house_bills=tuple(bills))
+    return Consignment(story, master, tuple(cartons))
+
+
+def _honest(story: Story) -> Story:
+    """The honest load that a story starts from."""
+    if story in {"plain", "part_filled", "turned", "mixed", "multipack", "consolidation"}:
+        return story
+    return "consolidation" if story == "master_carton" else "plain"
+
+
+def _lying(rng: Generator, story: Story, count: int) -> frozenset[int]:
+    """Which cartons lie: all of them, or some, at least one."""
+    if story not in LIES:
+        return frozenset()
+    if rng.random() < 0.4:
+        return frozenset(range(count))
+    many = int(rng.integers(1, max(count // 2, 1) + 1))
+    return frozenset(int(k) for k in rng.choice(count, many, replace=False))
+
+
+def _tampered(recipe: ConsignmentRecipe, rng: Generator, story: Story, load: Load, room: Size) -> list[Unit]:
+    """What a lying carton gets besides, or instead: put in first, so that goods cover it."""
+    if story == "swapped_goods":
+        other = _other(recipe, rng, load.lines[0])
+        count = fits(room, other.sizes[0], 60)
+        return [piece(other, rng, -1, declared=False) for _ in range(count)]
+    if story in {"hidden_object", "undeclared_material", "shielding"}:
+        every = MATERIALS if story == "undeclared_material" else OBJECTS
+        labels = tuple(label for label in every if recipe.families.get(label))
+        tries = (
+            hidden(label, recipe.families[label], rng, story == "shielding")
+            for label in (pick(rng, labels) for _ in range(40))
+        )
+        for made in tries:
+            if all(size < space for size, space in zip(made.size, room, strict=True)):
+                return [made]
+        raise ValueError(f"nothing prohibited fits a carton of {room} mm in 40 tries; make `litres` larger")
+    return []
+
+
+def _other(recipe: ConsignmentRecipe, rng: Generator, first: Stock) -> Stock:
+    names = [name for name in recipe.goods if KINDS[name].code[:2] != first.code[:2]]
+    return stock(pick(rng, names), rng)
+
+
+def _loaded(
+    recipe: ConsignmentRecipe, rng: Generator, story: Story, lie: Story | None, room: Size,
+    articles: Sequence[Stock], last: bool,
+) -> tuple[list[Placed], Load]:  # fmt: skip
+    """One carton's things at rest in their shell, and the load they come from, less what found no room.
+
+    It is packed again in a larger carton until what the story needs is in it.
+    """
+    tidy = story in _TIDY
+    for _ in range(12):
+        load = LOADS[_honest(story)](rng, room, articles, story == "part_filled" and last)
+        extra = [] if lie is None else _tampered(recipe, rng, lie, load, room)
+        at = int(rng.integers(len(load.units) // 2 + 1))
+        units = extra if lie == "swapped_goods" else [*load.units[:at], *extra, *load.units[at:]]
+        packed = pack(rng, room, [content.size for content in units], tidy)
+        things: list[Placed] = []
+        for content, spot, quarter in zip(units, packed.spots, packed.quarter, strict=True):
+            if spot is not None:
+                things += joined(laid(content, spot, quarter), len(things))
+        roles = [placed.role for placed in things]
+        hiding = len(extra) == 1 and "hidden" not in roles and lie != "swapped_goods"
+        few = story == "master_carton" and roles.count("parcel") < MANY_PARCELS
+        if "goods" in roles and not hiding and not few:
+            break
+        x, y, z = room
+        room = 1.15 * x, 1.15 * y, 1.15 * z
+    else:
+        raise ValueError(f"a carton of {room} mm still has no room for what {story} needs; use smaller goods")
+    if lie != "swapped_goods":
+        found = frozenset(placed.line for placed in things if placed.role == "goods")
+        load, place = without_missing(load, found)
+        things = [placed._replace(line=place.get(placed.line, -1)) for placed in things]
+    if lie == "master_carton":
+        things = [placed._replace(declared=False, line=-1) for placed in things]
+    filling = void_fill(rng, room, packed) if rng.random() < 0.6 else []
+    return [*things, *filling, Placed(carton_shell(rng, room), "carton")], load
+
+
+def _tight(rng: Generator, story: Story, room: Size, articles: Sequence[Stock]) -> Size:
+    """The room that all cartons of a consignment get: just enough for what a full one holds honestly."""
+    load = LOADS[_honest(story)](rng, room, articles, False)
+    heights = pack(rng, room, [content.size for content in load.units], story in _TIDY).heights
+    rows, columns = np.nonzero(heights.any(axis=1))[0], np.nonzero(heights.any(axis=0))[0]
+    if not len(rows):
+        return room
+    slack = draw(rng, (2, 24))
+    return (
+        (int(rows[-1]) + 1) * CELL + slack,
+        (int(columns[-1]) + 1) * CELL + slack,
+        float(heights.max()) + 0.5 * slack,
+    )
+
+
+def _on_belt(rng: Generator, things: list[Placed], turned: bool) -> Scene:
+    """The carton set down: nearly straight, or, turned, any way round and on any of its sides."""
+    turn = rotation("z", draw(rng, (-9, 9)))
+    if turned:
+        sides: tuple[tuple[Axis, float], ...] = (("x", 90.0), ("y", 90.0), ("x", 180.0), ("z", 0.0))
+        turn = (rotation("z", draw(rng, (0, 360))) @ rotation(*pick(rng, sides))).astype(np.float32)
+    every = [[part.mesh.vertices @ turn.T for part in placed.thing.parts] for placed in things]
+    low = np.min([vertices.min(axis=0) for each in every for vertices in each], axis=0)
+    made = []
+    for placed, each in zip(things, every, strict=True):
+        parts = []
+        for part, vertices in zip(placed.thing.parts, each, strict=True):
+            parts.append(Part(part.mesh._replace(vertices=vertices - low), part.material, part.fill))
+        made.append(placed._replace(thing=placed.thing._replace(parts=tuple(parts))))
+    return Scene(tuple(made))

@@ -1,0 +1,125 @@
+"""What a run of the simulator draws from, read from `configs/simulate/*.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from nii_edge.config import Config, load
+from nii_edge.errors import ConfigError
+from nii_edge.simulate import threats
+from nii_edge.simulate.consignment import LIES, TWINS, ConsignmentRecipe, Story
+from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS
+from nii_edge.simulate.luggage import LuggageRecipe
+from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS
+
+Which = Literal["training", "held_out", "all"]
+"""Which of the shapes: those training may see, those it may not, or both."""
+Weight = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Luggage(Config, frozen=True, kw_only=True):
+    """Bags on the belt. `bags`: weights of one, two, three and four of them; `labels`: weights of what is
+    prohibited in them; `clutter`: fewest and most things in a bag of 10 litres."""
+
+    bags: tuple[Weight, Weight, Weight, Weight]
+    bag_types: Which
+    threat_rate: Annotated[float, Meta(ge=0, le=1)]
+    labels: dict[str, Weight]
+    clutter: tuple[Positive, Positive]
+
+
+class Consignments(Config, frozen=True, kw_only=True):
+    """Cartons and their papers. `stories`: weights; `cartons`: fewest and most under one master bill;
+    `litres`: smallest and largest carton; `hidden_labels`: what may be hidden in them."""
+
+    stories: dict[Story, Weight]
+    cartons: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]]
+    litres: tuple[Positive, Positive]
+    goods: Which
+    hidden_labels: tuple[str, ...]
+
+
+class Recipe(Config, frozen=True, kw_only=True):
+    """The whole of it. `families`: which shape families of prohibited things there are."""
+
+    version: Literal[1]
+    name: str
+    families: Which
+    luggage: Luggage
+    consignments: Consignments
+
+    def __post_init__(self) -> None:
+        _known("luggage.labels", self.luggage.labels, threats.LABELS)
+        _known("consignments.hidden_labels", self.consignments.hidden_labels, threats.LABELS)
+        _some_weight("luggage.labels", self.luggage.labels.values())
+        _some_weight("luggage.bags", self.luggage.bags)
+        _some_weight("consignments.stories", self.consignments.stories.values())
+        spans = (
+            ("luggage.clutter", self.luggage.clutter), ("consignments.cartons", self.consignments.cartons),
+            ("consignments.litres", self.consignments.litres),
+        )  # fmt: skip
+        for path, (low, high) in spans:
+            if low > high:
+                raise ValueError(f"{path}: [{low}, {high}]; expected the smaller one first")
+
+    def for_luggage(self) -> LuggageRecipe:
+        """What `luggage.make_luggage` takes."""
+        return LuggageRecipe(
+            bags=self.luggage.bags,
+            bag_types=_chosen(DESIGNS, HELD_OUT_BAGS, self.luggage.bag_types),
+            threat_rate=self.luggage.threat_rate,
+            labels=dict(self.luggage.labels),
+            families={label: families(label, self.families) for label in self.luggage.labels},
+            clutter=self.luggage.clutter,
+        )
+
+    def for_consignments(self) -> ConsignmentRecipe:
+        """What `consignment.make_consignment` takes."""
+        return ConsignmentRecipe(
+            stories=dict(self.consignments.stories),
+            cartons=self.consignments.cartons,
+            litres=self.consignments.litres,
+            goods=_chosen(KINDS, HELD_OUT_GOODS, self.consignments.goods),
+            families={label: families(label, self.families) for label in self.consignments.hidden_labels},
+        )
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: names the file, the path inside it, and what was expected.
+    """
+    recipe = load(path, Recipe)
+    lies = {story for story, weight in recipe.consignments.stories.items() if weight and story in LIES}
+    twins = {story for story, weight in recipe.consignments.stories.items() if weight and story in TWINS}
+    if lies and not twins:
+        raise ConfigError(f"{path}: $.consignments.stories: only lies; add honest ones: {', '.join(TWINS)}")
+    return recipe
+
+
+def families(label: str, which: Which) -> tuple[str, ...]:
+    """The families of a label; where none is held out, `held_out` means all of them."""
+    return _chosen(threats.families(label), threats.HELD_OUT_FAMILIES[label], which)
+
+
+def _chosen(every: Iterable[str], held_out: frozenset[str], which: Which) -> tuple[str, ...]:
+    if which == "all" or (which == "held_out" and not held_out):
+        return tuple(every)
+    return tuple(name for name in every if (name in held_out) == (which == "held_out"))
+
+
+def _known(path: str, labels: Iterable[str], every: tuple[str, ...]) -> None:
+    unknown = sorted(set(labels) - set(every))
+    if unknown:
+        raise ValueError(f"{path}: no shapes for {', '.join(unknown)}; there are some for {', '.join(every)}")
+
+
+def _some_weight(path: str, weights: Iterable[float]) -> None:
+    if not sum(weights) > 0:
+        raise ValueError(f"{path}: all weights are 0; give at least one of them some")

@@ -1,0 +1,97 @@
+"""Closed triangle meshes to build objects from: geometry without materials.
+
+Every mesh that leaves here is closed (each edge is used twice, once in either direction) and has a positive
+volume, apart from what `inside_out` has turned into a cavity.
+"""
+
+from nii_edge.simulate.shapes.cloth import cloth_pile, crumpled, sheet
+from nii_edge.simulate.shapes.extrude import extrude, puffed
+from nii_edge.simulate.shapes.outline import (
+    capsule_outline,
+    chain,
+    circle,
+    polygon,
+    rectangle,
+    regular,
+    rounded,
+    sector,
+    spline,
+    stroke,
+)
+from nii_edge.simulate.shapes.primitives import (
+    box,
+    capsule,
+    cone,
+    cylinder,
+    frustum,
+    rounded_box,
+    shell_box,
+    sphere,
+    tube,
+)
+from nii_edge.simulate.shapes.sweep import arc, loft, revolve, spring, sweep, torus
+from nii_edge.simulate.shapes.transform import (
+    bounds,
+    centred,
+    directed,
+    inside_out,
+    merge,
+    mirrored,
+    moved,
+    random_rotations,
+    repeated,
+    rotation,
+    scaled,
+    stack_bounds,
+    stretched,
+    turned,
+    volume,
+)
+
+__all__ = [
+    "arc",
+    "bounds",
+    "box",
+    "capsule",
+    "capsule_outline",
+    "centred",
+    "chain",
+    "circle",
+    "cloth_pile",
+    "cone",
+    "crumpled",
+    "cylinder",
+    "directed",
+    "extrude",
+    "frustum",
+    "inside_out",
+    "loft",
+    "merge",
+    "mirrored",
+    "moved",
+    "polygon",
+    "puffed",
+    "random_rotations",
+    "rectangle",
+    "regular",
+    "repeated",
+    "revolve",
+    "rotation",
+    "rounded",
+    "rounded_box",
+    "scaled",
+    "sector",
+    "sheet",
+    "shell_box",
+    "sphere",
+    "spline",
+    "spring",
+    "stack_bounds",
+    "stretched",
+    "stroke",
+    "sweep",
+    "torus",
+    "tube",
+    "turned",
+    "volume",
+]

@@ -1,0 +1,126 @@
+"""Counts to transmission with a scanner's calibration. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.errors import CalibrationError, CalibrationFault
+from nii_edge.xray.calibrate import Calibration
+from nii_edge.xray.pixels import Floats, repair
+
+Planes = npt.NDArray[np.float32]
+"""Transmission, shape (channels, height, width): 0 opaque, 1 air, noise on both sides of them."""
+
+AIR_LINES = 8
+"""Lines at each end of a frame in which `air_level` looks for air."""
+AIR_RANGE = (0.7, 1.3)
+"""Tube output against that of the calibration, within which lines may be air."""
+AIR_SPREAD = 0.05
+"""Largest difference from line end to line end, as a share, of what is nothing but air."""
+
+SWAP_SPAN = (0.03, 0.85)
+"""Transmissions in which the two energies are compared: surely matter, surely above the noise."""
+SWAP_PIXELS = 200
+"""Pixels needed to say that energies are swapped."""
+SWAP_RATIO = 0.97
+"""ln T_low / ln T_high is above 1 in all matter between 30 and 200 keV (PE 1.15, see domain tables)."""
+
+
+def apply(counts: npt.NDArray[np.generic], calibration: Calibration) -> Planes:
+    """Transmission of a frame of counts, shape (height, width, channels) to (channels, height, width).
+
+    Not cut: noise makes it a little more than 1 in air and a little less than 0 in the dark.
+
+    Raises:
+        CalibrationError: WRONG_WIDTH or PROFILE_MISMATCH; says what was found and expected.
+    """
+    _check(counts, calibration)
+    planes = np.empty((counts.shape[2], *counts.shape[:2]), np.float32)
+    for index, plane in enumerate(planes):
+        np.copyto(plane, cv2.extractChannel(counts, index), casting="unsafe")
+        _correct(plane, calibration, index)
+    return planes
+
+
+def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, size: tuple[int, int]) -> Planes:
+    """`apply`, then averaged down to `size` (height, width), neither larger than the frame, in less time.
+
+    Offset and gain belong to detector pixels and are the same in every line, so lines may be averaged first
+    and corrected when there are fewer.
+
+    Raises:
+        CalibrationError: see `apply`.
+    """
+    _check(counts, calibration)
+    height, width = size
+    fewer = (width, counts.shape[0]) if calibration.belt_axis == "columns" else (counts.shape[1], height)
+    lines = cv2.resize(counts.astype(np.float32), fewer, interpolation=cv2.INTER_AREA)
+    planes = np.empty((counts.shape[2], height, width), np.float32)
+    for index in range(counts.shape[2]):
+        plane = cv2.extractChannel(lines, index)
+        _correct(plane, calibration, index)
+        planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+    return planes
+
+
+def _check(counts: npt.NDArray[np.generic], calibration: Calibration) -> None:
+    if counts.ndim != 3 or counts.shape[2] != len(calibration.channels):
+        raise CalibrationError(
+            CalibrationFault.PROFILE_MISMATCH,
+            f"a frame of shape {counts.shape} for channels {'+'.join(calibration.channels)}",
+        )
+    axis = _detector_axis(calibration)
+    if counts.shape[axis] != calibration.width:
+        raise CalibrationError(
+            CalibrationFault.WRONG_WIDTH,
+            f"the frame has {counts.shape[axis]} detector pixels along its {('columns', 'rows')[axis]}, "
+            f"the calibration {calibration.width}",
+        )
+
+
+def _detector_axis(calibration: Calibration) -> int:
+    return 0 if calibration.belt_axis == "columns" else 1
+
+
+def _correct(plane: Floats, calibration: Calibration, channel: int) -> None:
+    """Counts of one channel to transmission, in place."""
+    axis = _detector_axis(calibration)
+    along = (slice(None), None) if axis == 0 else (None, slice(None))
+    plane -= calibration.offset[channel][along]
+    plane *= calibration.gain[channel][along]
+    repair(plane, calibration.repairs[channel], axis)
+
+
+def air_level(planes: Planes, belt_axis: Literal["rows", "columns"]) -> tuple[float, ...] | None:
+    """The tube's output against that of the calibration, per channel, from lines of air at either end of a
+    frame; None if neither end is air. Divide the planes by it to follow a drifting tube."""
+    along = planes if belt_axis == "rows" else planes.swapaxes(1, 2)
+    for end in (along[:, :AIR_LINES], along[:, -AIR_LINES:]):
+        profile = np.median(end, axis=1)
+        level = np.median(profile, axis=1)
+        smooth = _box(profile, max(1, profile.shape[1] // 16)) / level[:, None]
+        within = (level > AIR_RANGE[0]) & (level < AIR_RANGE[1])
+        if within.all() and np.abs(smooth - 1).max() < AIR_SPREAD:
+            return tuple(float(value) for value in level)
+    return None
+
+
+def energies_swapped(planes: Planes) -> bool:
+    """True if matter in this dual-energy view lets more of the low energy through than of the high one.
+
+    False also where there is too little matter to say.
+    """
+    low, high = planes[0, ::4, ::4], planes[-1, ::4, ::4]
+    both = (np.minimum(low, high) > SWAP_SPAN[0]) & (np.maximum(low, high) < SWAP_SPAN[1])
+    if np.count_nonzero(both) < SWAP_PIXELS:
+        return False
+    return bool(np.median(np.log(low[both]) / np.log(high[both])) < SWAP_RATIO)
+
+
+def _box(rows: Floats, width: int) -> Floats:
+    smooth: Floats = cv2.blur(np.ascontiguousarray(rows), (width, 1), borderType=cv2.BORDER_REPLICATE)
+    return smooth

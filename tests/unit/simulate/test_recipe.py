@@ -1,0 +1,62 @@
+"""The shipped recipes load, the two share nothing that is held out, and wrong ones are refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nii_edge.errors import ConfigError
+from nii_edge.simulate import threats
+from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS
+from nii_edge.simulate.luggage.bags import HELD_OUT_BAGS
+from nii_edge.simulate.recipe import load_recipe
+
+HONEST = """    plain: 4
+    multipack: 2
+    consolidation: 2
+    mixed: 2
+    part_filled: 1
+    turned: 1
+"""
+FOLDER = Path(__file__).parents[3] / "configs" / "simulate"
+
+
+def test_training_and_test_share_no_family_no_bag_and_no_goods() -> None:
+    train, test = load_recipe(FOLDER / "train.yaml"), load_recipe(FOLDER / "test.yaml")
+    bags = [set(recipe.for_luggage().bag_types) for recipe in (train, test)]
+    assert all(bags)
+    assert not bags[0] & bags[1]
+    assert bags[1] == HELD_OUT_BAGS
+    goods = [set(recipe.for_consignments().goods) for recipe in (train, test)]
+    assert not goods[0] & goods[1]
+    assert goods[0] | goods[1] == set(KINDS)
+    assert goods[1] == HELD_OUT_GOODS
+    for part in ("for_luggage", "for_consignments"):
+        seen, unseen = (getattr(recipe, part)().families for recipe in (train, test))
+        assert {"gun", "knife", "wrench"} <= set(seen)
+        for label, names in seen.items():
+            assert names == threats.training_families(label)
+            if threats.HELD_OUT_FAMILIES[label]:
+                assert set(unseen[label]) == threats.HELD_OUT_FAMILIES[label]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("{gun: 3", "{cannon: 3", "no shapes for cannon"),
+        ("bags: [0.62, 0.23, 0.10, 0.05]", "bags: [0, 0, 0, 0]", "luggage.bags: all weights are 0"),
+        ("cartons: [3, 8]", "cartons: [8, 3]", "consignments.cartons: .* expected the smaller one first"),
+        ("families: training", "families: some", "families"),
+        (HONEST, "", "only lies"),
+        ("threat_rate: 0.6", "threat_rate: 1.6", "threat_rate"),
+        ("  litres: [8, 55]\n", "  litres: [8, 55]\n  colour: red\n", "colour"),
+    ],
+)  # fmt: skip
+def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, old: str, new: str, told: str) -> None:
+    text = (FOLDER / "train.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError, match=told):
+        load_recipe(path)

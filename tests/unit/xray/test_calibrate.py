@@ -1,0 +1,209 @@
+"""Offset, gain and bad pixels from dark and air lines; frames of the same scanner as transmission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polychromatic as model
+import pytest
+
+from nii_edge.config import Profile, load
+from nii_edge.errors import CalibrationError, CalibrationFault
+from nii_edge.records import Channel
+from nii_edge.xray.calibrate import Calibration, Origin, calibrate, check_fits
+from nii_edge.xray.pixels import PixelState, longest_run, plan_repair
+from nii_edge.xray.transmission import air_level, apply, energies_swapped
+
+DUAL: tuple[Channel, ...] = ("low", "high")
+NOW = 1_800_000_000_000_000_000
+HOUR = 3_600_000_000_000
+WIDTH = 200
+AIR = 40_000.0
+PROFILE = load(Path(__file__).parents[3] / "configs" / "scanners" / "dual-energy.yaml", Profile)
+
+
+class Detector:
+    """A line detector with its own offsets and gains; `lines` measures a transmission with it."""
+
+    def __init__(self, seed: int = 1, width: int = WIDTH) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.width = width
+        self.offset = self.rng.normal(800, 60, (width, 2))
+        self.response = AIR * self.rng.normal(1, 0.05, (width, 2)) * (0.8 + 0.3 * np.hanning(width)[:, None])
+        self.response *= AIR / self.response.mean()
+        self.noise = np.full((width, 2), 6.0)
+        self.stuck = np.zeros((width, 2), bool)
+
+    def lines(
+        self, transmission: npt.NDArray[np.float64], photons: float = 8_000.0
+    ) -> npt.NDArray[np.uint16]:
+        """Counts (lines, detector pixels, channels) for transmission of that shape."""
+        quanta = self.rng.poisson(np.broadcast_to(transmission, transmission.shape) * photons) / photons
+        counts = self.offset + self.response * quanta + self.rng.normal(0, 1, quanta.shape) * self.noise
+        counts = np.where(self.stuck, 1_234.0, counts)
+        return np.clip(np.round(counts), 0, 65_535).astype(np.uint16)
+
+    def flat(self, transmission: float, count: int = 200) -> npt.NDArray[np.uint16]:
+        return self.lines(np.full((count, self.width, 2), transmission))
+
+    def calibration(self, belt_axis: str = "columns") -> Calibration:
+        origin = Origin("s1", 0, NOW, belt_axis, DUAL)  # type: ignore[arg-type]
+        return calibrate(self.flat(0.0), self.flat(1.0), origin)
+
+
+def frame(lines: npt.NDArray[np.generic], belt_axis: str) -> npt.NDArray[np.generic]:
+    """Lines as the image they become."""
+    return np.ascontiguousarray(lines if belt_axis == "rows" else lines.swapaxes(0, 1))
+
+
+def faults(dark: npt.NDArray[np.generic], air: npt.NDArray[np.generic]) -> CalibrationFault:
+    with pytest.raises(CalibrationError) as caught:
+        calibrate(dark, air, Origin("s1", 0, NOW, "rows", DUAL))
+    return caught.value.fault
+
+
+@pytest.mark.parametrize("belt_axis", ["rows", "columns"])
+@pytest.mark.parametrize("truth", [1.0, 0.5, 0.05])
+def test_a_uniform_absorber_comes_out_uniform(belt_axis: str, truth: float) -> None:
+    """Whatever each pixel's offset and gain; the mean of every pixel is the truth within its noise."""
+    detector = Detector()
+    calibration = detector.calibration(belt_axis)
+    planes = apply(frame(detector.flat(truth), belt_axis), calibration)
+    assert planes.shape == ((2, WIDTH, 200) if belt_axis == "columns" else (2, 200, WIDTH))
+    per_pixel = planes.mean(axis=2 if belt_axis == "columns" else 1)
+    assert np.abs(per_pixel - truth).max() < 0.006
+    assert planes.mean() == pytest.approx(truth, abs=2e-3)
+
+
+def test_noise_is_measured() -> None:
+    """Air noise is that of 8,000 quanta, dark noise that of the electronics, as fractions of air."""
+    calibration = Detector().calibration()
+    assert calibration.noise.air == pytest.approx((8_000**-0.5, 8_000**-0.5), rel=0.1)
+    assert calibration.noise.dark == pytest.approx((6 / AIR, 6 / AIR), rel=0.15)
+    assert calibration.air == pytest.approx((AIR, AIR), rel=0.03)
+
+
+def test_bad_pixels_are_found_by_kind_and_nothing_else() -> None:
+    """One dead, one hot, one noisy pixel and a gap of two, at the ends of the detector too."""
+    detector = Detector()
+    detector.response[0] = 0.0
+    detector.offset[40] += 4_000
+    detector.noise[90] = 200
+    detector.stuck[150:152] = True
+    states = detector.calibration().states
+    expected = np.zeros((2, WIDTH), np.uint8)
+    expected[:, 0], expected[:, 40], expected[:, 90] = PixelState.DEAD, PixelState.HOT, PixelState.NOISY
+    expected[:, 150:152] = PixelState.GAP
+    np.testing.assert_array_equal(states, expected)
+
+
+@pytest.mark.parametrize("belt_axis", ["rows", "columns"])
+def test_bad_pixels_are_filled_from_their_neighbours(belt_axis: str) -> None:
+    """A ramp across the detector runs on through its holes; at an end the neighbour is repeated."""
+    detector = Detector()
+    detector.stuck[[0, 77, 78, 79, WIDTH - 1]] = True
+    calibration = detector.calibration(belt_axis)
+    ramp = np.broadcast_to(np.linspace(0.2, 0.9, WIDTH)[None, :, None], (400, WIDTH, 2))
+    planes = apply(frame(detector.lines(ramp), belt_axis), calibration)
+    mean = planes.mean(axis=2 if belt_axis == "columns" else 1)
+    np.testing.assert_allclose(mean[:, 1:-1], ramp[0, 1:-1].T, atol=0.01)
+    np.testing.assert_allclose(mean[:, 0], ramp[0, 1], atol=0.01)
+    np.testing.assert_allclose(mean[:, -1], ramp[0, -2], atol=0.01)
+
+
+def test_repair_plans_end_at_good_pixels() -> None:
+    """Both sources of every repaired pixel are good, and the nearest ones."""
+    states = np.array([1, 1, 0, 0, 2, 3, 4, 0, 1], np.uint8)
+    plan = plan_repair(states)
+    assert list(plan.bad) == [0, 1, 4, 5, 6, 8]
+    assert list(plan.left) == [2, 2, 3, 3, 3, 7]
+    assert list(plan.right) == [2, 2, 7, 7, 7, 7]
+    np.testing.assert_allclose(plan.weight, [0, 0, 0.25, 0.5, 0.75, 0])
+    assert longest_run(states) == 3
+    assert longest_run(np.zeros(4, np.uint8)) == 0
+
+
+def test_frames_of_another_width_are_refused() -> None:
+    """The message names both widths; other channels are another fault."""
+    calibration = Detector().calibration("columns")
+    with pytest.raises(CalibrationError, match="has 199 detector pixels along its columns") as caught:
+        apply(np.zeros((199, 50, 2), np.uint16), calibration)
+    assert caught.value.fault is CalibrationFault.WRONG_WIDTH
+    with pytest.raises(CalibrationError) as caught:
+        apply(np.zeros((WIDTH, 50, 3), np.uint16), calibration)
+    assert caught.value.fault is CalibrationFault.PROFILE_MISMATCH
+
+
+def test_measurements_that_make_no_calibration_are_named() -> None:
+    """Too few lines, tube off, clipped, a carton passing by, shapes that differ, a broken detector."""
+    detector = Detector()
+    dark, air = detector.flat(0.0), detector.flat(1.0)
+    assert faults(dark[:5], air) is CalibrationFault.TOO_FEW_LINES
+    assert faults(dark, air[:5]) is CalibrationFault.TOO_FEW_LINES
+    assert faults(dark, detector.flat(0.0)) is CalibrationFault.NOT_AIR
+    carton = np.ones((200, WIDTH, 2))
+    carton[120:, 60:140] = 0.4
+    assert faults(dark, detector.lines(carton)) is CalibrationFault.NOT_AIR
+    assert faults(dark, np.minimum(air.astype(np.uint32) * 2, 65_535).astype(np.uint16)) is (
+        CalibrationFault.NOT_AIR
+    )
+    assert faults(dark, air[:, 1:]) is CalibrationFault.PROFILE_MISMATCH
+    assert faults(dark[..., :1], air[..., :1]) is CalibrationFault.PROFILE_MISMATCH
+    detector.stuck[100:112] = True
+    assert faults(detector.flat(0.0), detector.flat(1.0)) is CalibrationFault.BAD_DETECTOR
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault", "words"),
+    [
+        ({"made_at_ns": NOW - 25 * HOUR}, CalibrationFault.STALE, "25.0 h ago"),
+        ({"made_at_ns": NOW + HOUR}, CalibrationFault.STALE, "-1.0 h ago"),
+        ({"scanner": "s2"}, CalibrationFault.PROFILE_MISMATCH, "scanner s2's"),
+        ({"view": 2}, CalibrationFault.PROFILE_MISMATCH, "for view 2, not 0"),
+        ({"belt_axis": "rows"}, CalibrationFault.PROFILE_MISMATCH, "along rows"),
+        ({"channels": ("low",)}, CalibrationFault.PROFILE_MISMATCH, "no counts of channels low"),
+        ({"air": (9_000.0, 40_000.0)}, CalibrationFault.PROFILE_MISMATCH, "low: air is 9000"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_is_named(
+    changes: dict[str, object], fault: CalibrationFault, words: str
+) -> None:
+    """Each field that contradicts the profile, the scanner or the clock is refused in words."""
+    calibration = Detector().calibration()
+    check_fits(calibration, "s1", 0, PROFILE, NOW + HOUR, 24 * HOUR)
+    with pytest.raises(CalibrationError, match=words) as caught:
+        check_fits(calibration._replace(**changes), "s1", 0, PROFILE, NOW, 24 * HOUR)  # type: ignore[arg-type]
+    assert caught.value.fault is fault
+
+
+def test_the_digest_tells_calibrations_apart() -> None:
+    """Equal measurements have equal digests; another time or pixel another one."""
+    one, same, other = Detector(1).calibration(), Detector(1).calibration(), Detector(2).calibration()
+    assert one.digest == same.digest
+    assert len({one.digest, other.digest, Detector(1).calibration("rows").digest}) == 3
+
+
+def test_the_tube_is_followed_where_there_is_air() -> None:
+    """A tube 6 % weaker shows in the air before the carton; without air nothing is said."""
+    detector = Detector()
+    calibration = detector.calibration("rows")
+    lines = np.full((100, WIDTH, 2), 0.94)
+    lines[20:, 30:150] *= 0.3
+    level = air_level(apply(frame(detector.lines(lines), "rows"), calibration), "rows")
+    assert level is not None
+    assert level == pytest.approx((0.94, 0.94), abs=0.01)
+    lines[:, 30:150] = 0.3
+    assert air_level(apply(frame(detector.lines(lines), "rows"), calibration), "rows") is None
+
+
+@pytest.mark.parametrize("name", ["PE", "water", "Al", "Fe"])
+def test_swapped_energies_show_in_any_scan_with_matter(name: str) -> None:
+    """Every material lets more high energy through; air and opaque frames say nothing either way."""
+    low, high = model.transmission({name: 1.0})
+    right = model.planes(low, high, (64, 64), photons=8_000)
+    assert not energies_swapped(right)
+    assert energies_swapped(right[::-1])
+    for level in (1.0, 1e-4):
+        assert not energies_swapped(model.planes(level, level, (64, 64), photons=8_000))

@@ -1,0 +1,182 @@
+"""Frames that are no scan are told by name; frames of a working scanner are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nii_edge.records import Frame, Reason
+from nii_edge.xray import quality
+
+RNG = np.random.default_rng(3)
+GOOD = RNG.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
+
+
+def frame(pixels: np.ndarray, view: int = 0, channels: tuple[str, ...] = ("low", "high")) -> Frame:
+    return Frame(
+        view=view,
+        channels=channels,  # type: ignore[arg-type]
+        pixels=pixels,
+        full_scale=1.0 if pixels.dtype == np.float32 else 50_000.0,
+        opaque_below=1e-3,
+    )
+
+
+def test_a_noisy_view_is_a_view() -> None:
+    """Nothing is said against what a working scanner sends, a wholly opaque carton included."""
+    opaque = RNG.integers(0, 12, (64, 96, 2)).astype(np.uint16)
+    assert quality.problem(frame(GOOD)) is None
+    assert quality.problem(frame(opaque)) is None
+    assert quality.problem(frame((GOOD / 50_000).astype(np.float32))) is None
+
+
+def _half_saturated() -> np.ndarray:
+    pixels = GOOD.copy()
+    pixels[:32] = 65_535
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros_like(GOOD), Reason.IMAGE_QUALITY),
+        (np.full_like(GOOD, 40_000), Reason.IMAGE_QUALITY),
+        (np.full_like(GOOD, 65_535), Reason.IMAGE_QUALITY),
+        (np.repeat(GOOD[:1], 64, axis=0), Reason.IMAGE_QUALITY),
+        (np.repeat(GOOD[:, :1], 96, axis=1), Reason.IMAGE_QUALITY),
+        (_half_saturated(), Reason.IMAGE_QUALITY),
+        (GOOD[:1, :1], Reason.IMAGE_QUALITY),
+        (GOOD[:, :1], Reason.IMAGE_QUALITY),
+        (np.full(GOOD.shape, np.nan, np.float32), Reason.NOT_FINITE),
+        (GOOD.astype(np.float32), Reason.PROFILE_MISMATCH),
+    ],
+)
+def test_blank_stuck_saturated_and_senseless_frames_are_named(pixels: np.ndarray, reason: Reason) -> None:
+    """The scan cannot be judged, and the view is named."""
+    for number in (0, 3):
+        found = quality.problem(frame(pixels, number))
+        assert found is not None
+        assert found[0] is reason
+        assert f"view {number}" in found[1]
+
+
+def test_a_white_display_picture_is_an_empty_belt() -> None:
+    """Pictures for the eye may well be constant: white is white."""
+    white = np.full((48, 64, 3), 255, np.uint8)
+    assert quality.problem(frame(white, channels=("red", "green", "blue"))) is None
+
+
+HEIGHT, WIDTH = 208, 256
+
+
+def carton(photons: float = 8_000, level: float = 50_000, seed: int = 1) -> np.ndarray:
+    """Counts of a carton with goods, some of them steel, and a margin of air."""
+    rng = np.random.default_rng(seed)
+    low, high = np.ones((2, HEIGHT, WIDTH))
+    low[20:190, 30:230], high[20:190, 30:230] = 0.9, 0.92
+    for _ in range(40):
+        y, x = rng.integers(20, 170), rng.integers(30, 200)
+        depth = rng.exponential(0.8)
+        low[y : y + 20, x : x + 30] *= np.exp(-1.5 * depth)
+        high[y : y + 20, x : x + 30] *= np.exp(-depth)
+    both = np.stack([low, high], axis=2)
+    counts = rng.poisson(both * photons) / photons * level + rng.normal(0, 6, both.shape)
+    return np.clip(np.round(counts), 0, 65_535).astype(np.uint16)
+
+
+def words(pixels: np.ndarray) -> str | None:
+    """What is said against a scan with this first view."""
+    found = quality.problem(frame(pixels))
+    if found is None:
+        return None
+    assert found[0] is Reason.IMAGE_QUALITY
+    return found[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("photons", [800, 8_000, 80_000])
+def test_nothing_is_said_against_real_cartons(photons: float, seed: int) -> None:
+    """From few photons to many, upright or turned, as counts or as transmission."""
+    pixels = carton(photons, seed=seed)
+    assert words(pixels) is None
+    assert words(np.ascontiguousarray(pixels.swapaxes(0, 1))) is None
+    assert words((pixels / 50_000).astype(np.float32)) is None
+
+
+def test_single_dead_pixels_and_lost_lines_are_tolerated() -> None:
+    """A calibration repairs two dead pixels, and a filled line or two hides nothing."""
+    pixels = carton()
+    pixels[[50, 120]] = 17
+    pixels[:, 80] = pixels[:, 79]
+    assert words(pixels) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_many_dead_lines_are_named(turned: bool) -> None:
+    """A dead card of sixteen pixels, in either orientation and in one energy only."""
+    pixels = carton()
+    pixels[100:116, :, 0] = 903
+    which = "rows"
+    if turned:
+        pixels, which = np.ascontiguousarray(pixels.swapaxes(0, 1)), "columns"
+    said = words(pixels)
+    assert said is not None
+    assert f"16 of {HEIGHT} {which} never change" in said
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_repeated_lines_are_named(turned: bool) -> None:
+    """The belt stopped for twelve lines while the last one was sent again and again."""
+    pixels = carton()
+    pixels[:, 61:73] = pixels[:, 60:61]
+    which = "columns"
+    if turned:
+        pixels, which = np.ascontiguousarray(pixels.swapaxes(0, 1)), "rows"
+    said = words(pixels)
+    assert said is not None
+    assert f"12 {which} repeat the one before" in said
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.2])
+def test_weak_air_is_named(share: float) -> None:
+    """A tube at a fraction of its output, with the photon noise that goes with it."""
+    said = words(carton(8_000 * share, 50_000 * share))
+    assert said is not None
+    assert f"what looks like air has {share:.0%}" in said
+
+
+def test_too_few_photons_are_named_though_the_level_is_right() -> None:
+    """Forty photons amplified to full scale: the level is right, the noise is not."""
+    said = words(carton(photons=40))
+    assert said is not None
+    assert "too few photons" in said
+
+
+def test_a_frame_without_air_is_not_dim() -> None:
+    """A dense carton that fills the frame, structured or wholly opaque, is no fault of the tube."""
+    rng = np.random.default_rng(2)
+    dense = carton()[25:185, 40:220]
+    assert words(np.ascontiguousarray((dense * 0.15).astype(np.uint16))) is None
+    assert words(rng.integers(0, 12, (HEIGHT, WIDTH, 2)).astype(np.uint16)) is None
+
+
+def test_display_pictures_are_left_alone() -> None:
+    """Constant areas, black and white, repeated lines: all of it is normal on a display."""
+    picture = np.full((64, 96, 3), 255, np.uint8)
+    picture[20:40, 30:60] = (20, 60, 230)
+    assert quality.problem(frame(picture, channels=("red", "green", "blue"))) is None
+    assert quality.problem(frame(picture[..., :1], channels=("grey",))) is None
+
+
+def test_swapped_energies_are_named() -> None:
+    """The low energy is always attenuated more: the other way round, somebody swapped the channels."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        path = rng.uniform(0.1, 1.5, (12, 16)).repeat(20, axis=0).repeat(20, axis=1)
+        both = np.exp(-np.stack([1.25 * path, path], axis=-1)) * 50_000
+        counts = np.clip(rng.normal(both, 80), 0, 65_535).astype(np.uint16)
+        assert quality.problem(frame(counts)) is None
+        found = quality.problem(frame(np.ascontiguousarray(counts[:, :, ::-1])))
+        assert found is not None
+        assert found[0] is Reason.PROFILE_MISMATCH
+        assert "swapped" in found[1]
