@@ -3,7 +3,8 @@
 After a real scan has its ruling, now and then its frames are copied, a threat is projected into one of them,
 and the detectors look a second time, when they have nothing else to do. What they say goes into the
 statistics here and nowhere else: a trial has no ticket, no case and no report, so no part of the daemon could
-give it a verdict. The copies lie in slots that are reserved for it, so no scan ever lacks room because of it.
+give it a verdict. The copies lie in slots that are reserved for it; a scan's own slots are held no longer than
+copying takes, and only while half of all are free.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ Conclude = Callable[[Case, Ruling, tuple[str, ...]], None]
 
 PATIENCE_S = 1.0
 """How long a projection waits for the detectors to have nothing else to do."""
+SETTLE_S = 0.1
+"""How long it leaves the processor to the scan it is made from, whose verdict is on its way out."""
 
 
 class TipPlan(NamedTuple):
@@ -164,6 +167,7 @@ class Tip:
         """One projection, from the copy of the frames to its result; None if the daemon stops meanwhile."""
         began = self._clock.monotonic()
         frames = self._copied(order.case.frames)
+        self._stopping.wait(SETTLE_S)
         chosen = self._dice.choice([i for i, frame in enumerate(frames) if unfit(frame.channels) is None])
         frame = self._slots.frame(frames[chosen])
         before = alarming(self._policy, order.findings)
