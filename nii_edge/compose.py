@@ -25,12 +25,14 @@ from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.edge.jobs import LaneFiles
+from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector
 from nii_edge.locks import link_keys, read_security, who_may
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.tip_plan import plan_tip, tip_line
 from nii_edge.xray.calibrate import check_fits
 from nii_edge.xray.optics import Optics
 
@@ -50,6 +52,7 @@ class EdgePlan(NamedTuple):
     state_dir: Path
     security: Security | None
     link_keys: ClientKeys | None
+    tip: TipPlan | None
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -77,7 +80,9 @@ def plan_edge(path: Path) -> EdgePlan:
     keys = link_keys(config.collector, here, own)
     files = calibration_files_of(config, profiles, here)
     optics = read_calibrations(config, profiles, files)
-    return EdgePlan(config, profiles, policy, bundles, files, optics, here / config.state_dir, security, keys)
+    state_dir = here / config.state_dir
+    tip = plan_tip(config, path, profiles, bundles, optics)
+    return EdgePlan(config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip)
 
 
 def calibration_files_of(
@@ -160,6 +165,7 @@ def edge(plan: EdgePlan) -> Daemon:
         open_ledger=lambda: open_ledger(plan, metrics),
         open_side=open_side,
         open_sink=None if link is None else lambda: ZmqUplink(context, link.endpoint, plan.link_keys),
+        tip=plan.tip,
     )
     return Daemon(parts, SystemClock(), metrics)
 
@@ -258,6 +264,7 @@ def check_edge(path: Path) -> Check:
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")
     where = "nowhere: reports stay in the ledger" if config.collector is None else config.collector.endpoint
     would.append(f"reports to {where}")
+    would.append(tip_line(plan.tip, plan.profiles))
     would += who_may(config, plan.security, plan.link_keys)
     return Check(would, problems)
 

@@ -313,6 +313,15 @@ class CollectorLink(Config, frozen=True, kw_only=True):
             )
 
 
+class ThreatProjection(Config, frozen=True, kw_only=True):
+    """Threats from a `library` (a folder) are projected into copies of a share `rate` of operational scans,
+    to see how many are found. `labels`: which findings count for a threat's label; any if not listed."""
+
+    library: str
+    rate: Annotated[float, Meta(gt=0, le=1)] = 0.01
+    labels: dict[Name, tuple[Name, ...]] = {}
+
+
 class Log(Config, frozen=True, kw_only=True):
     """Logs go to stderr, one line an event."""
 
@@ -339,6 +348,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
     health: HealthServer | None = HealthServer()
     security: Security | None = None
     collector: CollectorLink | None = None
+    tip: ThreatProjection | None = None
     log: Log = Log()
 
     def __post_init__(self) -> None:

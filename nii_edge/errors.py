@@ -5,7 +5,8 @@
     NiiEdgeError
     ├── ConfigError          a configuration, profile, policy or manifest is wrong; refused at the start
     │   ├── BundleError      a model bundle is incomplete, altered, or of the wrong form
-    │   └── CalibrationError a scanner's calibration cannot be made or used; carries a `CalibrationFault`
+    │   ├── CalibrationError a scanner's calibration cannot be made or used; carries a `CalibrationFault`
+    │   └── ThreatError      a threat library is incomplete, altered, or of the wrong form
     ├── RuntimeMissingError  the asked-for inference runtime or device is not there
     ├── WireError            bytes from a peer are not a message of this protocol; carries a `Reason`
     ├── FrameError           a frame is not usable; carries the `Reason` of the UNKNOWN it leads to
@@ -57,6 +58,10 @@ class CalibrationError(ConfigError):
         super().__init__(f"{fault.value}: {detail}")
         self.fault = fault
         self.detail = detail
+
+
+class ThreatError(ConfigError):
+    """A threat library is incomplete, altered, or of the wrong form."""
 
 
 class RuntimeMissingError(NiiEdgeError):

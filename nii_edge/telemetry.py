@@ -181,6 +181,12 @@ class Metrics:
         self.chain_failures = Counter(
             "nii_edge_chain_verify_failures_total", "Findings of ledger verification.", registry=r
         )
+        self.tip = Counter(
+            "nii_edge_tip_total",
+            "Threats projected into copies of scans, by result (edge.tip_score.Result). No alarms.",
+            ["label", "result"],
+            registry=r,
+        )
         self.previews_failed = Counter(
             "nii_edge_previews_failed_total", "Alerts that went without a picture.", registry=r
         )

@@ -16,6 +16,7 @@ from rich.table import Table
 from nii_edge.compose import ENDPOINTS_FILE
 from nii_edge.config import EdgeConfig, load
 from nii_edge.edge.health import Status
+from nii_edge.edge.tip_score import TipReport
 from nii_edge.errors import NiiEdgeError
 
 TIMEOUT_S = 10.0
@@ -83,6 +84,22 @@ def show(status: Status, console: Console) -> None:
     console.print(table)
     console.print(f"models: {', '.join(status.models) or 'none'} on {status.device}", highlight=False)
     show_stats(status.ledger, console)
+    if status.tip is not None:
+        show_tip(status.tip, console)
+
+
+def show_tip(tip: TipReport, console: Console) -> None:
+    """How many projected threats were found, for a person."""
+    title = f"threats projected into copies of {100 * tip.rate:g}% of the scans, since the start: no alarms"
+    table = Table(title=title)
+    for name in ("threat", "shown", "hits", "Pd", "95% interval", "dropped", "not placed", "faults"):
+        table.add_column(name, justify="left" if name == "threat" else "right")
+    for name, rate in (*tip.labels.items(), ("all", tip.total)):
+        pd = "" if rate.pd is None else f"{rate.pd:.3f}"
+        interval = "" if rate.pd is None else f"{rate.pd_low:.3f}-{rate.pd_high:.3f}"
+        counts = (rate.dropped, rate.not_placed, rate.faults)
+        table.add_row(name, str(rate.shown), str(rate.hits), pd, interval, *map(str, counts))
+    console.print(table)
 
 
 def show_stats(stats: dict[str, Any], console: Console) -> None:

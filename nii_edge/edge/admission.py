@@ -90,7 +90,9 @@ class Admission:
         slot = self._slots.acquire()
         if slot is None:
             self._metrics.overloads.labels(scanner, "refer").inc()
-            raise FrameError(Reason.OVERLOAD, f"all {self._slots.slots} frame slots are taken")
+            raise FrameError(
+                Reason.OVERLOAD, f"all {self._slots.slots - len(self._slots.reserved)} frame slots are taken"
+            )
         self._held[scanner] += 1
         return slot
 

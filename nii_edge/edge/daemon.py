@@ -22,6 +22,7 @@ from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, Ready, Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
+from nii_edge.edge.tip import Tip, TipPlan
 from nii_edge.edge.uplink import Uplink
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
 from nii_edge.records import Decision, Reason, Report, Verdict
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     open_ledger: Callable[[], Ledger]
     open_side: Callable[[OnFailure], ScannerSide]
     open_sink: Callable[[], AlertSink] | None
+    tip: TipPlan | None = None
 
 
 class Daemon:
@@ -105,7 +107,10 @@ class Daemon:
 
     def _start(self) -> ScannerSide:
         config, clock = self._parts.config, self._clock
-        slots = SlotPool(config.inference.slots, config.max_frame_bytes)
+        reserved = 0
+        if self._parts.tip is not None:
+            reserved = max(len(profile.views) for profile in self._parts.profiles.values())
+        slots = SlotPool(config.inference.slots, config.max_frame_bytes, reserved)
         self._running.append(slots.close)
         self.committer.start()
         self._running.append(self.committer.close)
@@ -156,12 +161,15 @@ class Daemon:
         settings = EngineSettings(
             config.deadline_ms / 1000, config.inference.start_timeout_ms / 1000, config.inference.batch
         )
+        tip = None
+        if self._parts.tip is not None:
+            tip = Tip(self._parts.tip, self._parts.policy, slots, self._clock, self.metrics)
         engine = Engine(
             setup,
             self._parts.policy,
             settings,
             slots,
-            concluder.conclude,
+            concluder.conclude if tip is None else tip.before(concluder.conclude),
             self._clock,
             self.metrics,
             self._fail,
@@ -169,6 +177,10 @@ class Daemon:
         engine.connect(self._note_inference)
         engine.start()
         self._running.append(engine.stop)
+        if tip is not None:
+            tip.start(engine.try_out)
+            self._running.append(tip.stop)
+            self.health.tip = tip.report
         return engine
 
     def _assembler(self, slots: SlotPool, ingest: Ingest) -> Assembler:

@@ -3,6 +3,9 @@
 Whoever brings a scan also sends it on its way, so that no time is lost between threads; the engine's own
 thread takes the answers and minds the deadlines. Batches are greedy: whatever waits goes in, oldest
 deadline first, with one batch running and one queued so that the process never idles between them.
+
+A trial (a projected threat) goes only when nothing else is at the process or waits for it, so a scan waits
+for no more than one, which had begun before it came.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from nii_edge.config import Policy
 from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
-from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
+from nii_edge.edge.jobs import Failed, Job, JobDone, JobScan, Ready, Setup
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
+from nii_edge.edge.trial import Trial, TrialAnswer
 from nii_edge.errors import FrameError, NiiEdgeError
 from nii_edge.ports import Clock
 from nii_edge.records import Outcome, Reason, ScanId
@@ -57,9 +61,12 @@ class _Ticket:
 
 
 class _Running(NamedTuple):
+    """A batch at the inference process: of `scans`, or of one `trial` and no scan."""
+
     sent_at: float
     scans: tuple[ScanId, ...]
     slots: tuple[int, ...]
+    trial: Trial | None = None
 
 
 class Engine:
@@ -97,6 +104,7 @@ class Engine:
         self._tickets: dict[ScanId, _Ticket] = {}
         self._waiting: list[ScanId] = []
         self._running: dict[int, _Running] = {}
+        self._trial: Trial | None = None
         self._job_number = 0
         self._noticed: Callable[[Ready | None], None] = lambda _: None
         self._log = logger("engine")
@@ -148,6 +156,15 @@ class Engine:
             elif ticket.outcomes is not None:
                 self._judge(scan, ticket)
 
+    def try_out(self, trial: Trial) -> None:
+        """Have the detectors look at a trial when they have nothing else to do; one trial at a time."""
+        with self._lock:
+            if self._trial is not None or self._stopping.is_set():
+                trial.answer(TrialAnswer(None, begun=False))
+                return
+            self._trial = trial
+            self._dispatch()
+
     def stop(self) -> None:
         """Conclude what is left as UNKNOWN(SHUTDOWN), end the inference process and the thread."""
         self._stopping.set()
@@ -169,6 +186,7 @@ class Engine:
         with self._lock:
             for scan in list(self._tickets):
                 self._rule(scan, unknown(Reason.SHUTDOWN, "the daemon stopped before the detectors answered"))
+            self._give_up_trial()
             reaper = self._drop_child()
         if reaper is not None:
             reaper.join(REAP_S)
@@ -197,6 +215,7 @@ class Engine:
         now = self._clock.monotonic()
         times = [t.deadline for t in self._tickets.values()]
         times += [r.sent_at + self._hang_s for r in self._running.values()]
+        times += [self._trial.until] if self._trial is not None else []
         if self._child is None:
             times.append(self._child_since + RESTART_PAUSE_S)
         elif self._ready is None:
@@ -222,7 +241,7 @@ class Engine:
 
     def _take_job(self, done: JobDone) -> None:
         running = self._running.get(done.number)
-        if running is None or len(done.outcomes) != len(running.scans):
+        if running is None or len(done.outcomes) != (len(running.scans) if running.trial is None else 1):
             self._bury(f"it answered job {done.number}, which it did not have, or not for all its scans")
             return
         del self._running[done.number]
@@ -231,6 +250,8 @@ class Engine:
             self._running[oldest] = self._running[oldest]._replace(sent_at=self._clock.monotonic())
         for slot in running.slots:
             self._slots.release(slot)
+        if running.trial is not None:
+            running.trial.answer(TrialAnswer(done.outcomes[0], begun=True))
         for i, scan in enumerate(running.scans):
             ticket = self._tickets.get(scan)
             if ticket is None:  # ruled on already, at its deadline
@@ -262,6 +283,14 @@ class Engine:
         late = [scan for scan, ticket in self._tickets.items() if now >= ticket.deadline]
         for scan in late:
             self._rule(scan, self._too_late())
+        if self._trial is not None and now >= self._trial.until:
+            self._give_up_trial()
+
+    def _give_up_trial(self) -> None:
+        """Nobody had time for it."""
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            trial.answer(TrialAnswer(None, begun=False))
 
     def _dispatch(self) -> None:
         if self._child is None or self._ready is None:
@@ -270,6 +299,9 @@ class Engine:
         self._waiting.sort(key=lambda scan: self._tickets[scan].deadline)
         while self._waiting and len(self._running) < JOBS_AHEAD:
             self._send(self._next_batch())
+        if self._trial is not None and not self._running:  # so nothing waits either
+            trial, self._trial = self._trial, None
+            self._run_job((trial.scan,), (), trial)
 
     def _next_batch(self) -> list[ScanId]:
         batch = [self._waiting.pop(0)]
@@ -283,15 +315,17 @@ class Engine:
         return batch
 
     def _send(self, batch: list[ScanId]) -> None:
+        self._run_job(tuple(self._tickets[scan].case.scan for scan in batch), tuple(batch), None)
+
+    def _run_job(self, scans: tuple[JobScan, ...], ids: tuple[ScanId, ...], trial: Trial | None) -> None:
         if self._child is None:
             return
-        cases = [self._tickets[scan].case for scan in batch]
-        slots = tuple(frame.slot for case in cases for frame in case.frames)
+        slots = tuple(frame.slot for scan in scans for frame in scan.frames)
         for slot in slots:
             self._slots.hold(slot)
         self._job_number += 1
-        self._running[self._job_number] = _Running(self._clock.monotonic(), tuple(batch), slots)
-        self._child.send(Job(number=self._job_number, scans=tuple(case.scan for case in cases)))
+        self._running[self._job_number] = _Running(self._clock.monotonic(), ids, slots, trial)
+        self._child.send(Job(number=self._job_number, scans=scans))
 
     # ---- the inference process
 
@@ -358,6 +392,8 @@ class Engine:
         for run in self._running.values():
             for slot in run.slots:
                 self._slots.release(slot)
+            if run.trial is not None:
+                run.trial.answer(TrialAnswer(None, begun=True))
         self._running.clear()
         if self._ready is not None:  # it worked: the next one may start at once
             self._child_since = self._clock.monotonic() - RESTART_PAUSE_S

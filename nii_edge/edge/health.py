@@ -10,6 +10,7 @@ import msgspec
 
 from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.threads import GuardedThread
+from nii_edge.edge.tip_score import TipReport
 from nii_edge.ports import Clock, LedgerCounts, LedgerStats
 
 STALE_S = 10.0
@@ -50,6 +51,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
     device: str
     disk_free_bytes: int
+    tip: TipReport | None = None
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -82,6 +84,7 @@ class Health:
         self._began = clock.monotonic()
         self._lock = threading.Lock()
         self.receipt_at: Callable[[], float | None] = lambda: None
+        self.tip: Callable[[], TipReport | None] = lambda: None
 
     def watch(self, *threads: GuardedThread) -> None:
         """These loops must turn for the daemon to be alive."""
@@ -130,6 +133,9 @@ class Health:
             late_h = (self._clock.wall_ns() - until_ns) / 3_600e9
             if late_h > 0:
                 found.append(f"the calibration of {view} is {late_h:.1f} h older than is allowed; renew it")
+        tip = self.tip()
+        if tip is not None and tip.off:
+            found.append(f"no threats are projected any more: {tip.off}")
         if facts.insecure:
             found.append("insecure: true; other machines reach plain sockets")
         return tuple(found)
@@ -154,4 +160,5 @@ class Health:
             models=facts.models,
             device=facts.device,
             disk_free_bytes=facts.disk_free_bytes,
+            tip=self.tip(),
         )

@@ -67,17 +67,19 @@ class SlotView:
 class SlotPool(SlotView):
     """The parent's side: also knows which slots are free. Thread-safe.
 
-    A slot has holders: whoever needs it calls `hold`, and it is free again when the last `release`s.
+    A slot has holders: whoever needs it calls `hold`, and it is free again when the last `release`s. Beside
+    its `slots` there may be `reserved` ones, which are never free: they are lent to nobody by `acquire`.
     """
 
-    def __init__(self, slots: int, slot_bytes: int) -> None:
+    def __init__(self, slots: int, slot_bytes: int, reserved: int = 0) -> None:
         page = mmap.PAGESIZE
         slot_bytes = (slot_bytes + page - 1) // page * page
         fd = os.memfd_create("nii_edge frames", os.MFD_CLOEXEC)
-        os.ftruncate(fd, slots * slot_bytes)
-        super().__init__(fd, slots, slot_bytes)
+        os.ftruncate(fd, (slots + reserved) * slot_bytes)
+        super().__init__(fd, slots + reserved, slot_bytes)
+        self.reserved = tuple(range(slots, slots + reserved))
         self._free = list(range(slots))[::-1]
-        self._holders = [0] * slots
+        self._holders = [0] * slots + [1] * reserved
         self._lock = threading.Lock()
 
     def acquire(self) -> int | None:

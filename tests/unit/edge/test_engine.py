@@ -22,6 +22,7 @@ from nii_edge.edge.decide import Ruling
 from nii_edge.edge.engine import Engine, EngineSettings
 from nii_edge.edge.jobs import JobFrame, JobScan, Setup
 from nii_edge.edge.slots import SlotPool
+from nii_edge.edge.trial import Trial, TrialAnswer
 from nii_edge.errors import FrameError, NiiEdgeError
 from nii_edge.records import Decision, Reason, ScanId, ScanType
 from nii_edge.telemetry import Metrics
@@ -87,6 +88,21 @@ class Rig:
         scan = self.submit(seq, *views)
         self.check(scan)
         return scan
+
+    def trial(self, *views: np.ndarray, seconds: float = 60) -> queue.SimpleQueue[tuple[TrialAnswer, int]]:
+        """Have a trial of these views tried out: its answer comes with the number of rulings before it."""
+        frames = tuple(self._frame(number, view) for number, view in enumerate(views))
+        scan = ScanId(edge="e", scanner="s", epoch=1, seq=1)
+        job = JobScan(id=scan, scan_type=ScanType.NON_OPERATIONAL, carton=None, frames=frames)
+        answers: queue.SimpleQueue[tuple[TrialAnswer, int]] = queue.SimpleQueue()
+
+        def answer(said: TrialAnswer) -> None:
+            for frame in frames:
+                self.pool.release(frame.slot)
+            answers.put((said, self.concluded.qsize()))
+
+        self.engine.try_out(Trial(job, answer, self.clock.monotonic() + seconds))
+        return answers
 
     def results(self, count: int) -> dict[int, Ruling]:
         """The next rulings by number, each scan once."""
@@ -282,3 +298,83 @@ def test_without_its_golden_frames_a_model_clears_nothing(bundle: Path) -> None:
     assert "counts_block" in rulings[1].detail
     assert rulings[2].decision is Decision.ALARM
     rig.stop()
+
+
+# ---- trials
+
+
+def test_a_trial_gets_outcomes_and_no_verdict(rig: Rig) -> None:
+    """The detectors' words on a trial are those on a scan of the same pixels; nothing is concluded for it."""
+    said, _ = rig.trial(counts(1, block=True)).get(timeout=PATIENCE_S)
+    assert said.begun
+    assert said.outcomes is not None
+    ruling = rig.results(1)[5] if rig.screen(5, counts(1, block=True)) else None
+    assert ruling is not None
+    assert tuple(f for outcome in said.outcomes for f in outcome.findings) == ruling.findings != ()
+    assert rig.concluded.empty()
+
+
+def test_a_trial_waits_until_no_scan_is_left(rig: Rig) -> None:
+    """It goes behind all that runs and waits; scans that come after it still go before it."""
+    os.kill(rig.child(), signal.SIGSTOP)
+    for seq in (1, 2, 3):
+        rig.screen(seq, counts(seq))
+    answers = rig.trial(counts(9))
+    for seq in range(4, 11):
+        rig.screen(seq, counts(seq))
+    second, _ = rig.trial(counts(9)).get(timeout=PATIENCE_S)
+    assert second == TrialAnswer(None, begun=False), "one at a time"
+    os.kill(rig.child(), signal.SIGCONT)
+    said, rulings_before = answers.get(timeout=PATIENCE_S)
+    assert said.begun
+    assert rulings_before == 10
+    assert {r.decision for r in rig.results(10).values()} == {Decision.CLEAR}
+
+
+def test_a_scan_waits_for_no_more_than_the_trial_that_runs(rig: Rig) -> None:
+    """With one trial running and another offered, a scan is the next at the process."""
+    os.kill(rig.child(), signal.SIGSTOP)
+    first, second = rig.trial(counts(1)), rig.trial(counts(2))
+    rig.screen(1, counts(3))
+    os.kill(rig.child(), signal.SIGCONT)
+    assert first.get(timeout=PATIENCE_S)[1] == 0
+    said, rulings_before = second.get(timeout=PATIENCE_S)
+    assert (said.begun, rulings_before) == (True, 1)
+    assert rig.results(1)[1].decision is Decision.CLEAR
+
+
+def test_a_trial_that_does_not_get_its_turn_is_dropped(rig: Rig) -> None:
+    os.kill(rig.child(), signal.SIGSTOP)
+    rig.screen(1, counts(1))
+    said, _ = rig.trial(counts(2), seconds=0.05).get(timeout=PATIENCE_S)
+    assert said == TrialAnswer(None, begun=False)
+    os.kill(rig.child(), signal.SIGCONT)
+    assert rig.results(1)[1].decision is Decision.CLEAR
+
+
+def test_a_process_lost_over_a_trial_is_said_so_and_replaced(rig: Rig) -> None:
+    victim = rig.child()
+    os.kill(victim, signal.SIGSTOP)
+    answers = rig.trial(counts(1))
+    os.kill(victim, signal.SIGKILL)
+    assert answers.get(timeout=PATIENCE_S)[0] == TrialAnswer(None, begun=True)
+    until(lambda: rig.engine._ready is not None, PATIENCE_S, "a new process")
+    rig.screen(1, counts(1))
+    assert rig.results(1)[1].decision is Decision.CLEAR
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_trial_is_answered_when_the_engine_stops(running: bool) -> None:
+    rig = Rig()
+    rig.engine.start()
+    os.kill(rig.child(), signal.SIGSTOP)
+    if not running:
+        rig.screen(1, counts(1))
+    answers = rig.trial(counts(2))
+    rig.engine.stop()
+    assert answers.get(timeout=PATIENCE_S)[0] == TrialAnswer(None, begun=running)
+    assert rig.trial(counts(3)).get(timeout=PATIENCE_S)[0] == TrialAnswer(None, begun=False)
+    if not running:
+        assert rig.results(1)[1].reason is Reason.SHUTDOWN
+    assert rig.pool.free == SLOTS
+    rig.pool.close()

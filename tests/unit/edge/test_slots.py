@@ -116,3 +116,18 @@ def test_a_view_of_the_wrong_size_is_refused(pool: SlotPool) -> None:
     """A process told of more slots than there are does not start with memory that is not there."""
     with pytest.raises(ValueError, match="greater than file size"):
         SlotView(pool.fd, 4, 4096)
+
+
+def test_reserved_slots_are_lent_to_nobody() -> None:
+    """They come on top of the others, can be held and released, and never become free."""
+    with SlotPool(2, 4096, reserved=2) as pool:
+        assert (pool.slots, pool.free, pool.reserved) == (4, 2, (2, 3))
+        taken = {pool.acquire(), pool.acquire()}
+        assert taken == {0, 1}
+        assert pool.acquire() is None
+        for slot in pool.reserved:
+            pool.buffer(slot, 4096)[:] = bytes(4096)
+            pool.hold(slot)
+            pool.release(slot)
+        assert pool.acquire() is None
+        assert pool.free == 0
