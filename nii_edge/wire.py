@@ -138,13 +138,15 @@ class LinesMessage(Message, frozen=True, kw_only=True, tag="lines"):
 
 class LinesAckMessage(Message, frozen=True, kw_only=True, tag="lines_ack"):
     """Edge to scanner: the chunks of this view up to `chunk` are done with: every carton in them has its
-    verdict on disk, and the verdict was sent before this. `next`: the chunk wanted next."""
+    verdict on disk, and the verdict was sent before this. `next`: the chunk wanted next. `again`: chunks
+    were missed; send from `next` on."""
 
     scanner: Name
     epoch: Epoch
     view: ViewIndex
     chunk: Count
     next: Count
+    again: bool = False
 
 
 class Belt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ apart. However the same lines are divided into calls, the same cartons come out.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -177,7 +178,7 @@ class Cutter:
         steps = steps[index]
         firm, loose = self._dark(lines)
         edges = [0, *np.flatnonzero(steps > self._cut.skip + 1).tolist(), len(index)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in itertools.pairwise(edges):
             if start == stop:
                 continue
             times = steps[start:stop].copy()
@@ -207,7 +208,7 @@ class Cutter:
         values = lines.pixels[:, :, 0]  # low energy: what is weakened most
         if lines.pixels.shape[2] == 3:
             values = lines.pixels.min(axis=2)
-        dark = np.count_nonzero(~(values >= self._cut.level), axis=1)  # NaN is dark
+        dark = np.count_nonzero(~np.greater_equal(values, self._cut.level), axis=1)  # NaN is dark
         firm = dark >= self._cut.dark_pixels
         loose = 2 * dark >= self._cut.dark_pixels
         if self._cut.barrier and lines.barrier is not None:
