@@ -131,7 +131,8 @@ class Ingest:
         scans = [msgspec.structs.replace(scan, seq=number) for number in near]
 
         def ask(ledger: Ledger) -> StoredScan | None:
-            return next((found for near in scans if (found := ledger.find(near)) is not None), None)
+            known = [found for near in scans if (found := ledger.find(near)) is not None]
+            return min(known, key=lambda found: found.pruned, default=None)
 
         self._committer.ask(ask, lambda found: self._mail.put(lambda: then(found)))
 

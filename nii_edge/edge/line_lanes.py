@@ -28,7 +28,7 @@ from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
-from nii_edge.wire import Belt, Buffer, FrameMessage, LinesAckMessage, LinesMessage
+from nii_edge.wire import Belt, Buffer, FrameMessage, LinesAckMessage, LinesMessage, RefusedMessage
 
 MAX_LOOKUPS = 64
 """Questions to the ledger at a time; a resend on top of them must come again."""
@@ -223,7 +223,27 @@ class LineLane:
         for piece in pending.group.views.values():
             self._store.give_back(piece)
         self._tell(self._belt(pending.group), stored)
+        if stored.pruned:
+            self._refuse_old(scan, pending)
         self._release(pending)
+
+    def _refuse_old(self, scan: ScanId, pending: _Pending) -> None:
+        """Its number had a verdict so long ago that only the archive knows it; or its encoder restarted."""
+        detail = (
+            f"place {scan.seq} of the belt had its verdict long ago; if the encoder started over, begin a "
+            "new epoch"
+        )
+        self._log.warning("lines of long ago", scan=str(scan))
+        for view, chunk in pending.chunks.items():
+            message = RefusedMessage(
+                reason=Reason.SEQ_REUSED,
+                detail=detail,
+                scanner=self._scanner,
+                epoch=self.epoch,
+                view=view,
+                chunk=chunk,
+            )
+            self._around.effects.reply(self._peer, message)
 
     def _begin(self, scan: ScanId, pending: _Pending) -> None:
         """Make a scan of a carton and have it looked at, or give it its UNKNOWN."""

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from belts import Belt, Box
 from harness import ROOT, Process, Site
 
 from nii_edge.line_client import LineAnswer, LineChunk, LineClient
-from nii_edge.records import Decision, Reason
+from nii_edge.records import Decision, Reason, Report
 
 SCAN = {
     "line_pitch_mm": 1.0, "view_offsets_mm": [0, 20], "min_length_mm": 20, "max_length_mm": 150,
@@ -78,3 +79,49 @@ def test_cartons_are_found_in_the_lines_and_each_gets_the_verdict_of_what_is_in_
     ]
     whole = [boxes[0], boxes[1], boxes[3], boxes[4]]
     assert [edge_of(a) for a in sorted(answers, key=edge_of)] == [belt.last(box) for box in whole]
+
+
+def numbers(site: Site) -> list[tuple[int, str, Reason | None]]:
+    """Number, decision and reason of each scan in the ledger; fails if one is in flight."""
+    with sqlite3.connect(f"file:{site.edge_state / 'ledger.db'}?mode=ro", uri=True) as ledger:
+        rows = ledger.execute("SELECT body FROM journal WHERE kind = 'report' ORDER BY entry").fetchall()
+        (open_scans,) = ledger.execute("SELECT count(*) FROM scans WHERE entry IS NULL").fetchone()
+    assert open_scans == 0
+    verdicts = [msgspec.msgpack.decode(body, type=Report).verdict for (body,) in rows]
+    return [(v.id.seq, v.decision.value, v.reason) for v in verdicts]
+
+
+def restarted(site: Site, edge: Process) -> Process:
+    edge.kill()
+    return site.edge(listen={"scanners": edge.endpoints["scanners"], "verdicts": "tcp://127.0.0.1:*"})
+
+
+@pytest.mark.parametrize("moments", [(100,), (60, 230, 250), (145, 300, 301)])
+def test_a_daemon_killed_in_mid_carton_gives_every_carton_one_verdict(
+    site: Site, moments: tuple[int, ...]
+) -> None:
+    """kill -9 at these lines, while cartons are under the beam: the scanner sends again what was not done,
+    and the new daemon cuts the same cartons with the same numbers. Nothing twice, nothing silent."""
+    edge = site.edge()
+    boxes = [Box(50, 80), Box(180, 90, block=True), Box(330, 70)]
+    belt = Belt(560, boxes, seed=moments[0])
+    answers: list[LineAnswer] = []
+    with LineClient(edge.endpoints["scanners"], "lane-1", resend_s=0.3) as client:
+        for chunk in belt.chunks(16):
+            answers += send(client, [chunk], 0.01)
+            if chunk.view == 1 and any(0 <= m - int(chunk.encoder) < 16 for m in moments):  # type: ignore[arg-type]
+                edge = restarted(site, edge)
+        finish(client, 3, answers)
+        end = time.monotonic() + 20
+        while client.kept > 8 and time.monotonic() < end:
+            assert client.poll(0.1) == []
+    edge.stop()
+    answers.sort(key=edge_of)
+    assert [edge_of(a) for a in answers] == [belt.last(box) for box in boxes]
+    expected = [Decision.CLEAR, Decision.ALARM, Decision.CLEAR]
+    for answer, decision in zip(answers, expected, strict=True):
+        crashed = answer.decision is Decision.UNKNOWN and answer.reason is Reason.CRASH
+        assert crashed or answer.decision is decision, answer
+    if len(moments) == 1:  # no intent was written before the only kill
+        assert [a.decision for a in answers] == expected
+    assert sorted(number - 1 for number, *_ in numbers(site)) == [edge_of(a) for a in answers]
