@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from nii_edge.config import Profile
@@ -30,8 +29,6 @@ from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import Belt, Buffer, FrameMessage, LinesAckMessage, LinesMessage, RefusedMessage
 
-MAX_LOOKUPS = 64
-"""Questions to the ledger at a time; a resend on top of them must come again."""
 FINISHED = 16
 """Lanes of epochs that are over whose last verdicts may still come."""
 OVER = 1_024
@@ -56,7 +53,7 @@ class Surroundings(NamedTuple):
 class _Told(NamedTuple):
     """A carton with a verdict, where it lies, and by view a chunk it had ended in."""
 
-    id: ScanId
+    report: Report
     belt: Belt
     chunks: Mapping[int, int]
 
@@ -95,7 +92,6 @@ class LineLane:
         self._pending: dict[ScanId, _Pending] = {}
         self._told: deque[_Told] = deque(maxlen=RECENT)
         self._opened: dict[ScanId, OpenScan] = {}
-        self._lookups = 0
         self._passed = 0
         self._late: _Late | None = None
         self._peer = b""
@@ -148,7 +144,8 @@ class LineLane:
         if not view.same_as_before(message.chunk, chunk.crc32):
             raise FrameError(Reason.SEQ_REUSED, f"chunk {message.chunk} has come with other content")
         self._greet(peer, view, message)
-        self._tell_again(view, message, lambda: self._reply(peer, view, view.next))
+        self._tell_again(view, message)
+        self._reply(peer, view, view.next)
 
     def _greet(self, peer: bytes, view: LineView, message: LinesMessage) -> None:
         """The scanner's newest connection gets all answers, also those that an older one may have lost."""
@@ -157,19 +154,13 @@ class LineLane:
         self._peer = peer
         for opened in self._opened.values():
             opened.peer = peer
-        self._tell_again(view, message, lambda: None)
+        self._tell_again(view, message)
 
-    def _tell_again(self, view: LineView, message: LinesMessage, then: Callable[[], None]) -> None:
+    def _tell_again(self, view: LineView, message: LinesMessage) -> None:
         """Verdicts that the sender may not have heard, since their chunks are not acknowledged to it."""
-        told = [carton for carton in self._told if carton.chunks.get(view.view, 0) > message.acked]
-        if self._lookups + len(told) > MAX_LOOKUPS:
-            return  # it will be sent again
-        for carton in told:
-            self._look_up(carton.id, 0, partial(self._tell, carton.belt))
-        if told:  # the answers come in the order of the questions
-            self._look_up(told[-1].id, 0, lambda _: then())
-        else:
-            then()
+        for carton in self._told:
+            if carton.chunks.get(view.view, 0) > message.acked:
+                self._tell(carton.report, carton.belt)
 
     def _acknowledge(self, *views: LineView) -> None:
         for view in views:
@@ -213,7 +204,7 @@ class LineLane:
         if group.number > self._high + self._gap:
             self._begin(scan, pending)
         else:
-            self._look_up(scan, self._gap, lambda stored: self._known(scan, pending, stored))
+            self._around.effects.find_near(scan, self._gap, lambda stored: self._known(scan, pending, stored))
 
     def _known(self, scan: ScanId, pending: _Pending, stored: StoredScan | None) -> None:
         """The ledger's word on what ends near this place."""
@@ -222,7 +213,8 @@ class LineLane:
             return
         for piece in pending.group.views.values():
             self._store.give_back(piece)
-        self._tell(self._belt(pending.group), stored)
+        if stored.report is not None:
+            self._tell(stored.report, self._belt(pending.group))
         if stored.pruned:
             self._refuse_old(scan, pending)
         self._release(pending)
@@ -292,7 +284,7 @@ class LineLane:
         if scan not in self._opened:
             return False
         opened, pending = self._opened.pop(scan), self._pending.pop(scan)
-        self._told.append(_Told(scan, opened.belt or self._belt(pending.group), pending.chunks))
+        self._told.append(_Told(report, opened.belt or self._belt(pending.group), pending.chunks))
         self._release(pending)
         return True
 
@@ -301,18 +293,8 @@ class LineLane:
             view.claims.remove(claim)
         self._acknowledge(*{view.view: view for view, _ in pending.claims}.values())
 
-    def _tell(self, belt: Belt, stored: StoredScan | None) -> None:
-        if stored is not None and stored.report is not None:
-            self._around.effects.reply(self._peer, verdict_message(stored.report, belt))
-
-    def _look_up(self, scan: ScanId, reach: int, then: Callable[[StoredScan | None], None]) -> None:
-        self._lookups += 1
-
-        def answered(stored: StoredScan | None) -> None:
-            self._lookups -= 1
-            then(stored)
-
-        self._around.effects.find_near(scan, reach, answered)
+    def _tell(self, report: Report, belt: Belt) -> None:
+        self._around.effects.reply(self._peer, verdict_message(report, belt))
 
     def _lost(self, view: int, loss: Loss) -> None:
         """A stretch of the belt passed unseen. If a carton may have been on it, that is a hole in the ledger;
