@@ -27,7 +27,14 @@ from nii_edge import wire
 from nii_edge.errors import WireError
 from nii_edge.records import Channel, Decision, DType, Encoding, Name, Reason, Report, ScanType
 from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
-from nii_edge.wire import AckMessage, BusyMessage, FrameMessage, RefusedMessage, ToScanner, VerdictMessage
+from nii_edge.wire import (
+    AckMessage,
+    BusyMessage,
+    FrameMessage,
+    LinesAckMessage,
+    RefusedMessage,
+    VerdictMessage,
+)
 
 MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
 SOCKET_OPTIONS = (
@@ -40,6 +47,9 @@ SOCKET_OPTIONS = (
 """Bounds of the socket; times in milliseconds, those of the keep-alive in seconds."""
 KEEP_ANSWERED = 64
 """Scans already answered (by the deadline) but not yet acknowledged that are still sent again."""
+
+
+ToFrames = AckMessage | BusyMessage | VerdictMessage | RefusedMessage
 
 
 class Picture(NamedTuple):
@@ -298,10 +308,12 @@ class ScannerClient:
                 message = wire.decode_to_scanner(parts).message
             except WireError:
                 continue  # not our protocol: the deadline answers for it
-            if message.epoch == self.epoch and message.scanner == self.scanner and message.seq is not None:
+            if isinstance(message, LinesAckMessage) or message.seq is None:
+                continue
+            if message.epoch == self.epoch and message.scanner == self.scanner:
                 self._heard(message.seq, message)
 
-    def _heard(self, seq: int, message: ToScanner) -> None:
+    def _heard(self, seq: int, message: ToFrames) -> None:
         pending = self._pending.get(seq)
         if pending is None:
             return

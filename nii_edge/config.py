@@ -57,8 +57,53 @@ class Format(Config, frozen=True, kw_only=True):
             raise ValueError("display channels need `white` (and no `air`)")
 
 
+Millimetres = Annotated[float, Meta(gt=0, le=100_000)]
+
+
+class LineScan(Config, frozen=True, kw_only=True):
+    """How the lines of a line scanner become cartons; see `nii_edge.edge.lines`.
+
+    A line of the belt is `line_pitch_mm` long and `counts_per_line` encoder counts. `view_offsets_mm`: how
+    far along the belt each view stands. `barrier`: lines carry the light barrier's bits. A pixel below
+    `threshold` of air is dark, a line with `dark_pixels` of them is inside a carton. Runs and holes up to
+    `debounce_lines` are noise; up to `skip_lines` lines that the belt was too fast for are filled in.
+    Cartons nearer than `min_gap_mm`, or longer than `max_length_mm`, are MERGED.
+    """
+
+    line_pitch_mm: Millimetres
+    counts_per_line: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    view_offsets_mm: tuple[Annotated[float, Meta(ge=0, le=100_000)], ...] = (0.0,)
+    barrier: bool = False
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.9
+    dark_pixels: Annotated[int, Meta(ge=1, le=65_535)] = 4
+    debounce_lines: Annotated[int, Meta(ge=1, le=100)] = 3
+    skip_lines: Annotated[int, Meta(ge=0, le=100)] = 1
+    min_length_mm: Millimetres = 50.0
+    max_length_mm: Millimetres = 1_200.0
+    min_gap_mm: Millimetres = 50.0
+    margin_mm: Annotated[float, Meta(ge=0, le=1_000)] = 8.0
+
+    def lines(self, mm: float) -> int:
+        """The nearest whole number of belt lines."""
+        return round(mm / self.line_pitch_mm)
+
+    def __post_init__(self) -> None:
+        gap = self.lines(self.min_gap_mm)
+        if gap <= 2 * self.lines(self.margin_mm) or gap <= 2 * self.debounce_lines:
+            raise ValueError(
+                f"`min_gap_mm` is {gap} lines: it must be more than two margins and than two `debounce_lines`"
+            )
+        if not self.debounce_lines < self.lines(self.min_length_mm) < self.lines(self.max_length_mm):
+            raise ValueError("`min_length_mm` must be over `debounce_lines` and below `max_length_mm`")
+        if self.lines(self.max_length_mm) + 2 * gap > 65_535:
+            raise ValueError("`max_length_mm` and two gaps must not be over 65,535 lines")
+
+
 class Profile(Config, frozen=True, kw_only=True):
-    """What is true of every frame of one make and set-up of scanner, so its headers need not say it."""
+    """What is true of every frame of one make and set-up of scanner, so its headers need not say it.
+
+    With `line_scan` it sends lines as the belt moves, otherwise whole frames.
+    """
 
     version: Literal[1]
     name: str
@@ -69,10 +114,18 @@ class Profile(Config, frozen=True, kw_only=True):
     palette: Literal["none", "orange-green-blue", "grey"]
     penetration_limit: Annotated[float, Meta(gt=0, lt=1)]
     black_level: Annotated[float, Meta(gt=0, lt=1)]
+    line_scan: LineScan | None = None
 
     def __post_init__(self) -> None:
         if not self.views or len(self.views) > 8 or not self.formats:
             raise ValueError("a profile needs 1 to 8 views and at least one format")
+        if self.line_scan is None:
+            return
+        offsets = self.line_scan.view_offsets_mm
+        if len(offsets) != len(self.views):
+            raise ValueError(f"`view_offsets_mm` has {len(offsets)} offsets for {len(self.views)} views")
+        if self.belt_axis != "rows":
+            raise ValueError("lines become the rows of a frame: with `line_scan`, `belt_axis` is rows")
 
     def format_for(self, channels: tuple[Channel, ...] | None, dtype: DType | None) -> Format | None:
         """The first format with these channels and dtype; None stands for "as the profile says"."""

@@ -118,7 +118,7 @@ class Tap:
             now = time.time_ns()
             self._count(writer, msgspec.msgpack.decode(note.buffer, type=TapNote).n, now)
             try:
-                header, payload = wire.decode_from_scanner([part.buffer for part in parts])
+                header, payload = wire.decode_frame([part.buffer for part in parts])
             except WireError as error:
                 self.summary.not_frames += 1
                 writer.write_note(f"a message that is no frame passed: {error}", now)

@@ -143,6 +143,12 @@ class Metrics:
         self.scans_missing = Counter(
             "nii_edge_scans_missing_total", "Sequence numbers a scanner skipped.", ["scanner"], registry=r
         )
+        self.lines_received = Counter(
+            "nii_edge_lines_received_total", "Lines taken from line scanners.", ["scanner"], registry=r
+        )
+        self.lines_lost = Counter(
+            "nii_edge_lines_lost_total", "Belt lines that passed unseen.", ["scanner"], registry=r
+        )
         self.verdicts = Counter(
             "nii_edge_verdicts_total",
             "Verdicts on disk; scan_type apart, reason empty unless UNKNOWN.",

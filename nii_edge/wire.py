@@ -38,6 +38,8 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_PREVIEW_BYTES = 256 * 1024
 MAX_SIDE = 65_535
 """The largest height or width of a frame, in pixels."""
+MAX_LINES = 4_096
+"""The most lines in one `lines` message."""
 MAX_RECEIPTS = 1_024
 """The most ids in one receipt."""
 MAX_FETCH = 1_000
@@ -49,6 +51,8 @@ Buffer = bytes | bytearray | memoryview
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Archive = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**52)]
+"""An encoder count, a number of a line or of a chunk."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -102,6 +106,57 @@ class FrameIdentity(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.scan_type == ScanType.NON_OPERATIONAL.value)
 
 
+class LinesMessage(Message, frozen=True, kw_only=True, tag="lines"):
+    """Scanner to edge: lines of one view as the belt moves; the pixels are the second part, raw, shape
+    (lines, width, channels).
+
+    `chunk` counts the messages of this view and epoch from 1. `acked`: up to which chunk the sender was
+    told that all is done. `oldest`: the oldest chunk it can still send again; itself if left out.
+    `first_line` counts the view's lines from 0; lost ones are counted too. `encoder`: the belt encoder's
+    count at the first line, `step` more at each further one; or a count for every line. It never starts
+    over within an epoch. `barrier`: one bit for each line, 1 where the light barrier is interrupted, the
+    first line in the lowest bit of the first byte. `channels` and `dtype` as in `FrameMessage`.
+    """
+
+    scanner: Name
+    epoch: Epoch
+    chunk: Annotated[int, Meta(ge=1, le=2**52)]
+    acked: Count = 0
+    oldest: Annotated[int, Meta(ge=1, le=2**52)] | None = None
+    view: ViewIndex = 0
+    first_line: Count
+    lines: Annotated[int, Meta(ge=1, le=MAX_LINES)]
+    encoder: Count | Annotated[tuple[Count, ...], Meta(max_length=MAX_LINES)]
+    step: Annotated[int, Meta(ge=0, le=2**31)] = 1
+    width: Side
+    channels: tuple[Channel, ...] | None = None
+    dtype: DType | None = None
+    barrier: Annotated[bytes, Meta(max_length=MAX_LINES // 8)] | None = None
+    crc32: UInt32 | None = None
+    scan_type: ScanType = ScanType.OPERATIONAL
+
+
+class LinesAckMessage(Message, frozen=True, kw_only=True, tag="lines_ack"):
+    """Edge to scanner: the chunks of this view up to `chunk` are done with: every carton in them has its
+    verdict on disk, and the verdict was sent before this. `next`: the chunk wanted next. `again`: chunks
+    were missed; send from `next` on."""
+
+    scanner: Name
+    epoch: Epoch
+    view: ViewIndex
+    chunk: Count
+    next: Count
+    again: bool = False
+
+
+class Belt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a carton lies: the encoder counts at which its leading and its trailing edge pass the last
+    view. `first` is None when only the trailing edge is known."""
+
+    first: int | None = None
+    last: int
+
+
 class AckMessage(Message, frozen=True, kw_only=True, tag="ack"):
     """Edge to scanner: this view's scan is on disk; there will be a verdict."""
 
@@ -112,7 +167,8 @@ class AckMessage(Message, frozen=True, kw_only=True, tag="ack"):
 
 
 class VerdictMessage(Message, frozen=True, kw_only=True, tag="verdict"):
-    """Edge to scanner, and to subscribers on site: the verdict of one scan."""
+    """Edge to scanner, and to subscribers on site: the verdict of one scan. `belt`: of a carton that was
+    cut out of a line scanner's lines."""
 
     scanner: Name
     epoch: Epoch
@@ -120,6 +176,7 @@ class VerdictMessage(Message, frozen=True, kw_only=True, tag="verdict"):
     decision: Decision
     scan_type: ScanType
     report: Report
+    belt: Belt | None = None
 
 
 class RefusedMessage(Message, frozen=True, kw_only=True, tag="refused"):
@@ -131,6 +188,7 @@ class RefusedMessage(Message, frozen=True, kw_only=True, tag="refused"):
     epoch: int | None = None
     seq: int | None = None
     view: int | None = None
+    chunk: int | None = None
     alert_id: str | None = None
     supported: tuple[int, ...] | None = None
 
@@ -207,7 +265,8 @@ class FetchPreviewMessage(Message, frozen=True, kw_only=True, tag="fetch_preview
     sha256: Hex
 
 
-ToScanner = AckMessage | VerdictMessage | RefusedMessage | BusyMessage
+FromScanner = FrameMessage | LinesMessage
+ToScanner = AckMessage | VerdictMessage | RefusedMessage | BusyMessage | LinesAckMessage
 ToCollector = ReportMessage | GapMessage | PreviewMessage
 FromCollector = ReceiptMessage | RefusedMessage
 FromSubscriber = FetchMessage | FetchPreviewMessage
@@ -225,7 +284,8 @@ class _Codec:
     encoder: ClassVar = msgspec.msgpack.Encoder()
     peek: ClassVar = msgspec.msgpack.Decoder(_Peek)
     identity: ClassVar = msgspec.msgpack.Decoder(FrameIdentity)
-    from_scanner: ClassVar[msgspec.msgpack.Decoder[FrameMessage]] = msgspec.msgpack.Decoder(FrameMessage)
+    from_scanner: ClassVar[msgspec.msgpack.Decoder[FromScanner]] = msgspec.msgpack.Decoder(FromScanner)
+    frame: ClassVar[msgspec.msgpack.Decoder[FrameMessage]] = msgspec.msgpack.Decoder(FrameMessage)
     to_scanner: ClassVar[msgspec.msgpack.Decoder[ToScanner]] = msgspec.msgpack.Decoder(ToScanner)
     to_collector: ClassVar[msgspec.msgpack.Decoder[ToCollector]] = msgspec.msgpack.Decoder(ToCollector)
     from_collector: ClassVar[msgspec.msgpack.Decoder[FromCollector]] = msgspec.msgpack.Decoder(FromCollector)
@@ -273,9 +333,14 @@ def _decode(parts: Sequence[Buffer], decoder: msgspec.msgpack.Decoder[M]) -> Rec
     return Received(message, parts[1] if len(parts) == 2 else b"")
 
 
-def decode_from_scanner(parts: Sequence[Buffer]) -> Received[FrameMessage]:
-    """A `FrameMessage` and its pixels. Raises WireError."""
+def decode_from_scanner(parts: Sequence[Buffer]) -> Received[FromScanner]:
+    """A view, or lines, and the pixels. Raises WireError."""
     return _decode(parts, _Codec.from_scanner)
+
+
+def decode_frame(parts: Sequence[Buffer]) -> Received[FrameMessage]:
+    """A `FrameMessage` and its pixels. Raises WireError."""
+    return _decode(parts, _Codec.frame)
 
 
 def decode_to_scanner(parts: Sequence[Buffer]) -> Received[ToScanner]:
@@ -338,7 +403,33 @@ def check_payload(message: FrameMessage, channels: int, dtype: DType, payload: B
         raise FrameError(Reason.CORRUPT_FRAME, "no pixels: the second message part is missing or empty")
 
 
-def check_crc(message: FrameMessage, payload: Buffer, crc32: Callable[[Buffer], int] = zlib.crc32) -> None:
+def check_lines(message: LinesMessage, channels: int, dtype: DType, payload: Buffer) -> None:
+    """Hold a `lines` message together: as many pixels, encoder counts and barrier bits as it has lines.
+
+    Raises:
+        FrameError: CORRUPT_FRAME for a wrong payload size, BAD_HEADER for the rest.
+    """
+    pixel_bytes = message.lines * message.width * channels * DTYPE_BYTES[dtype]
+    if len(payload) != pixel_bytes:
+        raise FrameError(
+            Reason.CORRUPT_FRAME,
+            f"{len(payload)} bytes of pixels, expected {pixel_bytes} "
+            f"({message.lines} lines of {message.width} pixels, {channels} x {dtype})",
+        )
+    if isinstance(message.encoder, tuple) and len(message.encoder) != message.lines:
+        detail = f"{len(message.encoder)} encoder counts for {message.lines} lines"
+        raise FrameError(Reason.BAD_HEADER, detail)
+    if message.barrier is not None and len(message.barrier) != -(-message.lines // 8):
+        detail = f"{len(message.barrier)} bytes of barrier bits for {message.lines} lines; one bit a line"
+        raise FrameError(Reason.BAD_HEADER, detail)
+    if not message.acked < (message.oldest or message.chunk) <= message.chunk:
+        detail = f"acked {message.acked}, oldest {message.oldest}, chunk {message.chunk} are out of order"
+        raise FrameError(Reason.BAD_HEADER, detail)
+
+
+def check_crc(
+    message: FrameMessage | LinesMessage, payload: Buffer, crc32: Callable[[Buffer], int] = zlib.crc32
+) -> None:
     """Raises FrameError(CORRUPT_FRAME) if the header gives a CRC-32 and the payload has another. `crc32`:
     who has a faster one may bring it."""
     if message.crc32 is None:

@@ -27,7 +27,7 @@ def serve(router: zmq.Socket[bytes], detector: ModelDetector) -> None:
     """Answer frames until killed."""
     while True:
         peer, *parts = router.recv_multipart(copy=False)
-        message, payload = wire.decode_from_scanner([part.buffer for part in parts])
+        message, payload = wire.decode_frame([part.buffer for part in parts])
         shape = (message.height or 0, message.width or 0, 2)
         scan = scan_of(as_frame(np.frombuffer(payload, "<u2").reshape(shape)))
         (findings,) = detector.detect([scan])

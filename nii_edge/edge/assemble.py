@@ -18,13 +18,14 @@ from nii_edge.edge.admission import Admission, Lane
 from nii_edge.edge.case import Effects
 from nii_edge.edge.decide import unknown
 from nii_edge.edge.jobs import Decoded, DecodeJob
+from nii_edge.edge.line_lanes import LineLanes, Surroundings
 from nii_edge.edge.open_scan import OpenScan, View, ack, busy, digest, verdict_message
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError, WireError
 from nii_edge.ports import Clock, Intend, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
-from nii_edge.wire import Buffer, FrameMessage, RefusedMessage
+from nii_edge.wire import Buffer, FrameMessage, FromScanner, LinesMessage, RefusedMessage
 from nii_edge.xray import quality
 
 MAX_LOOKUPS = 32
@@ -71,6 +72,10 @@ class Assembler:
         self._open: dict[ScanId, OpenScan] = {}
         self._high: dict[tuple[str, int], int] = {}
         self._admission = Admission(lanes, slots, clock, metrics)
+        around = Surroundings(
+            edge, slots, self._admission, effects, clock, metrics, limits.view_timeout_s, self._adopt
+        )
+        self._lines = LineLanes(self._profiles, limits.max_frame_bytes, around)
         self._looking_up = 0
         self._told: set[tuple[bytes, str]] = set()
         self._leaving: FrameError | None = None
@@ -79,6 +84,7 @@ class Assembler:
     def resume(self, high_water: dict[tuple[str, int], int]) -> None:
         """Go on where the ledger stopped."""
         self._high = dict(high_water)
+        self._lines.resume(high_water)
 
     @property
     def open_scans(self) -> int:
@@ -99,15 +105,26 @@ class Assembler:
         if message.scanner not in self._profiles:
             self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(message.scanner))
             return
+        if isinstance(message, LinesMessage):
+            self._receive_lines(peer, message, payload)
+            return
         self._metrics.frames_received.labels(message.scanner).inc()
         self._place(Arrival(peer, message, payload))
 
-    def _may_say(self, peer: bytes, message: FrameMessage, sender: str | None) -> bool:
+    def _receive_lines(self, peer: bytes, message: LinesMessage, payload: Buffer) -> None:
+        if self._leaving is not None:  # not acknowledged: they will be sent to the next daemon
+            return
+        try:
+            self._lines.receive(peer, message, payload)
+        except FrameError as error:
+            self._refuse(peer, message, error.reason, error.detail)
+
+    def _may_say(self, peer: bytes, message: FromScanner, sender: str | None) -> bool:
         """A scanner speaks for itself alone, as its key has it."""
         if sender is None or sender == message.scanner:
             return True
         detail = (
-            f"this key is {sender}'s, the frame says {message.scanner}" if sender
+            f"this key is {sender}'s, the message says {message.scanner}" if sender
             else "this key is not in the allow-list any more"
         )  # fmt: skip
         self._refuse(peer, message, Reason.NOT_ALLOWED, detail)
@@ -136,6 +153,10 @@ class Assembler:
     def _place(self, arrival: Arrival) -> None:
         """A view of an open scan, a new scan, or a number that was used before."""
         message = arrival.message
+        if self._profiles[message.scanner].line_scan is not None:  # frames have numbers of another kind
+            detail = f"a frame; the profile {self._profiles[message.scanner].name!r} has lines (`line_scan`)"
+            self._refuse(arrival.peer, message, Reason.PROFILE_MISMATCH, detail)
+            return
         scan = ScanId(edge=self._edge, scanner=message.scanner, epoch=message.epoch, seq=message.seq)
         lane, high = (message.scanner, message.epoch), self._high.get((message.scanner, message.epoch), 0)
         if scan in self._open:
@@ -209,6 +230,22 @@ class Assembler:
         intent = Intend(scan, opened.first.scan_type, opened.received_at_ns, opened.first.carton)
         self._effects.intend(intent, gap)
         self._add(opened, arrival)
+
+    def _adopt(self, opened: OpenScan, error: FrameError | None) -> None:
+        """A carton cut out of lines: all of it is here, hashed and in shared memory."""
+        self._open[opened.id] = opened
+        self._metrics.scans_received.labels(opened.id.scanner, opened.first.scan_type).inc()
+        self._effects.intend(Intend(opened.id, opened.first.scan_type, opened.received_at_ns), None)
+        if error is not None:
+            self._reject(opened, error)
+            return
+        self._submit_if_complete(opened)
+        try:
+            for view in opened.views.values():
+                self._look_over(opened, view)
+        except FrameError as found:
+            error = found
+        self._effects.checked(opened.id, opened.case().digests, error)
 
     def _add(self, opened: OpenScan, arrival: Arrival) -> None:
         """One more message for an open scan: a view, a resend, or something wrong."""
@@ -336,15 +373,18 @@ class Assembler:
     def concluded(self, report: Report) -> None:
         """The verdict is on disk: tell the scanner and the site, and close the scan."""
         opened = self._open.pop(report.verdict.id, None)
-        message = verdict_message(report)
+        message = verdict_message(report, None if opened is None else opened.belt)
         if opened is not None:
             self._admission.returned(opened.id.scanner, len(opened.views))
             self._effects.reply(opened.peer, message)
+            self._lines.concluded(report)
         self._effects.publish(message)
 
     def expire(self) -> None:
         """Give up on scans whose views did not all come, or whose pictures were not decoded, in time."""
         now = self._clock.monotonic()
+        if self._leaving is None:
+            self._lines.expire()
         for opened in list(self._open.values()):
             if opened.submitted or opened.closing or now < self._expires_at(opened):
                 continue
@@ -363,6 +403,7 @@ class Assembler:
     def next_expiry(self) -> float | None:
         """When `expire` has something to do, in monotonic seconds; None if nothing is waited for."""
         times = [self._expires_at(o) for o in self._open.values() if not (o.submitted or o.closing)]
+        times += self._lines.due()
         return min(times, default=None)
 
     def abandon(self, reason: Reason, detail: str) -> None:
@@ -394,7 +435,7 @@ class Assembler:
         else:
             opened.to_ack.append((arrival.peer, arrival.message.view))
 
-    def _refuse(self, peer: bytes, message: FrameMessage | None, reason: Reason, detail: str) -> None:
+    def _refuse(self, peer: bytes, message: FromScanner | None, reason: Reason, detail: str) -> None:
         self._metrics.messages_refused.labels(reason.value).inc()
         if (peer, reason.value) not in self._told:
             if len(self._told) > 10_000:
@@ -408,7 +449,8 @@ class Assembler:
                 detail=detail,
                 scanner=None if message is None else message.scanner,
                 epoch=None if message is None else message.epoch,
-                seq=None if message is None else message.seq,
+                seq=message.seq if isinstance(message, FrameMessage) else None,
+                chunk=message.chunk if isinstance(message, LinesMessage) else None,
                 view=None if message is None else message.view,
                 supported=(wire.VERSION,) if reason is Reason.VERSION else None,
             ),

@@ -53,6 +53,13 @@ class Effects(Protocol):
     def look_up(self, scan: ScanId, then: Callable[[StoredScan | None], None]) -> None:
         """What the ledger knows of a scan; `then` runs in the assembler's thread."""
 
+    def find_near(self, scan: ScanId, reach: int, then: Callable[[StoredScan | None], None]) -> None:
+        """What the ledger knows of the scan whose number is nearest to this one and at most `reach` away,
+        pruned only if no other is; `then` runs in the assembler's thread."""
+
+    def miss(self, gap: Gap, then: Callable[[], None]) -> None:
+        """Put a hole in the numbers on disk; `then` runs in the assembler's thread."""
+
     def decode(self, scan: ScanId, view: int, job: DecodeJob, until: float) -> None:
         """Decode the picture in a slot, unless it is later than `until` (monotonic seconds) by then;
         `Assembler.decoded` gets the result."""

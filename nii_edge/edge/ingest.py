@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from nii_edge import wire
 from nii_edge.edge.assemble import Assembler
 from nii_edge.edge.case import Case
@@ -17,7 +19,7 @@ from nii_edge.edge.jobs import Decoded, DecodeJob
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError
-from nii_edge.ports import Clock, Intend, Miss, ScannerSide, StoredScan
+from nii_edge.ports import Clock, Intend, Ledger, Miss, ScannerSide, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId
 from nii_edge.telemetry import logger
 from nii_edge.wire import ToScanner, VerdictMessage
@@ -122,6 +124,26 @@ class Ingest:
         self._committer.ask(
             lambda ledger: ledger.find(scan), lambda found: self._mail.put(lambda: then(found))
         )
+
+    def find_near(self, scan: ScanId, reach: int, then: Callable[[StoredScan | None], None]) -> None:
+        """Ask the ledger for the nearest number."""
+        near = sorted(range(max(1, scan.seq - reach), scan.seq + reach + 1), key=lambda n: abs(n - scan.seq))
+        scans = [msgspec.structs.replace(scan, seq=number) for number in near]
+
+        def ask(ledger: Ledger) -> StoredScan | None:
+            known = [found for near in scans if (found := ledger.find(near)) is not None]
+            return min(known, key=lambda found: found.pruned, default=None)
+
+        self._committer.ask(ask, lambda found: self._mail.put(lambda: then(found)))
+
+    def miss(self, gap: Gap, then: Callable[[], None]) -> None:
+        """Put a hole in the numbers on disk."""
+
+        def on_disk() -> None:
+            self._mail.put(then)
+            self._news()
+
+        self._committer.write(Miss(gap), then=on_disk)
 
     def decode(self, scan: ScanId, view: int, job: DecodeJob, until: float) -> None:
         """Have a picture decoded."""

@@ -11,7 +11,7 @@ from nii_edge.edge.admission import RETRY_S
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import JobFrame, JobScan
 from nii_edge.records import Report, ScanId
-from nii_edge.wire import AckMessage, Buffer, BusyMessage, FrameMessage, VerdictMessage
+from nii_edge.wire import AckMessage, Belt, Buffer, BusyMessage, FrameMessage, VerdictMessage
 
 
 @dataclass(slots=True)
@@ -26,7 +26,8 @@ class View:
 
 @dataclass(slots=True)
 class OpenScan:
-    """A scan without a verdict on disk. `submitted`: the engine decides. `closing`: decided."""
+    """A scan without a verdict on disk. `submitted`: the engine decides. `closing`: decided. `belt`: where
+    it lies, if it was cut out of lines."""
 
     id: ScanId
     first: FrameMessage
@@ -40,6 +41,7 @@ class OpenScan:
     to_ack: list[tuple[bytes, int]] = field(default_factory=list)
     submitted: bool = False
     closing: bool = False
+    belt: Belt | None = None
 
     def case(self) -> Case:
         """The scan as it stands, views in order."""
@@ -70,8 +72,8 @@ def digest(message: FrameMessage, payload: Buffer) -> str:
     return xxhash.xxh3_128_hexdigest(payload, seed=zlib.crc32(shape.encode()))
 
 
-def verdict_message(report: Report) -> VerdictMessage:
-    """A report as the scanner and the site hear it."""
+def verdict_message(report: Report, belt: Belt | None = None) -> VerdictMessage:
+    """A report as the scanner and the site hear it, and where the carton lies if it was cut out of lines."""
     verdict = report.verdict
     return VerdictMessage(
         scanner=verdict.id.scanner,
@@ -80,6 +82,7 @@ def verdict_message(report: Report) -> VerdictMessage:
         decision=verdict.decision,
         scan_type=verdict.scan_type,
         report=report,
+        belt=belt,
     )
 
 

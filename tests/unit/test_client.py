@@ -53,7 +53,7 @@ class Daemon:
             assert answers is not None or not found, found
             (answers if answers is not None else []).extend(found)
         peer, *parts = self._socket.recv_multipart()
-        message, payload = wire.decode_from_scanner(parts)
+        message, payload = wire.decode_frame(parts)
         return Heard(peer, message, bytes(payload))
 
     def say(self, peer: bytes, message: Message) -> None:

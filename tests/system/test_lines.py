@@ -1,0 +1,127 @@
+"""Line scanners at the real daemon: real processes, real sockets, a real model."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from belts import Belt, Box
+from harness import ROOT, Process, Site
+
+from nii_edge.line_client import LineAnswer, LineChunk, LineClient
+from nii_edge.records import Decision, Reason, Report
+
+SCAN = {
+    "line_pitch_mm": 1.0, "view_offsets_mm": [0, 20], "min_length_mm": 20, "max_length_mm": 150,
+    "min_gap_mm": 20, "margin_mm": 6,
+}  # fmt: skip
+
+
+def line_site(folder: Path, **changes: object) -> Site:
+    site = Site(folder)
+    profile = yaml.safe_load((ROOT / "configs/scanners/dual-energy.yaml").read_text())
+    profile |= {"belt_axis": "rows", "line_scan": SCAN | changes}
+    path = site.write("line-scanner.yaml", profile)
+    site.profiles["lane-1"] = path
+    return site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = line_site(tmp_path)
+    yield made
+    made.close()
+
+
+def send(client: LineClient, chunks: list[LineChunk], pause_s: float = 0.0) -> list[LineAnswer]:
+    answers = []
+    for chunk in chunks:
+        client.send(chunk)
+        answers += client.poll(pause_s)
+    return answers
+
+
+def finish(
+    client: LineClient, count: int, answers: list[LineAnswer], seconds: float = 30
+) -> list[LineAnswer]:
+    """Wait for this many answers in all."""
+    end = time.monotonic() + seconds
+    while len(answers) < count and time.monotonic() < end:
+        answers += client.poll(0.2)
+    assert len(answers) == count, f"{len(answers)} answers, expected {count}: {answers}"
+    return answers
+
+
+def edge_of(answer: LineAnswer) -> int:
+    assert answer.belt is not None
+    return answer.belt.last
+
+
+def test_cartons_are_found_in_the_lines_and_each_gets_the_verdict_of_what_is_in_it(site: Site) -> None:
+    """A clear carton, one with a block, two too close, one cut by the start: each named for what it is, with
+    its place on the belt."""
+    edge = site.edge()
+    boxes = [Box(60, 80), Box(200, 80, block=True), Box(340, 60), Box(410, 60), Box(540, 70)]
+    belt = Belt(700, boxes)
+    with LineClient(edge.endpoints["scanners"], "lane-1") as client:
+        answers = finish(client, 4, send(client, list(belt.chunks(32))))
+    said = [(a.decision, a.reason) for a in sorted(answers, key=edge_of)]
+    assert said == [
+        (Decision.CLEAR, None),
+        (Decision.ALARM, None),
+        (Decision.UNKNOWN, Reason.MERGED),
+        (Decision.CLEAR, None),
+    ]
+    whole = [boxes[0], boxes[1], boxes[3], boxes[4]]
+    assert [edge_of(a) for a in sorted(answers, key=edge_of)] == [belt.last(box) for box in whole]
+
+
+def numbers(site: Site) -> list[tuple[int, str, Reason | None]]:
+    """Number, decision and reason of each scan in the ledger; fails if one is in flight."""
+    with sqlite3.connect(f"file:{site.edge_state / 'ledger.db'}?mode=ro", uri=True) as ledger:
+        rows = ledger.execute("SELECT body FROM journal WHERE kind = 'report' ORDER BY entry").fetchall()
+        (open_scans,) = ledger.execute("SELECT count(*) FROM scans WHERE entry IS NULL").fetchone()
+    assert open_scans == 0
+    verdicts = [msgspec.msgpack.decode(body, type=Report).verdict for (body,) in rows]
+    return [(v.id.seq, v.decision.value, v.reason) for v in verdicts]
+
+
+def restarted(site: Site, edge: Process) -> Process:
+    edge.kill()
+    return site.edge(listen={"scanners": edge.endpoints["scanners"], "verdicts": "tcp://127.0.0.1:*"})
+
+
+@pytest.mark.parametrize("moments", [(100,), (60, 230, 250), (145, 300, 301)])
+def test_a_daemon_killed_in_mid_carton_gives_every_carton_one_verdict(
+    site: Site, moments: tuple[int, ...]
+) -> None:
+    """kill -9 at these lines, while cartons are under the beam: the scanner sends again what was not done,
+    and the new daemon cuts the same cartons with the same numbers. Nothing twice, nothing silent."""
+    edge = site.edge()
+    boxes = [Box(50, 80), Box(180, 90, block=True), Box(330, 70)]
+    belt = Belt(560, boxes, seed=moments[0])
+    answers: list[LineAnswer] = []
+    with LineClient(edge.endpoints["scanners"], "lane-1", resend_s=0.3) as client:
+        for chunk in belt.chunks(16):
+            answers += send(client, [chunk], 0.01)
+            if chunk.view == 1 and any(0 <= m - int(chunk.encoder) < 16 for m in moments):  # type: ignore[arg-type]
+                edge = restarted(site, edge)
+        finish(client, 3, answers)
+        end = time.monotonic() + 20
+        while client.kept > 8 and time.monotonic() < end:
+            assert client.poll(0.1) == []
+    edge.stop()
+    answers.sort(key=edge_of)
+    assert [edge_of(a) for a in answers] == [belt.last(box) for box in boxes]
+    expected = [Decision.CLEAR, Decision.ALARM, Decision.CLEAR]
+    for answer, decision in zip(answers, expected, strict=True):
+        crashed = answer.decision is Decision.UNKNOWN and answer.reason is Reason.CRASH
+        assert crashed or answer.decision is decision, answer
+    if len(moments) == 1:  # no intent was written before the only kill
+        assert [a.decision for a in answers] == expected
+    assert sorted(number - 1 for number, *_ in numbers(site)) == [edge_of(a) for a in answers]
