@@ -247,7 +247,8 @@ def check_edge(path: Path) -> Check:
     would = [f"edge {config.edge}, ledger {plan.state_dir / 'ledger.db'}"]
     for name, profile in plan.profiles.items():
         formats = ", ".join(f"{'+'.join(f.channels)} {f.dtype}" for f in profile.formats)
-        would.append(f"scanner {name}: {profile.name}; views {', '.join(profile.views)}; {formats}")
+        sends = "frames" if profile.line_scan is None else "lines"
+        would.append(f"scanner {name}: {profile.name}; {sends}; views {', '.join(profile.views)}; {formats}")
     problems = [*_port_problems(config), *_folder_problems(plan.state_dir)]
     for name, bundle in plan.bundles.items():
         try:

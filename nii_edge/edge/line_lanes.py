@@ -107,6 +107,7 @@ class LineLane:
         """
         message = chunk.message
         view = self._view(chunk)
+        self._greet(peer, view, message)
         wanted = view.wanted(message)
         if view.next and message.chunk < view.next:
             self._again(peer, view, chunk)
@@ -115,7 +116,6 @@ class LineLane:
             self._reply(peer, view, wanted, again=True)
             return
         view.check(chunk.lines.encoder)
-        self._greet(peer, view, message)
         view.take(chunk)
         self._around.metrics.lines_received.labels(self._scanner).inc(message.lines)
         self._passed = max(self._passed, int(chunk.lines.encoder.max()) // self._scan.counts_per_line + 1)
@@ -143,18 +143,18 @@ class LineLane:
         message = chunk.message
         if not view.same_as_before(message.chunk, chunk.crc32):
             raise FrameError(Reason.SEQ_REUSED, f"chunk {message.chunk} has come with other content")
-        self._greet(peer, view, message)
         self._tell_again(view, message)
         self._reply(peer, view, view.next)
 
     def _greet(self, peer: bytes, view: LineView, message: LinesMessage) -> None:
         """The scanner's newest connection gets all answers, also those that an older one may have lost."""
-        if peer == self._peer:
-            return
-        self._peer = peer
-        for opened in self._opened.values():
-            opened.peer = peer
-        self._tell_again(view, message)
+        if peer != self._peer:
+            self._peer = peer
+            for opened in self._opened.values():
+                opened.peer = peer
+        if view.peer != peer:
+            view.peer = peer
+            self._tell_again(view, message)
 
     def _tell_again(self, view: LineView, message: LinesMessage) -> None:
         """Verdicts that the sender may not have heard, since their chunks are not acknowledged to it."""
@@ -164,7 +164,7 @@ class LineLane:
 
     def _acknowledge(self, *views: LineView) -> None:
         for view in views:
-            if view.settle():
+            if view.settle() and view.peer == self._peer:  # else its verdicts have to be told again first
                 self._reply(self._peer, view, view.next)
 
     def _reply(self, peer: bytes, view: LineView, wanted: int, again: bool = False) -> None:

@@ -96,7 +96,8 @@ class Store:
 @dataclass(slots=True)
 class LineView:
     """See the module. `next`: the chunk wanted next, 0 before the first. `done`: chunks that need not come
-    again. `ended`, `lost`: called with each carton cut out and each stretch that passed unseen."""
+    again. `peer`: the connection its last chunk came over. `ended`, `lost`: called with each carton cut out
+    and each stretch that passed unseen."""
 
     view: int
     form: Format
@@ -107,6 +108,7 @@ class LineView:
     lost: Callable[[int, Loss], None]
     next: int = 0
     done: int = 0
+    peer: bytes = b""
     claims: list[Claim] = field(default_factory=list)
     _cutter: Cutter = field(init=False)
     _taken: deque[_Taken] = field(default_factory=deque)

@@ -18,11 +18,14 @@ from nii_edge.wire import (
     AckMessage,
     Archived,
     ArchivedMessage,
+    BusyMessage,
     FetchMessage,
     FetchPreviewMessage,
     FrameIdentity,
     FrameMessage,
     GapMessage,
+    LinesAckMessage,
+    LinesMessage,
     Message,
     PreviewMessage,
     ReceiptMessage,
@@ -31,7 +34,9 @@ from nii_edge.wire import (
     ReportMessage,
     VerdictMessage,
     check_crc,
+    check_lines,
     check_payload,
+    decode_frame,
     decode_from_collector,
     decode_from_scanner,
     decode_from_subscriber,
@@ -69,6 +74,9 @@ MESSAGES: tuple[Message, ...] = (
     FetchMessage(since=5, wait_ms=100),
     ArchivedMessage(items=(Archived(number=6, archived_at_ns=4, gap=GAP),), next=6),
     FetchPreviewMessage(sha256="ab" * 32),
+    BusyMessage(**NAMES, view=1, retry_ms=50),
+    LinesMessage(scanner="lane1", epoch=7, chunk=3, view=1, first_line=64, lines=2, encoder=70, width=3),
+    LinesAckMessage(scanner="lane1", epoch=7, view=1, chunk=2, next=4),
 )
 GOLDEN = (
     # FrameMessage
@@ -140,12 +148,28 @@ GOLDEN = (
         "616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162"
         "616261626162"
     ),
+    # BusyMessage
+    (
+        "87a474797065a462757379a776657273696f6e01a77363616e6e6572a56c616e6531a565706f636807a37365712aa476"
+        "69657701a872657472795f6d7332"
+    ),
+    # LinesMessage
+    (
+        "de000aa474797065a56c696e6573a776657273696f6e01a77363616e6e6572a56c616e6531a565706f636807a5636875"
+        "6e6b03a47669657701aa66697273745f6c696e6540a56c696e657302a7656e636f64657246a5776964746803"
+    ),
+    # LinesAckMessage
+    (
+        "87a474797065a96c696e65735f61636ba776657273696f6e01a77363616e6e6572a56c616e6531a565706f636807a476"
+        "69657701a56368756e6b02a46e65787404"
+    ),
 )
 
 Decode = Callable[[Sequence[bytes]], Received[Any]]
 DECODERS: tuple[tuple[Decode, tuple[type[Message], ...]], ...] = (
-    (decode_from_scanner, (FrameMessage,)),
-    (decode_to_scanner, (AckMessage, VerdictMessage, RefusedMessage)),
+    (decode_from_scanner, (FrameMessage, LinesMessage)),
+    (decode_frame, (FrameMessage,)),
+    (decode_to_scanner, (AckMessage, VerdictMessage, RefusedMessage, BusyMessage, LinesAckMessage)),
     (decode_to_collector, (ReportMessage, GapMessage, PreviewMessage)),
     (decode_from_collector, (ReceiptMessage, RefusedMessage)),
     (decode_from_subscriber, (FetchMessage, FetchPreviewMessage)),
@@ -380,3 +404,44 @@ def test_crc_notices_every_changed_byte(payload: bytes, data: st.DataObject) -> 
         check_crc(message, changed)
     assert caught.value.reason is Reason.CORRUPT_FRAME
     check_crc(FULL, changed)
+
+
+LINES = {"scanner": "lane1", "epoch": 7, "chunk": 3, "first_line": 0, "lines": 9, "encoder": 5, "width": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "reason"),
+    [
+        ({}, 143, Reason.CORRUPT_FRAME),
+        ({}, 0, Reason.CORRUPT_FRAME),
+        ({"encoder": (1, 2)}, 144, Reason.BAD_HEADER),
+        ({"barrier": b"1"}, 144, Reason.BAD_HEADER),
+        ({"barrier": b"123"}, 144, Reason.BAD_HEADER),
+        ({"acked": 3}, 144, Reason.BAD_HEADER),
+        ({"acked": 1, "oldest": 1}, 144, Reason.BAD_HEADER),
+        ({"oldest": 4}, 144, Reason.BAD_HEADER),
+    ],
+)
+def test_lines_must_hold_together(changes: dict[str, Any], size: int, reason: Reason) -> None:
+    """Pixels, encoder counts and barrier bits are as many as the lines, and the chunks are in order."""
+    check_lines(LinesMessage(**LINES), 2, "uint16", bytes(144))
+    with pytest.raises(FrameError) as caught:
+        check_lines(LinesMessage(**{**LINES, **changes}), 2, "uint16", bytes(size))
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lines": 0}, {"lines": 4097}, {"chunk": 0}, {"encoder": -1}, {"encoder": 2**60}, {"width": 0},
+        {"width": 2**16}, {"view": 8}, {"encoder": [0] * 5000}, {"step": -1}, {"barrier": b"1" * 513},
+        {"encoder": True}, {"encoder": 1.5}, {"acked": -1}, {"first_line": None}, {"scanner": "../x"},
+    ],
+)  # fmt: skip
+def test_a_header_of_lines_beyond_its_limits_is_malformed(change: dict[str, Any]) -> None:
+    """Every number is bounded before anything is made of it."""
+    tree = {"version": 1, "type": "lines", **LINES}
+    assert decode_from_scanner([msgspec.msgpack.encode(tree)]).message == LinesMessage(**LINES)
+    with pytest.raises(WireError) as caught:
+        decode_from_scanner([msgspec.msgpack.encode({**tree, **change})])
+    assert caught.value.reason is Reason.MALFORMED

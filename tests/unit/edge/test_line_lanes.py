@@ -430,3 +430,153 @@ Lanes.TestCase.settings = settings(
     max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLanes = Lanes.TestCase
+
+
+BELT = Belt(120, [Box(30, 20)], (0,))
+
+
+def rig_after(rig: Rig, belt: Belt = BELT, **changes: Any) -> Rig:
+    """The belt's lines in chunks of 10, all views in step."""
+    views = [belt.view(view) for view in range(len(belt.offsets))]
+    for n in range(belt.lines // 10):
+        for view, lines in enumerate(views):
+            rig.send(message(view, n + 1, 10 * n, 10, **changes), lines[10 * n : 10 * n + 10].tobytes())
+    rig.settle()
+    return rig
+
+
+PIXELS = bytes(10 * WIDTH * 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pixels", "reason"),
+    [
+        ({"view": 1}, PIXELS, Reason.BAD_HEADER),
+        ({"channels": ("grey",), "dtype": "uint8"}, PIXELS, Reason.PROFILE_MISMATCH),
+        ({"scanner": "frames"}, PIXELS, Reason.PROFILE_MISMATCH),
+        ({"scanner": "nobody"}, PIXELS, Reason.UNKNOWN_SCANNER),
+        ({}, PIXELS[:-1], Reason.CORRUPT_FRAME),
+        ({"crc32": 1}, PIXELS, Reason.CORRUPT_FRAME),
+        ({"width": 60_000, "lines": 1}, bytes(60_000 * 4), Reason.TOO_LARGE),
+        ({"encoder": tuple([0] * 9 + [2**50])}, PIXELS, Reason.BAD_HEADER),
+        ({"width": WIDTH + 1}, bytes(10 * (WIDTH + 1) * 4), Reason.BAD_HEADER),
+        ({"chunk": 12, "encoder": 110}, PIXELS, Reason.SEQ_REUSED),
+        ({"encoder": 1_000, "step": 0, "chunk": 13, "oldest": 12}, PIXELS, None),
+    ],
+)
+def test_a_bad_chunk_is_refused_by_name_and_changes_nothing(
+    changes: dict[str, Any], pixels: bytes, reason: Reason | None
+) -> None:
+    """The lane goes on with the chunk it wanted, and the carton has its one verdict."""
+    rig = rig_after(Rig(ONE))
+    rig.replies.clear()
+    rig.send(message(**{"view": 0, "chunk": 13, "first": 120, "lines": 10} | changes), pixels)
+    assert [m.reason for m in rig.heard(RefusedMessage)] == ([] if reason is None else [reason])
+    assert rig.verdicts() == [(50, Decision.CLEAR, None)]
+
+
+def test_a_frame_for_a_lane_of_lines_is_refused() -> None:
+    """Numbers of frames and places on the belt must not meet."""
+    rig = Rig(ONE)
+    rig.assembler.receive(b"p", [wire.encode(wire.FrameMessage(scanner="lane", epoch=1, seq=2**50)), b"1"])
+    assert [m.reason for m in rig.heard(RefusedMessage)] == [Reason.PROFILE_MISMATCH]
+    assert rig_after(rig).verdicts() == [(50, Decision.CLEAR, None)]
+
+
+def test_an_encoder_that_starts_over_is_refused_and_not_taken_for_a_belt_that_runs_back() -> None:
+    """Otherwise every carton from there on would pass as seen already."""
+    belt = Belt(400, [Box(30, 20)], (0,))
+    rig = rig_after(Rig(ONE), belt)
+    rig.replies.clear()
+    rig.send(message(0, 41, 400, 10, encoder=0), PIXELS)
+    (refused,) = rig.heard(RefusedMessage)
+    assert (refused.reason, refused.chunk) == (Reason.BAD_HEADER, 41)
+    assert "epoch" in refused.detail
+
+
+def test_lines_of_another_content_under_the_same_chunk_are_refused() -> None:
+    """The first ones stand."""
+    rig = Rig(ONE)
+    lines = BELT.view(0)[:40].tobytes()
+    rig.send(message(0, 1, 0, 40), lines)
+    rig.send(message(0, 1, 0, 40), lines)
+    assert rig.heard(RefusedMessage) == []
+    rig.send(message(0, 1, 0, 40), bytes(len(lines)))
+    assert [m.reason for m in rig.heard(RefusedMessage)] == [Reason.SEQ_REUSED]
+
+
+def test_a_carton_under_the_beam_when_a_new_epoch_begins_is_cut() -> None:
+    """The scanner was started again in its middle; the old epoch may not come back."""
+    rig = Rig(ONE)
+    rig.send(message(0, 1, 0, 40), BELT.view(0)[:40].tobytes())
+    rig.send(message(0, 1, 0, 10, epoch=2), BELT.view(0)[:10].tobytes())
+    rig.settle()
+    assert rig.verdicts() == [(40, Decision.UNKNOWN, Reason.CUT)]
+    rig.replies.clear()
+    rig.send(message(0, 2, 40, 40), BELT.view(0)[40:80].tobytes())
+    assert [m.reason for m in rig.heard(RefusedMessage)] == [Reason.SEQ_REUSED]
+
+
+def test_a_view_that_does_not_come_is_missed_once_the_belt_has_moved_on_and_not_while_it_stands() -> None:
+    """Time alone says nothing: the belt may stand for hours with a carton between the views."""
+    rig = Rig(TWO)
+    lines = BELT.view(0)
+    rig.send(message(0, 1, 0, 62), lines[:62].tobytes())
+    rig.clock.now += 3_600
+    rig.assembler.expire()
+    rig.settle()
+    assert rig.verdicts() == []
+    rig.send(message(0, 2, 62, 58, encoder=62), lines[62:].tobytes())
+    rig.assembler.expire()
+    rig.clock.now += LIMITS.view_timeout_s
+    rig.assembler.expire()
+    rig.settle()
+    assert rig.verdicts() == [(50 + OFFSET, Decision.UNKNOWN, Reason.MISSING_VIEW)]
+    late = Belt(120, [Box(30, 20)], (0, OFFSET)).view(1)
+    rig.send(message(1, 1, 0, 120), late.tobytes())
+    rig.settle()
+    assert len(rig.verdicts()) == 1
+
+
+def test_a_carton_that_finds_no_slot_is_unknown_and_the_next_one_is_seen() -> None:
+    """Overload is a verdict, not a hole."""
+    rig = Rig(ONE, slots=1)
+    held = rig.pool.acquire()
+    assert held is not None
+    rig_after(rig, Belt(100, [Box(30, 20)], (0,)))
+    rig.pool.release(held)
+    lines = Belt(200, [Box(30, 20), Box(130, 20)], (0,)).view(0)[100:]
+    rig.send(message(0, 11, 100, 100, encoder=100), lines.tobytes())
+    rig.settle()
+    assert rig.verdicts() == [
+        (50, Decision.UNKNOWN, Reason.OVERLOAD),
+        (150, Decision.CLEAR, None),
+    ]
+
+
+def test_two_cartons_side_by_side_in_one_view_alone_are_merged() -> None:
+    """Where the views disagree on how many there are nobody guesses."""
+    rig = Rig(TWO)
+    two, one = (
+        Belt(140, [Box(30, 10), Box(55, 10)], (0,)).view(0),
+        Belt(140, [Box(30, 35)], (0, OFFSET)).view(1),
+    )
+    rig.send(message(0, 1, 0, 140), two.tobytes())
+    rig.send(message(1, 1, 0, 140), one.tobytes())
+    rig.settle()
+    (only,) = rig.verdicts()
+    assert only[1:] == (Decision.UNKNOWN, Reason.MERGED)
+    assert rig.pool.free == rig.slots
+
+
+def test_test_pieces_and_cartons_in_one_carton_are_an_operational_unknown() -> None:
+    """If any line says OPERATIONAL, it is a real carton, and a person looks."""
+    rig = Rig(ONE)
+    for n, kind in enumerate([ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL, ScanType.NON_OPERATIONAL]):
+        part = BELT.view(0)[40 * n : 40 * n + 40]
+        rig.send(message(0, n + 1, 40 * n, 40, scan_type=kind), part.tobytes())
+    rig.settle()
+    assert rig.verdicts() == [(50, Decision.UNKNOWN, Reason.BAD_HEADER)]
+    (stored,) = rig.ledger.values()
+    assert stored.report is not None
+    assert stored.report.verdict.scan_type is ScanType.OPERATIONAL

@@ -151,3 +151,82 @@ def test_any_division_of_the_same_lines_gives_the_same_cartons_as_a_look_at_the_
 def longest_run(dark: list[int]) -> int:
     found = cut_at_once(dark)
     return max((last - first + 1 for first, last, _ in found), default=0)
+
+
+BOX = [0] * 20 + [8] * 20 + [0] * 30
+"""A carton at places 21 to 40."""
+
+
+def test_single_dark_pixels_and_single_dark_lines_are_no_carton() -> None:
+    """A dead pixel, a line of noise in the air, or a light line inside a carton change nothing."""
+    noisy = [max(1, dark) for dark in BOX]
+    noisy[5] = noisy[60] = WIDTH - 1
+    noisy[30] = 0
+    for dark in (BOX, noisy):
+        heard = cut(Lines(encoder(len(dark)), belt(dark)))
+        assert [c[:3] for c in heard.cartons] == [(21, 40, None)]
+
+
+def test_lines_of_a_belt_that_stands_or_runs_back_are_left_out() -> None:
+    """The carton is the same, line by line, whether or not the belt stopped and rolled back in its middle."""
+    pixels, counts = belt(BOX), encoder(len(BOX))
+    steady = cut(Lines(counts, pixels))
+    order = [*range(30), *[29] * 15, *range(29, 24, -1), *range(25, len(BOX))]
+    assert cut(Lines(counts[order], pixels[order]), [7] * 9) == steady
+    assert [c[:3] for c in steady.cartons] == [(21, 40, None)]
+
+
+def test_one_line_that_the_belt_was_too_fast_for_is_filled_in_and_more_are_lost() -> None:
+    """Up to `skip` places are filled with the line after them; a carton with more missing is CUT."""
+    pixels, counts = belt(BOX), encoder(len(BOX))
+    one = [i for i in range(len(BOX)) if i != 30]
+    (carton,) = cut(Lines(counts[one], pixels[one])).cartons
+    assert carton[:3] == (21, 40, None)
+    assert carton.marks[30 - 17 : 32 - 17] == (31, 31)
+    two = [i for i in range(len(BOX)) if i not in (30, 31)]
+    heard = cut(Lines(counts[two], pixels[two]))
+    assert heard.lost == [Lost(31, 32)]
+    assert [c[:3] for c in heard.cartons] == [(21, 40, Reason.CUT)]
+
+
+def test_a_carton_before_and_one_behind_a_long_loss_are_both_cut() -> None:
+    """With room for a gap in the lost stretch nobody can say whether it is one carton or two."""
+    dark = [0] * 20 + [8] * 50 + [0] * 30
+    kept = [i for i in range(len(dark)) if not 35 <= i < 35 + CUT.gap]
+    heard = cut(Lines(encoder(len(dark))[kept], belt(dark)[kept]))
+    assert [c[:3] for c in heard.cartons] == [(21, 35, Reason.CUT), (36 + CUT.gap, 70, Reason.CUT)]
+
+
+def test_what_never_ends_is_cut_again_and_again() -> None:
+    """A stuck detector card makes cartons that a person must look at, not one that never comes out."""
+    dark = [0] * 20 + [8] * (5 * CUT.longest)
+    heard = cut(Lines(encoder(len(dark)), belt(dark)), [50] * 7)
+    assert [c.reason for c in heard.cartons] == [Reason.CUT] * 3
+    assert [c.first for c in heard.cartons[1:]] == [c.last + 1 for c in heard.cartons[:-1]]
+
+
+def test_the_light_barrier_finds_what_the_picture_does_not_show() -> None:
+    """A carton of foil-thin walls is one for the barrier; without it there is none."""
+    dark = [0] * len(BOX)
+    bits = np.array(BOX) > 0
+    with_barrier = CUT._replace(barrier=True)
+    lines = Lines(encoder(len(dark)), belt(dark), bits)
+    assert [c[:3] for c in cut(lines, settings=with_barrier).cartons] == [(21, 40, None)]
+    assert cut(lines).cartons == []
+    seen = cut(Lines(encoder(len(BOX)), belt(BOX), np.zeros(len(BOX), bool)), settings=with_barrier)
+    assert [c[:3] for c in seen.cartons] == [(21, 40, None)]  # what the beam missed is not let through
+
+
+def test_a_resend_from_any_line_that_was_still_needed_gives_the_same_cartons() -> None:
+    """Who starts again at `needed` cuts what is still to come in the same way."""
+    dark = [0] * 20 + [8] * 20 + [0] * 15 + [2] * 3 + [8] * 9 + [0] * 14 + [3] * 30 + [5] * 10 + [0] * 30
+    counts, pixels = encoder(len(dark)), belt(dark)
+    whole = cut(Lines(counts, pixels)).cartons
+    assert len(whole) == 3
+    cutter = Cutter(CUT)
+    for stop in range(1, len(dark)):
+        cutter.feed(Lines(counts[stop - 1 : stop], pixels[stop - 1 : stop]))
+        start = max(0, cutter.needed - 1)
+        again = cut(Lines(counts[start:], pixels[start:])).cartons
+        later = [c for c in whole if c.first >= cutter.needed]
+        assert again[len(again) - len(later) :] == later
