@@ -14,7 +14,7 @@ from belts import Belt, Box
 from harness import ROOT, Process, Site
 
 from nii_edge.line_client import LineAnswer, LineChunk, LineClient
-from nii_edge.records import Decision, Reason, Report
+from nii_edge.records import Decision, Gap, Reason, Report
 
 SCAN = {
     "line_pitch_mm": 1.0, "view_offsets_mm": [0, 20], "min_length_mm": 20, "max_length_mm": 150,
@@ -125,3 +125,37 @@ def test_a_daemon_killed_in_mid_carton_gives_every_carton_one_verdict(
     if len(moments) == 1:  # no intent was written before the only kill
         assert [a.decision for a in answers] == expected
     assert sorted(number - 1 for number, *_ in numbers(site)) == [edge_of(a) for a in answers]
+
+
+def test_lines_that_are_lost_on_the_belt_make_a_cut_carton_and_a_recorded_gap(site: Site) -> None:
+    """Lines missing in a carton: CUT. A stretch missing in the air in which one may have been: a gap."""
+    edge = site.edge()
+    boxes = [Box(60, 80), Box(420, 80)]
+    belt = Belt(640, boxes)
+    kept = [c for c in belt.chunks(16) if not (96 <= c.encoder < 112 or 256 <= c.encoder < 304)]  # type: ignore[operator]
+    with LineClient(edge.endpoints["scanners"], "lane-1") as client:
+        answers = finish(client, 2, send(client, kept))
+        assert client.poll(0.5) == []
+    edge.stop()
+    answers.sort(key=edge_of)
+    assert [(a.decision, a.reason) for a in answers] == [
+        (Decision.UNKNOWN, Reason.CUT),
+        (Decision.CLEAR, None),
+    ]
+    with sqlite3.connect(f"file:{site.edge_state / 'ledger.db'}?mode=ro", uri=True) as ledger:
+        rows = ledger.execute("SELECT body FROM journal WHERE kind = 'gap'").fetchall()
+    places = sorted(msgspec.msgpack.decode(body, type=Gap).first for (body,) in rows)
+    assert places == [
+        256 + 1,
+        256 + 20 + 1,
+    ]  # in the side view, which stands 20 lines on, and in the top view
+
+
+def test_a_carton_that_the_scanner_knows_of_and_nobody_answers_for_is_unknown(tmp_path: Path) -> None:
+    """No daemon, no CLEAR: at its deadline the carton is UNKNOWN(NO_ANSWER), with its place."""
+    with LineClient(f"ipc://{tmp_path}/nobody", "lane-1", deadline_s=0.2) as client:
+        client.send(next(Belt(100, [Box(30, 40)]).chunks(100)))
+        client.passed(50)
+        (answer,) = client.poll(5)
+    assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.NO_ANSWER)
+    assert edge_of(answer) == 50

@@ -24,6 +24,7 @@ from nii_edge.config import (
     Config,
     EdgeConfig,
     Format,
+    LineScan,
     Policy,
     Profile,
     load,
@@ -99,9 +100,10 @@ def test_what_ships_loads_and_mentions_every_key(path: Path, kind: type[Config])
     """A shipped file is valid, and nobody need look elsewhere for what else could stand in it."""
     load(path, kind)
     text = path.read_text()
+    elsewhere = {LineScan} if "line_scan: null" in text else set()
     missing = [
         f"{record.__name__}.{key}"
-        for record in records_of(kind)
+        for record in records_of(kind) - elsewhere
         for key in record.__struct_fields__
         if not re.search(rf"(^|[\s{{,]){key}:", text, re.MULTILINE)
     ]
@@ -387,3 +389,25 @@ def _run_watched(config: Path, command: str = "run") -> subprocess.CompletedProc
         check=False,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "scan", "said"),
+    [
+        ({}, {"view_offsets_mm": [0]}, "1 offsets for 2 views"),
+        ({"belt_axis": "columns"}, {}, "`belt_axis` is rows"),
+        ({}, {"margin_mm": 30}, "two margins"),
+        ({}, {"debounce_lines": 40}, "two `debounce_lines`"),
+        ({}, {"min_length_mm": 2}, "over `debounce_lines`"),
+        ({}, {"min_length_mm": 1200}, "below `max_length_mm`"),
+        ({}, {"max_length_mm": 60_000}, "65,535 lines"),
+        ({}, {"threshold": 1.0}, "line_scan.threshold"),
+        ({}, {"pitch": 1}, "pitch"),
+    ],
+)
+def test_a_line_scan_that_cannot_work_is_refused(
+    tmp_path: Path, changes: dict[str, object], scan: dict[str, object], said: str
+) -> None:
+    """Lengths that contradict each other are found at the start, not on the belt."""
+    tree = yaml.safe_load((CONFIGS / "scanners" / "line-scan.yaml").read_text())
+    assert said in refused(tmp_path, tree | changes | {"line_scan": tree["line_scan"] | scan}, Profile)
