@@ -54,7 +54,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["nii_edge", "nii_edge.*"]),
-    package_data={"nii_edge": ["py.typed"], "nii_edge.demo": ["demo.mcap", "demo.json"]},
+    package_data={
+        "nii_edge": ["py.typed"],
+        "nii_edge.demo": ["demo.mcap", "demo.json", "scanner.yaml", "*.cal"],
+    },
     cmdclass={"build_py": BuildWithShippedFiles},
     install_requires=RUNTIME,
     extras_require={

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from nii_edge import __version__
 from nii_edge.commands.keys import app as keys_app
@@ -399,6 +400,43 @@ def bench(
         show.show(result, _out)
     if result.problems:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: nii-edge simulate --out sim --consignments 20 --luggage 100 --seed 1")
+def simulate(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    consignments: Annotated[int, typer.Option(min=0, help="Master bills, of 3 to 8 cartons each.")] = 10,
+    luggage: Annotated[int, typer.Option(min=0, help="Stretches of belt with 1 to 4 bags each.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    recipe: Annotated[
+        Path | None, typer.Option(help="What is drawn from; the shipped configs/simulate/train.yaml.")
+    ] = None,
+    scanner: Annotated[str | None, typer.Option(help="One of the recipe's virtual scanners alone.")] = None,
+    recording: Annotated[bool, typer.Option(help="Write raw counts as an MCAP recording.")] = True,
+    pictures: Annotated[
+        bool, typer.Option(help="Write colour pictures, as makers' displays show them.")
+    ] = True,
+    workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Simulate scans of cartons and luggage: recording, pictures, COCO labels, papers, the whole truth."""
+    from nii_edge.commands import simulate as command
+    from nii_edge.resources import shipped
+
+    path = recipe or shipped("configs") / "simulate" / "train.yaml"
+    request = command.Request(
+        out, consignments, luggage, seed, path, scanner, recording, pictures, workers or command.cores()
+    )
+    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("simulating", total=None)
+        summary = command.simulate(
+            request, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    tree = msgspec.to_builtins(summary)
+    if as_json:
+        _print_json(tree)
+    else:
+        _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
 app.add_typer(keys_app, name="keys")

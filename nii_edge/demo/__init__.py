@@ -1,1 +1,2 @@
-"""The bundled recording ``demo.mcap`` and what is in it, ``demo.json``; both by tools/draw_demo.py."""
+"""The bundled recording ``demo.mcap``, what is true of it, ``demo.json``, and the scanner it comes from: all
+by tools/make_demo.py."""

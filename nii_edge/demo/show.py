@@ -25,7 +25,8 @@ from nii_edge.records import Report
 from nii_edge.resources import shipped
 from nii_edge.subscriber import Subscriber
 
-RECORDING = Path(__file__).with_name("demo.mcap")
+HERE = Path(__file__).parent
+RECORDING = HERE / "demo.mcap"
 RATE = "4"
 """Times the recorded pace."""
 START_S = 60.0
@@ -104,19 +105,22 @@ def _result(
 
 def table(result: Result, console: Console) -> None:
     """What was scanned, what alarmed and why, for a person."""
-    rows = Table(title="What the scanner sent, and what became of it", show_lines=False)
-    for name in ("carton", "verdict", "why", "report"):
-        rows.add_column(name, no_wrap=name != "why")
+    rows = Table("carton and report", "verdict", "what it is", title="What was scanned", show_lines=True)
+    truth = {entry["seq"]: entry for entry in json.loads((HERE / "demo.json").read_text("utf-8"))}
     colours = {"CLEAR": "green", "ALARM": "bold red", "UNKNOWN": "bold yellow"}
     for report in sorted(result.reports, key=lambda r: r.verdict.id.seq):
-        verdict = report.verdict
+        verdict, known = report.verdict, truth[report.verdict.id.seq]
         why = max(verdict.findings, key=lambda f: f.score).why if verdict.findings else verdict.detail
+        really = "as declared" if known["lie"] is None else "also " + ", ".join(known["hidden"])
         colour = colours[verdict.decision.value]
         rows.add_row(
-            verdict.carton or str(verdict.id.seq),
+            f"{known['carton']}\n{report.report_id}",
             f"[{colour}]{verdict.decision.value}[/]",
-            why or "all views seen, nothing against it",
-            report.report_id,
+            "\n".join(
+                line
+                for line in (f"declared: {', '.join(known['declared'])}", f"in truth: {really}", why)
+                if line
+            ),
         )
     console.print(rows)
     n = result.numbers
@@ -270,7 +274,11 @@ def _edge_config(collector: str) -> dict[str, object]:
         "state_dir": "edge",
         "listen": {"scanners": free, "verdicts": free, "tap": free},
         "scanners": {
-            "lane-1": {"profile": str(configs / "scanners" / "dual-energy.yaml")},
+            "lane-1": {
+                "profile": str(HERE / "scanner.yaml"),
+                "calibration": [str(HERE / f"scanner-{view}.cal") for view in (0, 1)],
+                "calibration_hours": 1e6,  # a virtual scanner does not age
+            },
             "replay": {"profile": str(configs / "scanners" / "display.yaml")},
         },
         "detectors": {"shielding": {"bundle": str(shipped("models") / "shielding" / "1.0.0")}},

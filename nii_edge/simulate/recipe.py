@@ -12,9 +12,12 @@ from nii_edge.config import Config, load
 from nii_edge.errors import ConfigError
 from nii_edge.simulate import threats
 from nii_edge.simulate.consignment import LIES, TWINS, ConsignmentRecipe, Story
+from nii_edge.simulate.families import FAMILIES, HELD_OUT
 from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS
 from nii_edge.simulate.luggage import LuggageRecipe
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS
+from nii_edge.simulate.makes import SCANNERS
+from nii_edge.simulate.scanner import VirtualScanner
 
 Which = Literal["training", "held_out", "all"]
 """Which of the shapes: those training may see, those it may not, or both."""
@@ -45,11 +48,14 @@ class Consignments(Config, frozen=True, kw_only=True):
 
 
 class Recipe(Config, frozen=True, kw_only=True):
-    """The whole of it. `families`: which shape families of prohibited things there are."""
+    """The whole of it. `families`: which shape families of prohibited things there are; `scanners` and
+    `displays`: which scanners see them, and on which makers' displays pictures are drawn."""
 
     version: Literal[1]
     name: str
     families: Which
+    scanners: Which
+    displays: Which
     luggage: Luggage
     consignments: Consignments
 
@@ -66,6 +72,15 @@ class Recipe(Config, frozen=True, kw_only=True):
         for path, (low, high) in spans:
             if low > high:
                 raise ValueError(f"{path}: [{low}, {high}]; expected the smaller one first")
+
+    def makes(self) -> tuple[VirtualScanner, ...]:
+        """The virtual scanners."""
+        held_out = frozenset(name for name, scanner in SCANNERS.items() if scanner.held_out)
+        return tuple(SCANNERS[name] for name in _chosen(SCANNERS, held_out, self.scanners))
+
+    def display_families(self) -> tuple[str, ...]:
+        """The makers' displays, keys of `simulate.families.FAMILIES`."""
+        return _chosen(FAMILIES, frozenset(HELD_OUT), self.displays)
 
     def for_luggage(self) -> LuggageRecipe:
         """What `luggage.make_luggage` takes."""

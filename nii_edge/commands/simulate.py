@@ -1,0 +1,244 @@
+"""`nii-edge simulate`: consignments and luggage as recordings, pictures, labels and papers."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import msgspec
+import numpy as np
+import yaml
+
+from nii_edge.adapters.calibration_files import write_calibration
+from nii_edge.adapters.mcap_recording import RecordingWriter
+from nii_edge.errors import ConfigError, RuntimeMissingError
+from nii_edge.wire import FrameMessage
+
+try:
+    from nii_edge.simulate import labels
+    from nii_edge.simulate.calibrated import MADE_AT_NS, Calibrated, calibrated, know
+    from nii_edge.simulate.produce import Job, Made, Scanned, Shot, jobs, produce
+    from nii_edge.simulate.recipe import load_recipe
+except ImportError as missing:
+    raise RuntimeMissingError(
+        f"{missing.name or missing} is not installed; the simulator needs the extra: pip install "
+        "'nii-edge[simulate]'"
+    ) from missing
+
+CARTON_NS = 1_200_000_000
+"""From one carton to the next in the recording: 3,000 an hour."""
+AHEAD = 4
+"""Jobs per worker under way, so that none waits and memory stays bounded."""
+
+
+class Request(NamedTuple):
+    """The command's options."""
+
+    out: Path
+    consignments: int
+    luggage: int
+    seed: int
+    recipe: Path
+    scanner: str | None
+    recording: bool
+    pictures: bool
+    workers: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What --json prints. `scans`: cartons and stretches of luggage; `images`: pictures written; `threats`:
+    annotated things that are prohibited or hidden; `cartons_per_s` with everything written."""
+
+    scans: int
+    views: int
+    images: int
+    annotations: int
+    threats: int
+    lying_cartons: int
+    seconds: float
+    cartons_per_s: float
+    seed: int
+
+
+def simulate(request: Request, told: Callable[[int, int], None]) -> Summary:
+    """Do all jobs on all cores and write what they made, in order: the same seed gives the same files.
+
+    `told` hears how many jobs are done, of how many.
+
+    Raises:
+        ConfigError: the folder is not empty, or the recipe is wrong.
+        SceneError: nothing fits the scanner.
+    """
+    recipe = load_recipe(request.recipe)
+    if request.out.exists() and any(request.out.iterdir()):
+        raise ConfigError(f"{request.out}: is not empty; name a folder that is, or does not exist yet")
+    names = [make.name for make in recipe.makes()]
+    if request.scanner is not None and request.scanner not in names:
+        raise ConfigError(f"{request.recipe}: has no scanner {request.scanner!r}; it has {', '.join(names)}")
+    request.out.mkdir(parents=True, exist_ok=True)
+    work = jobs(
+        recipe, request.seed, request.consignments, request.luggage, request.scanner, request.pictures
+    )
+    makes = [make for make in recipe.makes() if request.scanner in (None, make.name)]
+    units = [calibrated(make) for make in makes]
+    _write_scanners(request.out, units)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        writer = stack.enter_context(_Writer(request))
+        for number, made in enumerate(_done(work, units, request.workers, stack), 1):
+            writer.add(made)
+            told(number, len(work))
+    return writer.summary(time.monotonic() - began)
+
+
+def _done(work: list[Job], units: list[Calibrated], workers: int, stack: ExitStack) -> Iterator[Made]:
+    """The jobs' results in order, a bounded number of them under way."""
+    pool = stack.enter_context(
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(units,))
+    )
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    waiting: list[Future[Made]] = []
+    for job in work:
+        waiting.append(pool.submit(produce, job))
+        if len(waiting) >= AHEAD * workers:
+            yield waiting.pop(0).result()
+    while waiting:
+        yield waiting.pop(0).result()
+
+
+def _prepare(units: list[Calibrated]) -> None:
+    """Workers are as many as cores: none may have threads beside, and none need calibrate again."""
+    cv2.setNumThreads(1)
+    know(units)
+
+
+class _Writer:
+    """Writes what comes, file by file."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._recording = RecordingWriter(request.out / "recording.mcap") if request.recording else None
+        if request.pictures:
+            (request.out / "images").mkdir()
+        self._seqs: dict[str, int] = {}
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._truth: list[dict[str, Any]] = []
+        self._manifests: list[dict[str, Any]] = []
+        self._papers: list[Made] = []
+        self._views = 0
+        self._threats = 0
+
+    def add(self, made: Made) -> None:
+        """One job's cartons."""
+        if made.master is not None:
+            self._manifests.append(labels.manifest(made))
+            self._papers.append(made._replace(cartons=()))
+        for carton, scanned in enumerate(made.cartons):
+            self._truth.append(labels.truth(made, carton))
+            self._threats += sum(seen.label != "inner_parcel" for seen in scanned.shots[0].seen)
+            self._add_carton(made, carton, scanned)
+
+    def summary(self, seconds: float) -> Summary:
+        """What was written."""
+        return Summary(
+            scans=len(self._truth),
+            views=self._views,
+            images=len(self._images),
+            annotations=len(self._annotations),
+            threats=self._threats,
+            lying_cartons=sum(tree["lie"] is not None for tree in self._truth),
+            seconds=round(seconds, 1),
+            cartons_per_s=round(len(self._truth) / max(seconds, 1e-9), 2),
+            seed=self._request.seed,
+        )
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._recording is not None:
+            self._recording.close()
+        if kind is not None:
+            return
+        out = self._request.out
+        coco = {
+            "info": {"description": "nii_edge simulation", "seed": self._request.seed},
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": labels.categories(),
+        }
+        (out / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
+        (out / "truth.json").write_text(json.dumps(self._truth, indent=1), encoding="utf-8")
+        (out / "manifests.json").write_text(json.dumps(self._manifests, indent=1), encoding="utf-8")
+        (out / "manifests.csv").write_text(labels.manifest_csv(self._papers), encoding="utf-8")
+
+    def _add_carton(self, made: Made, carton: int, scanned: Scanned) -> None:
+        seq = self._seqs[made.scanner] = self._seqs.get(made.scanner, 0) + 1
+        at = MADE_AT_NS + len(self._truth) * CARTON_NS
+        code = labels.barcode(made, carton)
+        for view, shot in enumerate(scanned.shots):
+            self._views += 1
+            if self._recording is not None:
+                self._record(made.scanner, seq, view, len(scanned.shots), code, shot, at)
+            where = {"carton": code, "seq": seq, "view": view}
+            if shot.picture is not None:
+                number = len(self._images) + 1
+                file = f"{number:06d}.jpg"
+                (self._request.out / "images" / file).write_bytes(shot.picture)
+                self._note(number, file, shot.picture_size, made, {**where, "display": shot.display}, shot)
+            elif self._recording is not None:
+                number = len(self._images) + 1
+                size = (int(shot.counts.shape[0]), int(shot.counts.shape[1]))
+                self._note(number, f"recording.mcap#{made.scanner}/{seq}/{view}", size, made, where, shot)
+
+    def _note(
+        self, number: int, file: str, size: tuple[int, int], made: Made, where: dict[str, Any], shot: Shot
+    ) -> None:
+        self._images.append(labels.image(number, file, size, made, where))
+        for seen in shot.seen:
+            self._annotations.append(labels.annotation(len(self._annotations) + 1, number, seen, shot, size))
+
+    def _record(self, scanner: str, seq: int, view: int, views: int, code: str, shot: Shot, at: int) -> None:
+        payload = np.ascontiguousarray(shot.counts, "<u2").tobytes()
+        header = FrameMessage(
+            scanner=scanner,
+            epoch=1,
+            seq=seq,
+            view=view,
+            views=views,
+            channels=("low", "high"),
+            dtype="uint16",
+            height=shot.counts.shape[0],
+            width=shot.counts.shape[1],
+            crc32=zlib.crc32(payload),
+            captured_at_ns=at,
+            carton=code,
+        )
+        if self._recording is not None:
+            self._recording.write_frame(header, payload, at)
+
+
+def _write_scanners(out: Path, units: list[Calibrated]) -> None:
+    """A profile and a calibration for each scanner, as a daemon's configuration names them."""
+    (out / "scanners").mkdir()
+    for unit in units:
+        name = unit.scanner.name
+        tree = msgspec.to_builtins(unit.profile)
+        (out / "scanners" / f"{name}.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+        for view, (detector, wedges) in enumerate(zip(unit.detectors, unit.wedges, strict=True)):
+            write_calibration(out / "scanners" / f"{name}-{view}.cal", detector, wedges)
+
+
+def cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,146 @@
+"""What is true of simulated scans, in the forms that others read: COCO, manifests as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.simulate.produce import LABELS, Made, Scanned, Seen, Shot
+
+CSV_FIELDS = (
+    "barcode", "master_bill", "carton", "gross_kg", "house_bill", "packages", "shipper", "consignee",
+    "hs_code",
+    "description", "quantity", "weight_kg", "value_usd", "origin",
+)  # fmt: skip
+
+
+def barcode(made: Made, carton: int) -> str:
+    """What stands on a carton: the master bill's number and which of its cartons it is."""
+    return f"{made.master.number}-{carton + 1:03d}" if made.master is not None else f"L{made.job.number:06d}"
+
+
+def categories() -> list[dict[str, Any]]:
+    """COCO categories, the same in every data set."""
+    return [{"id": number, "name": label} for number, label in enumerate(LABELS, 1)]
+
+
+def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int, int]) -> dict[str, Any]:
+    """One COCO annotation, in pixels of an image of `size` (height, width) that shows the shot's frame.
+
+    `segmentation` is a run-length mask in frame pixels, columns first, as COCO has it; beside COCO's own:
+    `family`, `visible`, `sigma`, `cover_g_cm2`, `declared`, `thing` (its place in the carton's truth).
+    """
+    height, width = shot.counts.shape[:2]
+    scale_y, scale_x = size[0] / height, size[1] / width
+    x0, y0, x1, y1 = seen.box
+    box = [x0 * scale_x, y0 * scale_y, (x1 - x0) * scale_x, (y1 - y0) * scale_y]
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": LABELS.index(seen.label) + 1,
+        "bbox": [round(value, 2) for value in box],
+        "area": round(float(seen.mask.sum()) * scale_x * scale_y, 1),
+        "segmentation": {"size": [height, width], "counts": runs(seen, height, width)},
+        "iscrowd": 0,
+        "family": seen.family,
+        "visible": seen.visible,
+        "sigma": round(seen.sigma, 2),
+        "cover_g_cm2": round(seen.cover, 2),
+        "declared": seen.declared,
+        "thing": seen.thing,
+    }
+
+
+def runs(seen: Seen, height: int, width: int) -> list[int]:
+    """Lengths of runs of 0 and 1 in turn, down the columns of the whole frame, beginning with 0."""
+    x0, y0, x1, y1 = seen.box
+    whole: npt.NDArray[np.bool_] = np.zeros((height, width), np.bool_)
+    whole[y0:y1, x0:x1] = seen.mask
+    flat = whole.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return [0, *counts] if flat[0] else counts
+
+
+def image(number: int, file: str, size: tuple[int, int], made: Made, where: dict[str, Any]) -> dict[str, Any]:
+    """One COCO image, with which scan it shows."""
+    return {
+        "id": number,
+        "file_name": file,
+        "height": size[0],
+        "width": size[1],
+        "scanner": made.scanner,
+        "story": made.story,
+        **where,
+    }
+
+
+def truth(made: Made, carton: int) -> dict[str, Any]:
+    """Everything that is true of one carton."""
+    scanned: Scanned = made.cartons[carton]
+    return {
+        "barcode": barcode(made, carton),
+        "scanner": made.scanner,
+        "story": made.story,
+        "lie": scanned.lie,
+        "faults": sorted(scanned.faults),
+        "things": [
+            {
+                "label": thing.label,
+                "family": thing.family,
+                "role": thing.role,
+                "material": thing.material,
+                "mass_g": round(thing.mass, 1),
+                "declared": thing.declared,
+                "line": thing.line,
+                "box_mm": np.round(thing.box, 1).tolist(),
+            }
+            for thing in scanned.truth
+        ],
+    }
+
+
+def manifest(made: Made) -> dict[str, Any]:
+    """The papers of a consignment. Raises ValueError for luggage, which has none."""
+    if made.master is None:
+        raise ValueError("luggage has no papers")
+    tree: dict[str, Any] = msgspec.to_builtins(made.master)
+    tree["barcodes"] = [barcode(made, carton) for carton in range(made.master.cartons)]
+    return tree
+
+
+def manifest_csv(consignments: Iterable[Made]) -> str:
+    """One row per line of each house bill."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_FIELDS)
+    for made in consignments:
+        if made.master is None:
+            continue
+        for bill in made.master.house_bills:
+            for line in bill.lines:
+                writer.writerow(
+                    (
+                        barcode(made, bill.carton),
+                        made.master.number,
+                        bill.carton + 1,
+                        made.master.gross_kg[bill.carton],
+                        bill.number,
+                        bill.packages,
+                        bill.shipper,
+                        bill.consignee,
+                        line.hs_code,
+                        line.description,
+                        line.quantity,
+                        line.weight_kg,
+                        line.value_usd,
+                        line.origin,
+                    )
+                )
+    return text.getvalue()

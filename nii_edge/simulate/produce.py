@@ -1,0 +1,257 @@
+"""Scenes to scans with everything that is true of them: the work of one worker, from a seed alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.errors import SceneError
+from nii_edge.simulate import threats
+from nii_edge.simulate.calibrated import Calibrated, calibrated, upright
+from nii_edge.simulate.consignment import Story, make_consignment
+from nii_edge.simulate.display import draw_display, render
+from nii_edge.simulate.judging import faults
+from nii_edge.simulate.luggage import make_luggage
+from nii_edge.simulate.materials import DENSITIES
+from nii_edge.simulate.papers import Fault, MasterBill
+from nii_edge.simulate.project import Footprint, footprint
+from nii_edge.simulate.recipe import Recipe
+from nii_edge.simulate.scan import ScannedView, check_fit, scan, visibility
+from nii_edge.simulate.scanner import VirtualScanner
+from nii_edge.simulate.scene import Placed, Role, Scene, Truth, shift, truths
+from nii_edge.simulate.shapes import rotation
+from nii_edge.simulate.shapes.transform import turned
+from nii_edge.simulate.solids import Part
+from nii_edge.xray.material import look_up
+from nii_edge.xray.transmission import apply
+
+Kind = Literal["consignment", "luggage"]
+Rgb = npt.NDArray[np.uint8]
+
+LABELS = threats.LABELS
+"""What is annotated, in the order of category ids from 1."""
+SHOWN: frozenset[Role] = frozenset({"threat", "hidden", "parcel", "shielding"})
+"""Roles in which a thing with such a label is annotated. Clutter and goods that look like it are not."""
+SEEN_SIGMA = 0.6
+"""A thing whose median pixel changes by less than this many standard deviations counts as not to be seen: an
+eye or a network averages over some 5 x 5 pixels."""
+TRIES = 30
+
+
+class Job(NamedTuple):
+    """What one worker is asked for. The result depends on nothing else."""
+
+    recipe: Recipe
+    kind: Kind
+    seed: int
+    number: int
+    scanner: str | None  # one of the recipe's; None for any of them
+    pictures: bool
+
+
+class Seen(NamedTuple):
+    """One annotated thing in one view, in pixels of the frame.
+
+    `sigma`: how far its median pixel stands out from the noise. `cover`: g/cm² of everything else on the
+    same rays, on average: how deep in the stack it lies. `mask`: (height, width) within `box`.
+    """
+
+    thing: int
+    label: str
+    family: str
+    box: tuple[int, int, int, int]
+    mask: npt.NDArray[np.bool_]
+    sigma: float
+    cover: float
+    declared: bool
+
+    @property
+    def visible(self) -> bool:
+        """Whether it can be seen at all."""
+        return self.sigma >= SEEN_SIGMA
+
+
+class Shot(NamedTuple):
+    """One view: `counts` (height, width, 2), columns are lines; `picture` as a maker's display shows it, of
+    another size; None if not asked for."""
+
+    counts: npt.NDArray[np.uint16]
+    seen: tuple[Seen, ...]
+    picture: bytes | None
+    picture_size: tuple[int, int]
+    display: str
+
+
+class Scanned(NamedTuple):
+    """One carton (or one stretch of luggage). `lie` and `faults` are None and empty where it may pass."""
+
+    shots: tuple[Shot, ...]
+    truth: tuple[Truth, ...]
+    lie: Story | None
+    faults: frozenset[Fault]
+
+
+class Made(NamedTuple):
+    """What a job came to. `master` is None for luggage."""
+
+    job: Job
+    scanner: str
+    story: str
+    master: MasterBill | None
+    cartons: tuple[Scanned, ...]
+
+
+def produce(job: Job) -> Made:
+    """Do one job.
+
+    Raises:
+        SceneError: nothing that the recipe makes fits the scanner.
+    """
+    kinds: tuple[Kind, ...] = ("consignment", "luggage")
+    for attempt in range(TRIES):
+        rng = np.random.default_rng((job.seed, kinds.index(job.kind), job.number, attempt))
+        makes = [make for make in job.recipe.makes() if job.scanner in (None, make.name)]
+        scanner = makes[int(rng.integers(len(makes)))]
+        try:
+            return (
+                _consignment(job, scanner, rng) if job.kind == "consignment" else _luggage(job, scanner, rng)
+            )
+        except SceneError:  # too large for this tunnel: the next attempt draws anew
+            continue
+    raise SceneError(
+        f"{job.kind} {job.number}: in {TRIES} tries nothing fitted the tunnel; make `litres` or bags smaller"
+    )
+
+
+def _consignment(job: Job, scanner: VirtualScanner, rng: np.random.Generator) -> Made:
+    made = make_consignment(job.recipe.for_consignments(), rng, DENSITIES)
+    scenes = [_centred(carton.scene, scanner) for carton in made.cartons]
+    unit = calibrated(scanner)
+    cartons = []
+    for k, (carton, scene) in enumerate(zip(made.cartons, scenes, strict=True)):
+        wrong = faults(carton.scene, made.master.lines_of(k), DENSITIES)
+        shots = _shots(job, scene, unit, rng)
+        cartons.append(Scanned(shots, truths(scene, DENSITIES), carton.lie, wrong))
+    return Made(job, scanner.name, made.story, made.master, tuple(cartons))
+
+
+def _luggage(job: Job, scanner: VirtualScanner, rng: np.random.Generator) -> Made:
+    scene = _centred(make_luggage(job.recipe.for_luggage(), rng), scanner)
+    shots = _shots(job, scene, calibrated(scanner), rng)
+    return Made(
+        job, scanner.name, "luggage", None, (Scanned(shots, truths(scene, DENSITIES), None, frozenset()),)
+    )
+
+
+def _centred(scene: Scene, scanner: VirtualScanner) -> Scene:
+    """The scene in the middle of the belt, turned by a quarter if it fits only so. Raises SceneError."""
+    for candidate in (scene, _quarter(scene)):
+        middle = candidate.size[1] / 2
+        moved = Scene(
+            tuple(placed._replace(thing=shift(placed.thing, 0, -middle, 0)) for placed in candidate.things)
+        )
+        try:
+            check_fit([placed.thing for placed in moved.things], scanner)
+        except SceneError as error:
+            reason = error
+            continue
+        return moved
+    raise reason
+
+
+def _quarter(scene: Scene) -> Scene:
+    turn = rotation("z", 90.0)
+    things = []
+    for placed in scene.things:
+        parts = tuple(Part(turned(part.mesh, turn), part.material, part.fill) for part in placed.thing.parts)
+        things.append(placed._replace(thing=placed.thing._replace(parts=parts)))
+    low = (
+        min(float(part.mesh.vertices[:, 0].min()) for placed in things for part in placed.thing.parts),
+        min(float(part.mesh.vertices[:, 1].min()) for placed in things for part in placed.thing.parts),
+    )
+    return Scene(tuple(p._replace(thing=shift(p.thing, -low[0], -low[1], 0)) for p in things))
+
+
+def _shots(job: Job, scene: Scene, unit: Calibrated, rng: np.random.Generator) -> tuple[Shot, ...]:
+    things = [placed.thing for placed in scene.things]
+    views = scan(things, unit.scanner, rng)
+    shots = []
+    for index, view in enumerate(views):
+        counts = upright(view.counts).astype(np.uint16, copy=False)
+        seen = _seen(scene.things, view, unit.scanner, index)
+        picture, size, family = (None, (0, 0), "")
+        if job.pictures:
+            picture, size, family = _picture(job, counts, unit, index, rng)
+        shots.append(Shot(counts, seen, picture, size, family))
+    return tuple(shots)
+
+
+def _seen(
+    things: Sequence[Placed], view: ScannedView, scanner: VirtualScanner, index: int
+) -> tuple[Seen, ...]:
+    """What is annotated in a view. A parcel's mask is that of its shell, filled."""
+    found = []
+    for number, placed in enumerate(things):
+        if placed.role not in SHOWN or placed.thing.label not in LABELS:
+            continue
+        print_ = footprint(placed.thing, scanner.views[index], view.projection.lines)
+        if print_.areal.shape[1] == 0 or not print_.mask.any():
+            continue
+        found.append(_one_seen(number, placed, print_, view, scanner, index))
+    return tuple(found)
+
+
+def _one_seen(
+    number: int, placed: Placed, own: Footprint, view: ScannedView, scanner: VirtualScanner, index: int
+) -> Seen:
+    mask = own.mask
+    sigma = float(np.median(visibility(view.projection, own, scanner, index)[mask]))
+    rows, columns = own.window
+    total = view.projection.areal[:, rows, columns].sum(axis=0)
+    height, width = mask.shape
+    return Seen(
+        thing=number,
+        label=placed.thing.label,
+        family=placed.thing.family,
+        box=(own.top, own.left, own.top + height, own.left + width),
+        mask=upright(mask).astype(np.bool_, copy=False),
+        sigma=sigma,
+        cover=float(np.maximum(total - own.total, 0)[mask].mean()),
+        declared=placed.declared,
+    )
+
+
+def _picture(
+    job: Job, counts: npt.NDArray[np.uint16], unit: Calibrated, view: int, rng: np.random.Generator
+) -> tuple[bytes, tuple[int, int], str]:
+    """A JPEG as one of the recipe's displays shows the frame, its (height, width), and whose display."""
+    families = job.recipe.display_families()
+    display = draw_display(rng, families[int(rng.integers(len(families)))])
+    optics = unit.optics[view]
+    if optics.materials is None:
+        raise SceneError(f"the wedges of {unit.scanner.name} make no table of materials")
+    planes = apply(counts, unit.detectors[view])
+    material = look_up(planes, optics.materials)
+    opacity = -np.log(np.maximum(planes[1], np.float32(1e-6)))
+    shown = render(np.stack([opacity, material.z]), display, rng)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 97]  # the display's own compression is in the pixels already
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(shown[:, :, ::-1]), quality)
+    return data.tobytes(), (int(shown.shape[0]), int(shown.shape[1])), display.family
+
+
+def jobs(
+    recipe: Recipe, seed: int, consignments: int, luggage: int, scanner: str | None, pictures: bool
+) -> list[Job]:
+    """All that is to be done, in order."""
+    every: list[tuple[Kind, int]] = [("consignment", consignments), ("luggage", luggage)]
+    return [
+        Job(recipe, kind, seed, index, scanner, pictures)
+        for kind, index in itertools.chain.from_iterable(
+            ((kind, index) for index in range(count)) for kind, count in every
+        )
+    ]

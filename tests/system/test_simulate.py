@@ -1,0 +1,126 @@
+"""`nii-edge simulate` as its users meet it: files that hold together, and that the daemon can read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from nii_edge.adapters.calibration_files import read_calibration
+from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.config import Profile, load
+
+ARGUMENTS = ("--consignments", "2", "--luggage", "2", "--seed", "11", "--json")
+
+
+def simulate(out: Path, *more: str) -> dict[str, Any]:
+    line = [sys.executable, "-m", "nii_edge", "simulate", "--out", str(out), *ARGUMENTS, *more]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One run on one scanner."""
+    out = tmp_path_factory.mktemp("simulated") / "out"
+    return out, simulate(out, "--scanner", "depot")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.timeout(300)
+def test_what_is_written_holds_together(made: tuple[Path, dict[str, Any]]) -> None:
+    """Counts agree between summary, recording, pictures, labels, truth and papers."""
+    out, summary = made
+    coco, truth, manifests = (read(out / f"{n}.json") for n in ("annotations", "truth", "manifests"))
+    frames = list(McapSource(out / "recording.mcap"))
+    assert summary["scans"] == len(truth) == len({frame.header.seq for frame in frames})
+    assert summary["views"] == len(frames) == summary["images"] == len(coco["images"])
+    assert len(list((out / "images").iterdir())) == summary["images"]
+    codes = [code for tree in manifests for code in tree["barcodes"]]
+    assert codes == [tree["barcode"] for tree in truth if tree["story"] != "luggage"]
+    assert {frame.header.carton for frame in frames} == {tree["barcode"] for tree in truth}
+    assert summary["lying_cartons"] == sum(tree["lie"] is not None for tree in truth)
+    for tree in truth:
+        assert (tree["lie"] is not None) == bool(tree["faults"])
+    with (out / "manifests.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["barcode"] for row in rows} <= set(codes)
+    assert sum(int(row["quantity"]) for row in rows) == sum(
+        line["quantity"] for tree in manifests for bill in tree["house_bills"] for line in bill["lines"]
+    )
+
+
+@pytest.mark.timeout(300)
+def test_labels_lie_in_their_pictures(made: tuple[Path, dict[str, Any]]) -> None:
+    """Boxes are inside, masks fill their boxes, and pictures have the size that is said."""
+    out, _ = made
+    coco = read(out / "annotations.json")
+    images = {image["id"]: image for image in coco["images"]}
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    assert list(names.values())[:8] == [
+        "gun", "knife", "scissors", "wrench", "lithium_pack", "bottle", "pressed_block", "inner_parcel",
+    ]  # fmt: skip
+    for image in images.values():
+        picture = cv2.imread(str(out / "images" / image["file_name"]))
+        assert picture.shape[:2] == (image["height"], image["width"])
+    for found in coco["annotations"]:
+        image = images[found["image_id"]]
+        x, y, width, height = found["bbox"]
+        assert width > 0
+        assert height > 0
+        assert -0.01 <= x <= x + width <= image["width"] + 0.5
+        assert -0.01 <= y <= y + height <= image["height"] + 0.5
+        size = found["segmentation"]["size"]
+        counts = found["segmentation"]["counts"]
+        assert sum(counts) == size[0] * size[1]
+        flat = np.repeat(np.arange(len(counts)) % 2, counts)
+        rows, columns = np.nonzero(flat.reshape(size, order="F"))
+        scale_x, scale_y = image["width"] / size[1], image["height"] / size[0]
+        assert columns.min() * scale_x == pytest.approx(x, abs=0.01)
+        assert (rows.max() + 1) * scale_y == pytest.approx(y + height, abs=0.01)
+
+
+@pytest.mark.timeout(300)
+def test_a_lane_can_be_made_of_what_was_written(made: tuple[Path, dict[str, Any]]) -> None:
+    """Profile and calibration fit the recorded frames."""
+    out, _ = made
+    profile = load(out / "scanners" / "depot.yaml", Profile)
+    calibration = read_calibration(out / "scanners" / "depot-0.cal").calibration
+    frame = next(iter(McapSource(out / "recording.mcap")))
+    assert frame.header.height == calibration.width
+    assert profile.format_for(frame.header.channels, frame.header.dtype) is not None
+
+
+@pytest.mark.timeout(300)
+def test_the_same_seed_gives_the_same_files(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """To the byte, with another number of workers."""
+    out, _ = made
+    simulate(tmp_path / "again", "--scanner", "depot", "--workers", "1")
+    for file in sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file()):
+        assert (out / file).read_bytes() == (tmp_path / "again" / file).read_bytes(), file
+
+
+def test_wrong_use_is_said_in_words(tmp_path: Path) -> None:
+    """A folder that is not empty, a scanner that the recipe must not use."""
+    (tmp_path / "precious").write_text("x")
+    for out, more, words in (
+        (tmp_path, (), "is not empty"),
+        (tmp_path / "new", ("--scanner", "border"), "has no scanner 'border'"),
+    ):
+        line = [sys.executable, "-m", "nii_edge", "simulate", "--out", str(out), *ARGUMENTS, *more]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=110)
+        assert done.returncode == 1
+        assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
