@@ -2,9 +2,9 @@
 
 After a real scan has its ruling, now and then its frames are copied, a threat is projected into one of them,
 and the detectors look a second time, when they have nothing else to do. What they say goes into the
-statistics here and nowhere else: a trial has no ticket, no case and no report, so no part of the daemon
-could give it a verdict. The copies lie in slots that are reserved for it; a scan's own slots are held no
-longer than copying takes, and only while half of all are free.
+statistics here and nowhere else: a trial has no ticket, no case and no report, so no part of the daemon could
+give it a verdict. The copies lie in slots that are reserved for it; a scan's own slots are held for no longer
+than copying takes, and only while half of all are free.
 """
 
 from __future__ import annotations
