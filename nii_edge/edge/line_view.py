@@ -61,8 +61,8 @@ class Claim:
 
 
 class Loss(NamedTuple):
-    """A stretch of the belt that passed unseen: where it begins and how many lines it has, None if that is
-    not known."""
+    """A stretch of the belt that passed unseen: where it begins and how many lines it has; None if that is
+    not known, `first` is the place behind it then."""
 
     first: int
     lines: int | None

@@ -397,7 +397,8 @@ class Lanes(RuleBasedStateMachine):
             place = self.belt.last(box) + 1
             mine = [s for s in scans if place - box.length - GAP < s[0] <= place + GAP]
             if box in near_lost:
-                holes = [g for g in rig.gaps.values() if g.first <= place + 2 * GAP]
+                behind = {last + 1 for _, last in lost}  # a new daemon knows only where a loss ended
+                holes = [g for g in rig.gaps.values() if g.first <= place + 2 * GAP or g.first in behind]
                 assert mine or holes, f"{box} passed unseen and nobody says so"
                 continue
             assert [s[0] for s in mine] == [place]
