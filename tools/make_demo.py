@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,10 @@ from nii_edge.config import Inference
 from nii_edge.inference_process import open_detector
 from nii_edge.records import Frame, Scan, ScanId, ScanType
 from nii_edge.simulate.calibrated import MADE_AT_NS, Calibrated, calibrated
-from nii_edge.simulate.labels import barcode
+from nii_edge.simulate.labels import barcode, frame_message
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.produce import Job, Made, Shot, produce
 from nii_edge.simulate.recipe import load_recipe
-from nii_edge.wire import FrameMessage
 from nii_edge.xray.calibrate import Origin, assemble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +96,8 @@ def write(folder: Path) -> None:
             )
             for view, shot in enumerate(carton.shots):
                 at = MADE_AT_NS + number * PACE_NS + view * VIEW_NS
-                record(recording, number + 1, view, len(carton.shots), barcode(made, number), shot, at)
+                code, views = barcode(made, number), len(carton.shots)
+                recording.write_frame(*frame_message(LANE, number + 1, view, views, code, shot, at), at)
     runtime.close()
     (folder / "demo.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     profile = yaml.safe_dump(msgspec.to_builtins(unit.profile), sort_keys=False)
@@ -108,28 +107,6 @@ def write(folder: Path) -> None:
         origin = Origin(LANE, view, c.made_at_ns, c.belt_axis, c.channels)
         on_lane = assemble(origin, c.offset, c.gain, c.states, c.air, c.dark_noise, c.air_noise)
         write_calibration(folder / f"scanner-{view}.cal", on_lane, wedges)
-
-
-def record(
-    recording: RecordingWriter, seq: int, view: int, views: int, code: str, shot: Shot, at: int
-) -> None:
-    """One view of one carton."""
-    payload = shot.counts.astype("<u2").tobytes()
-    header = FrameMessage(
-        scanner=LANE,
-        epoch=1,
-        seq=seq,
-        view=view,
-        views=views,
-        channels=("low", "high"),
-        dtype="uint16",
-        height=shot.counts.shape[0],
-        width=shot.counts.shape[1],
-        crc32=zlib.crc32(payload),
-        captured_at_ns=at,
-        carton=code,
-    )
-    recording.write_frame(header, payload, at)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
@@ -15,13 +14,11 @@ from typing import Any, NamedTuple
 
 import cv2
 import msgspec
-import numpy as np
 import yaml
 
 from nii_edge.adapters.calibration_files import write_calibration
 from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.errors import ConfigError, RuntimeMissingError
-from nii_edge.wire import FrameMessage
 
 try:
     from nii_edge.simulate import labels
@@ -189,7 +186,10 @@ class _Writer:
         for view, shot in enumerate(scanned.shots):
             self._views += 1
             if self._recording is not None:
-                self._record(made.scanner, seq, view, len(scanned.shots), code, shot, at)
+                views = len(scanned.shots)
+                self._recording.write_frame(
+                    *labels.frame_message(made.scanner, seq, view, views, code, shot, at), at
+                )
             where = {"carton": code, "seq": seq, "view": view}
             if shot.picture is not None:
                 number = len(self._images) + 1
@@ -207,25 +207,6 @@ class _Writer:
         self._images.append(labels.image(number, file, size, made, where))
         for seen in shot.seen:
             self._annotations.append(labels.annotation(len(self._annotations) + 1, number, seen, shot, size))
-
-    def _record(self, scanner: str, seq: int, view: int, views: int, code: str, shot: Shot, at: int) -> None:
-        payload = np.ascontiguousarray(shot.counts, "<u2").tobytes()
-        header = FrameMessage(
-            scanner=scanner,
-            epoch=1,
-            seq=seq,
-            view=view,
-            views=views,
-            channels=("low", "high"),
-            dtype="uint16",
-            height=shot.counts.shape[0],
-            width=shot.counts.shape[1],
-            crc32=zlib.crc32(payload),
-            captured_at_ns=at,
-            carton=code,
-        )
-        if self._recording is not None:
-            self._recording.write_frame(header, payload, at)
 
 
 def _write_scanners(out: Path, units: list[Calibrated]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.simulate.produce import LABELS, Made, Scanned, Seen, Shot
+from nii_edge.wire import FrameMessage
 
 CSV_FIELDS = (
     "barcode", "master_bill", "carton", "gross_kg", "house_bill", "packages", "shipper", "consignee",
@@ -23,6 +25,28 @@ CSV_FIELDS = (
 def barcode(made: Made, carton: int) -> str:
     """What stands on a carton: the master bill's number and which of its cartons it is."""
     return f"{made.master.number}-{carton + 1:03d}" if made.master is not None else f"L{made.job.number:06d}"
+
+
+def frame_message(
+    scanner: str, seq: int, view: int, views: int, carton: str, shot: Shot, at_ns: int
+) -> tuple[FrameMessage, bytes]:
+    """A view as the scanner would send it: header and raw counts."""
+    payload = np.ascontiguousarray(shot.counts, "<u2").tobytes()
+    header = FrameMessage(
+        scanner=scanner,
+        epoch=1,
+        seq=seq,
+        view=view,
+        views=views,
+        channels=("low", "high"),
+        dtype="uint16",
+        height=shot.counts.shape[0],
+        width=shot.counts.shape[1],
+        crc32=zlib.crc32(payload),
+        captured_at_ns=at_ns,
+        carton=carton,
+    )
+    return header, payload
 
 
 def categories() -> list[dict[str, Any]]:

@@ -148,7 +148,9 @@ def _dim(frame: Frame, rows: Pixels) -> str | None:
     pixels, (lines, _) = frame.pixels[:, :, -1], BORDER
     for one, other in ((pixels[:lines], pixels[-lines:]), (pixels[:, :lines].T, pixels[:, -lines:].T)):
         border = np.concatenate([_averaged(one), _averaged(other)])
-        level = float(border.mean()) if border.size else 0.0
+        if not border.size:  # shorter than a group
+            continue
+        level = float(border.mean())
         if np.ptp(border) < 2 * AIR_SPREAD * level and brightest < (1 + BRIGHTER) * level:
             share = level / frame.full_scale
             return f"what looks like air has {share:.0%} of its counts; is the tube all right?"

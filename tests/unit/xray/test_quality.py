@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nii_edge.records import Frame, Reason
 from nii_edge.xray import quality
@@ -180,3 +182,42 @@ def test_swapped_energies_are_named() -> None:
         assert found is not None
         assert found[0] is Reason.PROFILE_MISMATCH
         assert "swapped" in found[1]
+
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    channels=st.sampled_from([("low", "high"), ("low",), ("high",), ("grey",), ("red", "green", "blue")]),
+    dtype=st.sampled_from([np.uint8, np.uint16, np.float32]),
+    level=st.sampled_from([0.0, 1e-3, 0.1, 1.0, 200.0, 5_000.0, 65_535.0]),
+    spread=st.sampled_from([0.0, 0.01, 1.0]),
+    full_scale=st.sampled_from([1.0, 255.0, 50_000.0]),
+    odd=st.sampled_from([None, np.nan, np.inf, -1.0]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=400, deadline=None)
+def test_no_frame_whatever_its_shape_is_more_than_it_can_take(
+    shape: tuple[int, int], channels: tuple[str, ...], dtype: type, level: float, spread: float,
+    full_scale: float, odd: float | None, seed: int,
+) -> None:  # fmt: skip
+    """An answer in words or none, never an exception: it would end the thread that all lanes come through."""
+    rng = np.random.default_rng(seed)
+    values = level * (1 + spread * rng.standard_normal((*shape, len(channels))))
+    if dtype is np.float32:
+        pixels = values.astype(np.float32)
+        if odd is not None:
+            pixels[0, 0, 0] = odd
+    else:
+        pixels = np.clip(values, 0, np.iinfo(dtype).max).astype(dtype)
+    made = Frame(
+        view=0, channels=channels, pixels=pixels, full_scale=full_scale, opaque_below=1e-3  # type: ignore[arg-type]
+    )  # fmt: skip
+    found = quality.problem(made)
+    assert found is None or (isinstance(found[0], Reason) and found[1].startswith("view 0: "))
+
+
+@pytest.mark.parametrize("shape", [(7, 33, 1), (33, 7, 1), (7, 7, 1), (5, 200, 1)])
+def test_dim_frames_too_small_for_a_border_are_taken(shape: tuple[int, int, int]) -> None:
+    """Uneven frames at a tenth of air whose short sides have no group of eight pixels."""
+    for _ in range(5):
+        pixels = RNG.uniform(100, 9_000, shape).astype(np.uint16)
+        assert quality.problem(frame(pixels, channels=("low",))) is None
