@@ -19,7 +19,7 @@ from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import Failed, Job, JobDone, Ready, Setup
+from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, Ready, Setup
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.ports import Runtime
@@ -92,7 +92,7 @@ def inference(connection: Line, setup: Setup) -> None:
     def answer(job: Job) -> JobDone:
         return look(job, detectors, slots)
 
-    children.serve(connection, Job, answer)
+    children.serve(connection, Job, answer, at_once=JOBS_AHEAD)
 
 
 def main() -> None:

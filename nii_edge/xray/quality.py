@@ -21,10 +21,10 @@ from nii_edge.xray.transmission import energies_swapped
 
 ROWS = 24
 """Rows that are looked at, spread over the frame."""
-BANDS, BAND = 4, 6
+BANDS, BAND = 3, 4
 """So many bands of so many columns each: neighbours share a line of the cache."""
-SPARSE = 3
-"""Of the sampled lines every so many serve for levels and noise: some thousand values are enough."""
+ENOUGH = 4_000
+"""Values that serve for levels and noise, about: every so many of the sampled lines."""
 MAX_SATURATED = 0.2
 """Of the values looked at: a scanner in working order clips a few, not a fifth of them."""
 PLAUSIBLE = (-0.5, 4.0)
@@ -102,7 +102,7 @@ def _counts(frame: Frame, *, may_have_offset: bool) -> Problem | None:
         or _repeated(columns, frame, "rows")
         or _repeated(rows, frame, "columns")
         or _dim(frame, rows)
-        or _noise(frame, (rows[::SPARSE, :, -1], columns[::SPARSE, :, -1]), may_have_offset)
+        or _noise(frame, (_fewer(rows), _fewer(columns)), may_have_offset)
     )
     if words is not None:
         return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
@@ -119,6 +119,11 @@ def _counts(frame: Frame, *, may_have_offset: bool) -> Problem | None:
 def _some(lines: Pixels, count: int) -> Pixels:
     """About `count` of the lines along the first axis."""
     return np.ascontiguousarray(lines[:: max(1, lines.shape[0] // count)])
+
+
+def _fewer(lines: Pixels) -> Pixels:
+    """Some of the lines, in the last channel, which is the high energy if there are two."""
+    return lines[:: max(1, lines.shape[0] * lines.shape[1] // ENOUGH), :, -1]
 
 
 def _bands(columns: Pixels) -> Pixels:
@@ -174,7 +179,7 @@ def _repeated(some: Pixels, frame: Frame, which: str) -> str | None:
 
 def _dim(frame: Frame, rows: Pixels) -> str | None:
     """Air that has too few counts. Air is where two opposite borders are even and as bright as anything."""
-    brightest = float(_grouped(rows[::SPARSE, :, -1]).max(initial=0.0))
+    brightest = float(_grouped(_fewer(rows)).max(initial=0.0))
     if brightest >= MIN_AIR * frame.full_scale or brightest <= frame.opaque_below * frame.full_scale:
         return None
     pixels, (lines, _) = frame.pixels[:, :, -1], BORDER
