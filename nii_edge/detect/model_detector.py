@@ -23,8 +23,8 @@ BOX_TOLERANCE_PX = 1.0
 
 
 class ModelDetector:
-    """`nii_edge.ports.Detector` for one bundle on one runtime. Thread-safe: the runtime, which is not, runs for
-    one thread at a time, and the others prepare their frames or read their findings meanwhile.
+    """`nii_edge.ports.Detector` for one bundle on one runtime. Thread-safe: the runtime, which is not, runs
+    for one thread at a time, and the others prepare their frames or read their findings meanwhile.
 
     `max_batch` is the most frames in one run of the model; models whose input says ``batch: false`` get
     them one by one.

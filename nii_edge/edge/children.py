@@ -128,7 +128,7 @@ def serve(
     def work_or_end() -> None:
         try:
             work()
-        except BaseException:
+        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is ends the process
             traceback.print_exc()
             os._exit(1)
 

@@ -7,7 +7,6 @@ import msgspec
 from nii_edge.config import Inference
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
-
 JOBS_AHEAD = 2
 """Jobs at the inference process: it prepares one while the network looks at the other."""
 
