@@ -240,8 +240,8 @@ def _element_attenuation(symbol: str, energies: Values) -> Values:
 
 
 _GRID = 1.25 + 0.5 * np.arange(600)
-"""keV: how spekpy's spectra in bins of half a keV begin, whatever the voltage. xraydb is slow, so each element
-is asked for once."""
+"""keV: how spekpy's spectra in bins of half a keV begin, whatever the voltage. xraydb is slow, so each
+element is asked for once."""
 
 
 @cache

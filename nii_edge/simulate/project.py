@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import SceneError
-from nii_edge.simulate.geometry import Rays, View, pixel_arcs, rays_of
+from nii_edge.simulate.geometry import View, pixel_arcs, rays_of
 from nii_edge.simulate.materials import material
-from nii_edge.simulate.raster import add_meshes, arc_of, first_wrong, mean_chords
+from nii_edge.simulate.measures import first_wrong, mean_chords
+from nii_edge.simulate.raster import add_meshes
+from nii_edge.simulate.sight import arc_of
 from nii_edge.simulate.solids import Part, Thing
 
 Floats = npt.NDArray[np.float32]
@@ -152,7 +154,7 @@ def _areal(
     np.cumsum([(len(part.mesh.vertices), len(part.mesh.faces)) for part in parts], axis=0, out=bounds[1:])
     wrong = first_wrong(vertices, faces, bounds, rays.frame, rays.rays[2:].mean(axis=1))
     if wrong >= 0:
-        raise SceneError(_complaint(parts[wrong], rays, view))
+        raise SceneError(_complaint(parts[wrong], view))
     weights = np.array([part.fill * material(part.material).density / 10 for part in parts])
     planes = np.array([materials.index(part.material) for part in parts], np.int32)
     chords = mean_chords(vertices, faces, bounds)
@@ -179,7 +181,7 @@ def _check_shape(part: Part) -> None:
         )
 
 
-def _complaint(part: Part, rays: Rays, view: View) -> str:
+def _complaint(part: Part, view: View) -> str:
     """What is wrong with a part: the compiled code reads what it is told to, so nothing out of bounds may
     reach it."""
     vertices, faces = part.mesh

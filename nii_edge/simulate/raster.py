@@ -11,13 +11,12 @@ rays a pixel apart would miss them.
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.simulate.geometry import Point, Rays
+from nii_edge.simulate.sight import arc_of, first_line, first_pixel, line_table, middle_of, panel_of
 
 Floats = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -26,8 +25,9 @@ Flags = npt.NDArray[np.bool_]
 
 _GRAZING = 1e-4
 """Sine of the angle to a surface below which depth is interpolated, since the exact formula divides by it."""
-FAR = 1e6
-"""mm: beyond the end of any detector. Rays that miss the line of their panel are seen there."""
+Piece = tuple[float, float, float, float, float, float]
+"""What a line sees of a triangle: weight; across, normal_y, normal_z of the line normal_y y + normal_z z =
+across that it lies on; and its middle (y, z), which is its depth for rays that graze it."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -54,18 +54,18 @@ def add_meshes(
     # arrays one by one: compiled calls that get them in a record take about a third longer
     rays, frame, panels = view.rays, view.frame, view.panels
     per_line = fine.shape[0] // lines.shape[0] if lines.shape[0] else 1
-    table, fine_table = _table(lines), _table(fine)
+    table, fine_table = line_table(lines), line_table(fine)
     beyond, panel = np.empty(vertices.shape[0], np.int32), np.empty(vertices.shape[0], np.int32)
     arcs = np.empty((2, fine.shape[0]))
     middles = np.empty(rays.shape[1])
     for pixel in range(rays.shape[1]):
-        middles[pixel] = _middle(pixel, frame)
+        middles[pixel] = middle_of(pixel, frame)
     for k in range(planes.shape[0]):
         here, index = (fine, fine_table) if thin[k] else (lines, table)
         own = vertices[bounds[k, 0] : bounds[k + 1, 0]]
         for vertex in range(own.shape[0]):
-            beyond[vertex] = _first_line(here, index, own[vertex, 0])
-            panel[vertex] = _panel(own[vertex, 1], own[vertex, 2], frame, panels)
+            beyond[vertex] = first_line(here, index, own[vertex, 0])
+            panel[vertex] = panel_of(own[vertex, 1], own[vertex, 2], frame, panels)
         plane, own_faces = areal[planes[k]], faces[bounds[k, 1] : bounds[k + 1, 1]]
         weight = weights[k] / per_line if thin[k] else weights[k]
         half = frame[4] / 2 if thin[k] else 0.0
@@ -77,55 +77,27 @@ def add_meshes(
             first, turn, last = beyond[low], beyond[middle], beyond[high]
             long, short = (1, 0) if even else (0, 1)
             _edge(long, first, first, last, low, high, arcs, own, here, panel, frame, panels)
-            if first < turn:
-                _edge(short, first, first, turn, low, middle, arcs, own, here, panel, frame, panels)
-            if turn < last:
-                _edge(short, first, turn, last, middle, high, arcs, own, here, panel, frame, panels)
-            normal_x, normal_y, normal_z = _normal(own, low, middle, high)
-            offset = normal_x * own[low, 0] + normal_y * own[low, 1] + normal_z * own[low, 2]
+            _edge(short, first, first, turn, low, middle, arcs, own, here, panel, frame, panels)
+            _edge(short, first, turn, last, middle, high, arcs, own, here, panel, frame, panels)
+            normal = _normal(own, low, middle, high)
+            offset = normal[0] * own[low, 0] + normal[1] * own[low, 1] + normal[2] * own[low, 2]
             for at in range(first, last):
                 # a piece runs from the edge that rises through x to the edge that falls through it
                 start, end = arcs[0, at - first], arcs[1, at - first]
                 begin, stop = min(start, end), max(start, end)
-                sign = -frame[3] * weight if end > start else frame[3] * weight
-                across = offset - normal_x * here[at]
-                left = max(_first_pixel(begin - half, frame), 0)
-                right = min(_first_pixel(stop + half, frame), plane.shape[1])
+                left = max(first_pixel(begin - half, frame), 0)
+                right = min(first_pixel(stop + half, frame), plane.shape[1])
                 if left >= right:
                     continue
+                sign = -frame[3] * weight if end > start else frame[3] * weight
                 near, far = (low, middle) if at < turn else (middle, high)
-                middle_y, middle_z = _between(own, low, high, near, far, here[at])
-                if not thin[k]:
-                    _add_run(
-                        plane, at, left, right, sign, across, normal_y, normal_z, middle_y, middle_z, rays
-                    )
-                    continue
-                # pixels with a share of their width in the piece, and those between with all of it
-                line = at // per_line
-                if middles[left] - half < begin:
-                    share = min(stop, middles[left] + half) - begin
-                    aside = (begin + share / 2 - middles[left]) / frame[4]
-                    plane[line, left] += np.float32(
-                        sign
-                        * max(share, 0.0)
-                        / frame[4]
-                        * _depth(left, aside, across, normal_y, normal_z, middle_y, middle_z, rays)
-                    )
-                    left += 1
-                if left < right and middles[right - 1] + half > stop:
-                    right -= 1
-                    share = stop - max(begin, middles[right] - half)
-                    aside = (stop - share / 2 - middles[right]) / frame[4]
-                    plane[line, right] += np.float32(
-                        sign
-                        * max(share, 0.0)
-                        / frame[4]
-                        * _depth(right, aside, across, normal_y, normal_z, middle_y, middle_z, rays)
-                    )
-                if left < right:
-                    _add_run(
-                        plane, line, left, right, sign, across, normal_y, normal_z, middle_y, middle_z, rays
-                    )
+                spot = _between(own, low, high, near, far, here[at])
+                piece = (sign, offset - normal[0] * here[at], normal[1], normal[2], spot[0], spot[1])
+                if thin[k]:
+                    row = plane[at // per_line]
+                    _add_averaged(row, left, right, begin, stop, piece, rays, frame[4], middles)
+                else:
+                    _add_run(plane[at], left, right, piece, rays)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -158,6 +130,8 @@ def _edge(
 ) -> None:
     """Where lines `begin` to `stop` see the edge from `near` to `far`: arc lengths in `arcs[row]`, which
     begins with line `first`. On one panel they are a ratio of linear functions of x."""
+    if begin >= stop:
+        return
     x, y, z = vertices[near, 0], vertices[near, 1], vertices[near, 2]
     run = vertices[far, 0] - x
     slope_y, slope_z = (vertices[far, 1] - y) / run, (vertices[far, 2] - z) / run
@@ -208,48 +182,57 @@ def _normal(vertices: Values, a: int, b: int, c: int) -> tuple[float, float, flo
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _add_run(
-    plane: Floats,
-    line: int,
+def _add_averaged(
+    row: Floats,
     left: int,
     right: int,
-    weight: float,
-    across: float,
-    normal_y: float,
-    normal_z: float,
-    middle_y: float,
-    middle_z: float,
+    begin: float,
+    stop: float,
+    piece: Piece,
     rays: Values,
+    pitch: float,
+    middles: Values,
 ) -> None:
-    """Add the depths at which the rays of pixels `left` to `right` meet normal_y y + normal_z z = across, or,
-    where they graze it, the middle of the piece."""
+    """Add the mean depth over each pixel's width of a piece from arc length `begin` to `stop`: pixels with a
+    share of their width in the piece, and those between with all of it."""
+    half = pitch / 2
+    if middles[left] - half < begin:
+        share = min(stop, middles[left] + half) - begin
+        aside = (begin + share / 2 - middles[left]) / pitch
+        row[left] += np.float32(piece[0] * max(share, 0.0) / pitch * _depth(left, aside, piece, rays))
+        left += 1
+    if left < right and middles[right - 1] + half > stop:
+        right -= 1
+        share = stop - max(begin, middles[right] - half)
+        aside = (stop - share / 2 - middles[right]) / pitch
+        row[right] += np.float32(piece[0] * max(share, 0.0) / pitch * _depth(right, aside, piece, rays))
+    if left < right:
+        _add_run(row, left, right, piece, rays)
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _add_run(row: Floats, left: int, right: int, piece: Piece, rays: Values) -> None:
+    """Add the depths at which the rays of pixels `left` to `right` meet a piece."""
+    weight, across, normal_y, normal_z, middle_y, middle_z = piece
     slope = normal_y * rays[2, left] + normal_z * rays[3, left]
     if abs(slope) <= _GRAZING * (abs(normal_y) + abs(normal_z)):
         for pixel in range(left, right):
             depth = (middle_y - rays[0, pixel]) * rays[2, pixel] + (middle_z - rays[1, pixel]) * rays[
                 3, pixel
             ]
-            plane[line, pixel] += np.float32(weight * depth)
+            row[pixel] += np.float32(weight * depth)
         return
     for pixel in range(left, right):
         depth = (across - normal_y * rays[0, pixel] - normal_z * rays[1, pixel]) / (
             normal_y * rays[2, pixel] + normal_z * rays[3, pixel]
         )
-        plane[line, pixel] += np.float32(weight * depth)
+        row[pixel] += np.float32(weight * depth)
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _depth(
-    pixel: int,
-    aside: float,
-    across: float,
-    normal_y: float,
-    normal_z: float,
-    middle_y: float,
-    middle_z: float,
-    rays: Values,
-) -> float:
+def _depth(pixel: int, aside: float, piece: Piece, rays: Values) -> float:
     """As in `_add_run`, of the ray `aside` pixels from the middle of `pixel`."""
+    _, across, normal_y, normal_z, middle_y, middle_z = piece
     near = min(max(pixel + (1 if aside > 0 else -1), 0), rays.shape[1] - 1)
     share = abs(aside)
     y = rays[0, pixel] + share * (rays[0, near] - rays[0, pixel])
@@ -260,134 +243,3 @@ def _depth(
     if abs(slope) <= _GRAZING * (abs(normal_y) + abs(normal_z)):
         return float((middle_y - y) * along_y + (middle_z - z) * along_z)
     return float((across - normal_y * y - normal_z * z) / slope)
-
-
-@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _panel(y: float, z: float, frame: Values, panels: Values) -> int:
-    """The panel that a point is seen on, 0 for parallel rays; -1 if it is beyond `FAR`."""
-    if frame[2] == 0.0:
-        return 0
-    ray_y, ray_z = y - frame[0], z - frame[1]
-    panel = 0
-    while panel + 1 < panels.shape[0]:
-        corner_y, corner_z = panels[panel + 1, 0] - frame[0], panels[panel + 1, 1] - frame[1]
-        if (corner_y * ray_z - corner_z * ray_y) * frame[3] < 0:
-            break
-        panel += 1
-    facing = (ray_y * panels[panel, 3] - ray_z * panels[panel, 2]) * frame[3]
-    return -1 if facing * FAR < panels[panel, 5] * (abs(ray_y) + abs(ray_z)) else panel
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def mean_chords(vertices: Values, faces: Integers, bounds: Integers) -> Values:
-    """The mean length in mm of lines through each solid, 4 volumes over its surface (Cauchy). Arguments as
-    for `add_meshes`."""
-    chords = np.zeros(bounds.shape[0] - 1)
-    for k in range(chords.shape[0]):
-        volume, surface = 0.0, 0.0
-        first = bounds[k, 0]
-        for face in range(bounds[k, 1], bounds[k + 1, 1]):
-            a, b, c = first + faces[face, 0], first + faces[face, 1], first + faces[face, 2]
-            a_x, a_y, a_z = vertices[a, 0], vertices[a, 1], vertices[a, 2]
-            b_x, b_y, b_z = vertices[b, 0] - a_x, vertices[b, 1] - a_y, vertices[b, 2] - a_z
-            c_x, c_y, c_z = vertices[c, 0] - a_x, vertices[c, 1] - a_y, vertices[c, 2] - a_z
-            normal_x, normal_y = b_y * c_z - b_z * c_y, b_z * c_x - b_x * c_z
-            normal_z = b_x * c_y - b_y * c_x
-            volume += (normal_x * a_x + normal_y * a_y + normal_z * a_z) / 6
-            surface += math.sqrt(normal_x**2 + normal_y**2 + normal_z**2) / 2
-        chords[k] = 4 * abs(volume) / surface if surface > 0 else 0.0
-    return chords
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def first_wrong(vertices: Values, faces: Integers, bounds: Integers, frame: Values, ahead: Values) -> int:
-    """The first mesh with a face that names a vertex it has not, with a vertex that is no number, or, for a
-    source in `frame`, behind that source as seen in the direction `ahead` (y, z); -1 if all are well."""
-    for k in range(bounds.shape[0] - 1):
-        count = bounds[k + 1, 0] - bounds[k, 0]
-        for face in range(bounds[k, 1], bounds[k + 1, 1]):
-            for corner in range(3):
-                if faces[face, corner] < 0 or faces[face, corner] >= count:
-                    return k
-        for vertex in range(bounds[k, 0], bounds[k + 1, 0]):
-            x, y, z = vertices[vertex, 0], vertices[vertex, 1], vertices[vertex, 2]
-            if not math.isfinite(x + y + z):
-                return k
-            depth = (y - frame[0]) * ahead[0] + (z - frame[1]) * ahead[1]
-            if frame[2] != 0.0 and depth <= 0.0:
-                return k
-    return -1
-
-
-@numba.njit(cache=True, nogil=True)
-def _table(lines: Values) -> Integers:
-    """The first line beyond each of as many evenly spaced places, from the first line to the last."""
-    count = lines.shape[0]
-    table = np.zeros(count + 1, np.int32)
-    if count > 1:
-        step, line = (lines[-1] - lines[0]) / (count - 1), 0
-        for place in range(count + 1):
-            while line < count and lines[line] <= lines[0] + place * step:
-                line += 1
-            table[place] = line
-    return table
-
-
-@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _first_line(lines: Values, table: Integers, x: float) -> int:
-    """The first line beyond x: a vertex on a line counts as before it. `table` is that of the lines."""
-    count = lines.shape[0]
-    if count == 0 or x < lines[0]:
-        return 0
-    if x >= lines[count - 1]:
-        return count
-    line = table[int((x - lines[0]) / (lines[count - 1] - lines[0]) * (count - 1))]
-    while line > 0 and lines[line - 1] > x:  # rounding
-        line -= 1
-    while lines[line] <= x:
-        line += 1
-    return line
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def arc_of(point: Point, frame: Values, panels: Values) -> float:
-    """Arc length along the detector at which (y, z) is seen; `FAR` to either side if it is not."""
-    if frame[2] == 0.0:
-        return float((point[0] - panels[0, 0]) * panels[0, 2] + (point[1] - panels[0, 1]) * panels[0, 3])
-    ray_y, ray_z = point[0] - frame[0], point[1] - frame[1]
-    panel = 0
-    while panel + 1 < panels.shape[0]:
-        corner_y, corner_z = panels[panel + 1, 0] - frame[0], panels[panel + 1, 1] - frame[1]
-        if (corner_y * ray_z - corner_z * ray_y) * frame[3] < 0:
-            break
-        panel += 1
-    along_y, along_z = panels[panel, 2], panels[panel, 3]
-    facing = (ray_y * along_z - ray_z * along_y) * frame[3]
-    if facing * FAR < panels[panel, 5] * (abs(ray_y) + abs(ray_z)):
-        return FAR if ray_y * along_y + ray_z * along_z > 0 else -FAR
-    scale = panels[panel, 5] / facing
-    return float(
-        panels[panel, 4]
-        + (frame[0] + ray_y * scale - panels[panel, 0]) * along_y
-        + (frame[1] + ray_z * scale - panels[panel, 1]) * along_z
-    )
-
-
-@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _first_pixel(arc: float, frame: Values) -> int:
-    """The first pixel whose middle lies at or beyond `arc`."""
-    pitch, card, gap = frame[4], int(frame[5]), frame[6]
-    if gap == 0.0:
-        index: int = math.ceil(arc / pitch - 0.5)
-        return index
-    length = card * pitch + gap
-    whole = math.floor(arc / length)
-    within = math.ceil((arc - whole * length) / pitch - 0.5)
-    return int(whole) * card + min(max(int(within), 0), card)
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _middle(pixel: int, frame: Values) -> float:
-    """The arc length of a pixel's middle."""
-    pitch, card, gap = frame[4], int(frame[5]), frame[6]
-    return float((pixel + 0.5) * pitch + (pixel // card) * gap)

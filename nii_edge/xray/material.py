@@ -190,8 +190,8 @@ def logs(planes: Planes) -> tuple[Floats, Floats]:
 
 
 def look_up_z(planes: Planes, table: MaterialTable) -> Floats:
-    """The effective Z (height, width) alone of what `planes`, (2, height, width), show, in a third of the time
-    that `look_up` takes."""
+    """The effective Z (height, width) alone of what `planes`, (2, height, width), show: faster than all of
+    `look_up`."""
     high, ratio = logs(planes)
     row = high * np.float32(-(SIZE - 1) / table.x_max)
     column = ratio * np.float32((SIZE - 1) / R_MAX)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.simulate.solids import Mesh, Points, Triangles
+from nii_edge.simulate.measures import bounding_box, enclosed_volume
+from nii_edge.simulate.solids import Mesh, Points
 
 Axis = Literal["x", "y", "z"]
 Matrix = npt.NDArray[np.float32]
@@ -110,7 +110,8 @@ def bounds(mesh: Mesh) -> Points:
     """(2, 3): the lowest and the highest corner."""
     if not len(mesh.vertices):
         raise ValueError("a mesh without vertices has no bounds")
-    return _bounds(mesh.vertices)
+    corners: Points = bounding_box(mesh.vertices)
+    return corners
 
 
 def stack_bounds(meshes: Iterable[Mesh]) -> Points:
@@ -125,34 +126,6 @@ def centred(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices - middle, mesh.faces)
 
 
-@numba.njit(cache=True, nogil=True)
-def _bounds(vertices: Points) -> Points:
-    corners = np.empty((2, 3), np.float32)
-    for axis in range(3):
-        low = high = vertices[0, axis]
-        for vertex in range(1, vertices.shape[0]):
-            low, high = min(low, vertices[vertex, axis]), max(high, vertices[vertex, axis])
-        corners[0, axis], corners[1, axis] = low, high
-    return corners
-
-
 def volume(mesh: Mesh) -> float:
     """mm³, by the divergence theorem; cavities count negative."""
-    return float(_volume(mesh.vertices, mesh.faces))
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _volume(vertices: Points, faces: Triangles) -> float:
-    """About the first vertex, so that little cancels. Indexes are not checked."""
-    total = 0.0
-    if faces.shape[0] == 0:
-        return total
-    start = faces[0, 0]
-    x, y, z = np.float64(vertices[start, 0]), np.float64(vertices[start, 1]), np.float64(vertices[start, 2])
-    for face in range(faces.shape[0]):
-        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        a_x, a_y, a_z = vertices[a, 0] - x, vertices[a, 1] - y, vertices[a, 2] - z
-        b_x, b_y, b_z = vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z
-        c_x, c_y, c_z = vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z
-        total += a_x * (b_y * c_z - b_z * c_y) + a_y * (b_z * c_x - b_x * c_z) + a_z * (b_x * c_y - b_y * c_x)
-    return total / 6
+    return float(enclosed_volume(mesh.vertices, mesh.faces))
