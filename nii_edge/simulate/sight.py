@@ -34,7 +34,7 @@ def line_table(lines: Values) -> Integers:
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def first_line(lines: Values, table: Integers, x: float) -> int:
     """The first line beyond x: a vertex on a line counts as before it. `table` is that of the lines."""
-    count = lines.shape[0]
+    count: int = lines.shape[0]
     if count == 0 or x < lines[0]:
         return 0
     if x >= lines[count - 1]:
