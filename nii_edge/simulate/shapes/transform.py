@@ -110,7 +110,7 @@ def bounds(mesh: Mesh) -> Points:
     """(2, 3): the lowest and the highest corner."""
     if not len(mesh.vertices):
         raise ValueError("a mesh without vertices has no bounds")
-    corners: Points = bounding_box(mesh.vertices)
+    corners: Points = bounding_box(np.ascontiguousarray(mesh.vertices, np.float32))
     return corners
 
 
@@ -126,6 +126,11 @@ def centred(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices - middle, mesh.faces)
 
 
+def _plain(mesh: Mesh) -> Mesh:
+    """The mesh in the one layout that is compiled for."""
+    return Mesh(np.ascontiguousarray(mesh.vertices, np.float32), np.ascontiguousarray(mesh.faces, np.int32))
+
+
 def volume(mesh: Mesh) -> float:
     """mm³, by the divergence theorem; cavities count negative."""
-    return float(enclosed_volume(mesh.vertices, mesh.faces))
+    return float(enclosed_volume(*_plain(mesh)))
