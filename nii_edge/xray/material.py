@@ -189,6 +189,16 @@ def logs(planes: Planes) -> tuple[Floats, Floats]:
     return high, ratio
 
 
+def look_up_z(planes: Planes, table: MaterialTable) -> Floats:
+    """The effective Z (height, width) alone of what `planes`, (2, height, width), show: faster than all of
+    `look_up`."""
+    high, ratio = logs(planes)
+    row = high * np.float32(-(SIZE - 1) / table.x_max)
+    column = ratio * np.float32((SIZE - 1) / R_MAX)
+    z: Floats = cv2.remap(table.z, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return z
+
+
 def look_up(planes: Planes, table: MaterialTable) -> Material:
     """What `planes`, (2, height, width) low and high transmission, show."""
     high, ratio = logs(planes)
