@@ -50,7 +50,7 @@ def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, siz
     """`apply`, then averaged down to `size` (height, width), neither larger than the frame, in less time.
 
     Offset and gain belong to detector pixels and are the same in every line, so lines may be averaged first
-    and corrected when there are fewer.
+    and corrected when there are fewer. Averages of counts are rounded: off by half a count at most.
 
     Raises:
         CalibrationError: see `apply`.
@@ -58,10 +58,10 @@ def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, siz
     _check(counts, calibration)
     height, width = size
     fewer = (width, counts.shape[0]) if calibration.belt_axis == "columns" else (counts.shape[1], height)
-    lines = cv2.resize(counts.astype(np.float32), fewer, interpolation=cv2.INTER_AREA)
+    lines = cv2.resize(counts, fewer, interpolation=cv2.INTER_AREA)
     planes = np.empty((counts.shape[2], height, width), np.float32)
     for index in range(counts.shape[2]):
-        plane = cv2.extractChannel(lines, index)
+        plane = cv2.extractChannel(lines, index).astype(np.float32)
         _correct(plane, calibration, index)
         planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     return planes
