@@ -21,6 +21,7 @@ from rich.progress import Progress
 from nii_edge import __version__
 from nii_edge.commands.keys import app as keys_app
 from nii_edge.commands.line import Line
+from nii_edge.commands.manifest import app as manifest_app
 from nii_edge.commands.scanner import app as scanner_app
 from nii_edge.errors import NiiEdgeError
 from nii_edge.records import ScanType
@@ -441,6 +442,7 @@ def simulate(
 
 app.add_typer(keys_app, name="keys")
 app.add_typer(scanner_app, name="scanner")
+app.add_typer(manifest_app, name="manifest")
 
 
 def _print_json(value: Any) -> None:

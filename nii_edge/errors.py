@@ -14,6 +14,7 @@
     ├── LedgerError          the ledger cannot be trusted or written; the daemon must stop
     │   ├── LedgerFullError      its disk is full; nothing of the commit was written
     │   └── LedgerDamagedError   what it holds is not what was written
+    ├── ManifestError        a manifest file or the store of manifests cannot be read or written
     ├── RecordingError       a recording, picture or array cannot be read
     └── SceneError           a simulated scene, material or scanner is not as it must be
 """
@@ -107,6 +108,10 @@ class LedgerDamagedError(LedgerError):
 
 class RecordingError(NiiEdgeError):
     """A recording, picture or array cannot be read as asked."""
+
+
+class ManifestError(NiiEdgeError):
+    """A manifest file, or the store of manifests, cannot be read or written. Nothing of it is guessed."""
 
 
 class SceneError(NiiEdgeError):

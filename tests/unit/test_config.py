@@ -30,12 +30,15 @@ from nii_edge.config import (
     load,
 )
 from nii_edge.errors import ConfigError
+from nii_edge.regime import Columns, Regime
 
 CONFIGS = ROOT / "configs"
 SHIPPED: list[tuple[Path, type[Config]]] = [
     (CONFIGS / "edge.yaml", EdgeConfig),
     (CONFIGS / "collector.yaml", CollectorConfig),
     (CONFIGS / "policy.yaml", Policy),
+    (CONFIGS / "regime.yaml", Regime),
+    (CONFIGS / "manifest-columns.yaml", Columns),
     *[(path, Profile) for path in sorted((CONFIGS / "scanners").glob("*.yaml"))],
 ]
 

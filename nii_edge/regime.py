@@ -1,0 +1,71 @@
+"""The rules of the entry regime, and how a customer's files name things: configuration, not code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from nii_edge.config import Config
+
+Field = Literal[
+    "barcode", "master_bill", "carton", "gross_kg", "house_bill", "packages", "shipper", "consignee",
+    "hs_code", "description", "quantity", "weight_kg", "value_usd", "origin",
+]  # fmt: skip
+"""What the import knows; one row is one line of a house bill."""
+FIELDS: tuple[Field, ...] = Field.__args__  # type: ignore[attr-defined]
+
+Chapter = Annotated[int, Meta(ge=1, le=99)]
+
+
+class Regime(Config, frozen=True, kw_only=True):
+    """What a low-value shipment must declare, and what its papers may not say.
+
+    Attributes:
+        required: fields that every line (or its bill) must have.
+        hs_digits: how long a code of the Harmonized System may be.
+        chapters: chapters there are.
+        vague_words: descriptions made of nothing but these words, numbers and codes say nothing.
+        nobody: names that are nobody's.
+        value_limit_usd: the most one house bill may be worth; null: no limit.
+        value_per_kg_usd: least and most that goods plausibly cost.
+        weight_tolerance: share by which the declared weight may differ from a scale or from the X-ray mass,
+            beyond the measurement's own error.
+    """
+
+    version: Literal[1]
+    name: str
+    required: tuple[Field, ...]
+    hs_digits: tuple[Annotated[int, Meta(ge=2, le=12)], ...]
+    chapters: tuple[Chapter, ...]
+    vague_words: tuple[str, ...] = ()
+    nobody: tuple[str, ...] = ()
+    value_limit_usd: Annotated[float, Meta(gt=0)] | None = None
+    value_per_kg_usd: tuple[Annotated[float, Meta(ge=0)], Annotated[float, Meta(gt=0)]] = (0.0, 1e6)
+    weight_tolerance: Annotated[float, Meta(gt=0, lt=1)] = 0.2
+
+    def __post_init__(self) -> None:
+        if self.value_per_kg_usd[0] >= self.value_per_kg_usd[1]:
+            raise ValueError(f"`value_per_kg_usd` {self.value_per_kg_usd}: expected least, then most")
+
+    def knows(self, hs_code: str) -> bool:
+        """Whether a code (digits only) can be one of this regime's."""
+        fits = hs_code.isascii() and hs_code.isdigit() and len(hs_code) in self.hs_digits
+        return fits and int(hs_code[:2]) in self.chapters
+
+
+class Columns(Config, frozen=True, kw_only=True):
+    """How a customer's file is to be read. `columns`: our field to their column (CSV) or key (JSON); fields
+    not listed keep our names. `unit`: of weights. `decimal`: what stands before the fraction."""
+
+    version: Literal[1]
+    columns: dict[Field, str] = msgspec.field(default_factory=dict)
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
+    encoding: str = "utf-8-sig"
+    decimal: Literal[".", ","] = "."
+    unit: Literal["kg", "g", "lb"] = "kg"
+
+    def name(self, field: Field) -> str:
+        """What the file calls a field."""
+        return self.columns.get(field, field)

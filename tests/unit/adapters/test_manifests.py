@@ -1,0 +1,332 @@
+"""Manifests: what ships imports as it is, what is wrong is named, counted and kept with its carton."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import ROOT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nii_edge.adapters.manifest_files import read_into
+from nii_edge.adapters.manifest_rows import MAX_LINES, Collecting
+from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
+from nii_edge.commands.manifest import Summary, import_file
+from nii_edge.config import load
+from nii_edge.errors import ManifestError
+from nii_edge.papers import Line, PaperProblem, Papers, hash_name
+from nii_edge.regime import FIELDS, Columns, Regime
+
+REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
+KEY = bytes(32)
+GOOD = {
+    "barcode": "B-1", "master_bill": "M-1", "carton": "1", "gross_kg": "5.5", "house_bill": "H1",
+    "packages": "1", "shipper": "Ann Sender", "consignee": "Bob Taker", "hs_code": "6109.10",
+    "description": "cotton t-shirts", "quantity": "20", "weight_kg": "5", "value_usd": "100", "origin": "cn",
+}  # fmt: skip
+
+
+def write(path: Path, *rows: dict[str, str], fields: tuple[str, ...] = FIELDS) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def collected(path: Path, columns: Columns | None = None) -> Collecting:
+    naming = columns or Columns(version=1)
+    rows = Collecting(REGIME, naming, KEY)
+    read_into(path, naming, rows)
+    return rows
+
+
+def one(tmp_path: Path, *rows: dict[str, str]) -> Papers:
+    (papers,) = collected(write(tmp_path / "m.csv", *rows)).papers()
+    return papers
+
+
+def test_a_row_becomes_papers_and_names_become_hashes(tmp_path: Path) -> None:
+    """Nothing that was declared is lost, and no name is kept."""
+    papers = one(tmp_path, GOOD)
+    assert papers.problems == ()
+    assert papers.lines == (
+        Line(hs_code="610910", description="cotton t-shirts", quantity=20, weight_kg=5.0, value_usd=100.0,
+             origin="CN"),
+    )  # fmt: skip
+    assert (papers.pieces, papers.packages, papers.net_kg, papers.gross_kg) == (20, 1, 5.0, 5.5)
+    (bill,) = papers.house_bills
+    assert bill.consignee == hash_name("  bob   TAKER ", KEY) != hash_name("bob taker", b"x" * 32)
+    assert "bob" not in repr(papers).casefold()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"weight_kg": "-3"}, PaperProblem.NEGATIVE),
+        ({"quantity": "0"}, PaperProblem.NEGATIVE),
+        ({"quantity": "2.5"}, PaperProblem.BAD_NUMBER),
+        ({"weight_kg": "nan"}, PaperProblem.BAD_NUMBER),
+        ({"weight_kg": "1e999"}, PaperProblem.BAD_NUMBER),
+        ({"value_usd": "1_000"}, PaperProblem.BAD_NUMBER),
+        ({"value_usd": "\u0661\u0662"}, PaperProblem.BAD_NUMBER),
+        ({"hs_code": "770000"}, PaperProblem.UNKNOWN_HS),
+        ({"hs_code": "61091"}, PaperProblem.UNKNOWN_HS),
+        ({"hs_code": "shirts"}, PaperProblem.UNKNOWN_HS),
+        ({"description": "=HYPERLINK(1)"}, PaperProblem.FORMULA),
+        ({"description": "@SUM(A1)"}, PaperProblem.FORMULA),
+        ({"description": "-cmd|calc"}, PaperProblem.FORMULA),
+        ({"description": "x" * 100_000}, PaperProblem.TOO_LONG),
+        ({"consignee": "Mickey  MOUSE"}, PaperProblem.FICTITIOUS_NAME),
+    ],
+)
+def test_what_is_wrong_in_a_row_is_named_and_stays_with_its_carton(
+    tmp_path: Path, change: dict[str, str], problem: PaperProblem
+) -> None:
+    """A bad field is left out or kept as text, and the carton's papers say so."""
+    rows = collected(write(tmp_path / "m.csv", {**GOOD, **change}))
+    (papers,) = rows.papers()
+    assert papers.problems == (problem,)
+    assert rows.count == {problem: 1}
+    assert "m.csv row 1" in rows.examples[0]
+    (line,) = papers.lines
+    if problem in (PaperProblem.NEGATIVE, PaperProblem.BAD_NUMBER):
+        assert getattr(line, next(iter(change))) is None
+    assert len(line.description) <= 500
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    """Thousands, decimal commas and pounds are read by what the columns file says."""
+    path = write(tmp_path / "m.csv", {**GOOD, "value_usd": "1,234.50"})
+    assert collected(path).papers()[0].value_usd == 1234.5
+    path = write(tmp_path / "m.csv", {**GOOD, "value_usd": "1.234,50", "weight_kg": "10"})
+    papers = collected(path, Columns(version=1, decimal=",", unit="lb")).papers()[0]
+    assert papers.value_usd == 1234.5
+    assert papers.net_kg == pytest.approx(4.535924)
+
+
+def test_a_customers_names_are_mapped(tmp_path: Path) -> None:
+    """The shipped example of a columns file is complete: every field of ours has a name of theirs."""
+    columns = load(ROOT / "configs" / "manifest-columns.yaml", Columns)
+    assert set(columns.columns) == set(FIELDS)
+    theirs = {columns.name(field): GOOD[field] for field in FIELDS}
+    path = write(tmp_path / "m.csv", theirs, fields=tuple(theirs))
+    assert collected(path, columns).papers() == [one(tmp_path, GOOD)]
+    (tmp_path / "flat.json").write_text(json.dumps([theirs]))
+    assert collected(tmp_path / "flat.json", columns).papers() == [one(tmp_path, GOOD)]
+
+
+def test_contradictions_between_rows(tmp_path: Path) -> None:
+    """A carton under two master bills, twice the same row, two gross weights, two cartons of one number."""
+    other = {**GOOD, "description": "socks"}
+    assert one(tmp_path, GOOD, {**other, "master_bill": "M-2"}).problems == (PaperProblem.LISTED_TWICE,)
+    assert one(tmp_path, GOOD, GOOD).problems == (PaperProblem.LISTED_TWICE,)
+    assert one(tmp_path, GOOD, {**other, "gross_kg": "9"}).problems == (PaperProblem.CONTRADICTION,)
+    assert one(tmp_path, GOOD, {**other, "packages": "9"}).problems == (PaperProblem.CONTRADICTION,)
+    both = collected(write(tmp_path / "m.csv", GOOD, {**GOOD, "barcode": "B-2"})).papers()
+    assert [papers.problems for papers in both] == [(PaperProblem.CONTRADICTION,)] * 2
+
+
+def test_rows_that_nothing_can_be_made_of(tmp_path: Path) -> None:
+    """They are counted; the carton they name, wherever in the file it stands, is marked."""
+    path = write(tmp_path / "m.csv", {**GOOD, "barcode": " "}, {**GOOD, "barcode": "x" * 65})
+    text = path.read_text() + "B-1,M-1,1\r\n"
+    write(path, GOOD)
+    path.write_text(text + path.read_text().split("\n", 1)[1])
+    rows = collected(path)
+    (papers,) = rows.papers()
+    assert papers.problems == (PaperProblem.BAD_ROW,)
+    assert rows.count == {PaperProblem.NO_BARCODE: 1, PaperProblem.BAD_BARCODE: 1, PaperProblem.BAD_ROW: 1}
+
+
+def test_a_carton_that_is_only_announced(tmp_path: Path) -> None:
+    """Its papers say that they say nothing."""
+    assert one(tmp_path, {"barcode": "B-1", "master_bill": "M"}).problems == (PaperProblem.NO_LINES,)
+
+
+def test_ten_thousand_house_bills_in_one_carton(tmp_path: Path) -> None:
+    """They are all kept; beyond the limit the rest is left out and the papers say so."""
+    many = [{**GOOD, "house_bill": f"H{k}"} for k in range(10_000)]
+    papers = one(tmp_path, *many)
+    assert len(papers.house_bills) == papers.packages == 10_000
+    assert papers.problems == ()
+    store = ManifestStore(tmp_path / "m.db")
+    store.put([papers])
+    store.close()
+    reader = ManifestReader(tmp_path / "m.db")
+    assert reader.find("B-1") == papers
+    reader.close()
+    more = [{**GOOD, "house_bill": f"H{k}"} for k in range(MAX_LINES + 5)]
+    papers = one(tmp_path, *more)
+    assert papers.problems == (PaperProblem.TOO_MANY,)
+    assert len(papers.lines) == MAX_LINES
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("m.csv", b"", "is empty"),
+        ("m.csv", b"a,b\n1,2\n", "barcode"),
+        ("m.csv", b"barcode,barcode\n1,2\n", "twice"),
+        ("m.csv", b"barcode\n\xff\xfe\n", "byte 8"),
+        ("m.csv", b'barcode\n"' + b"x" * 2_000_000, "field"),
+        ("m.csv", b'barcode\n"x"y"\n', "not CSV"),
+        ("m.json", b"{", "not JSON"),
+        ("m.json", b"[" * 100_000, "not JSON"),
+        ("m.json", b"3", "int"),
+        ("none.csv", None, "cannot be read"),
+    ],
+)
+def test_files_that_are_no_manifests(tmp_path: Path, name: str, data: bytes | None, words: str) -> None:
+    """One sentence says what is wrong."""
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ManifestError, match=words):
+        collected(tmp_path / name)
+
+
+def test_hostile_json(tmp_path: Path) -> None:
+    """What is no object, or points at no carton, is counted, and every carton that it may mean is marked."""
+    tree: list[Any] = [
+        3,
+        {"number": "M", "barcodes": ["B-1", None, "B-2"], "gross_kg": "x",
+         "house_bills": [None, {"carton": 7}, {"carton": True, "lines": 5}, {"carton": 0, "lines": [1, {}]}]},
+    ]  # fmt: skip
+    (tmp_path / "m.json").write_text(json.dumps(tree))
+    rows = collected(tmp_path / "m.json")
+    assert {papers.barcode for papers in rows.papers()} == {"B-1", "B-2"}
+    assert all(PaperProblem.BAD_ROW in papers.problems for papers in rows.papers())
+    assert rows.count[PaperProblem.BAD_ROW] >= 4
+    assert rows.count[PaperProblem.NO_BARCODE] == 1
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=300), suffix=st.sampled_from([".csv", ".json"]))
+def test_any_bytes_are_papers_or_a_manifest_error(tmp_path: Path, data: bytes, suffix: str) -> None:
+    """Nothing else comes out of a file."""
+    path = tmp_path / f"m{suffix}"
+    path.write_bytes(b"barcode,description,quantity\n" * (suffix == ".csv") + data)
+    try:
+        rows = collected(path)
+    except ManifestError:
+        return
+    for papers in rows.papers():
+        assert papers.barcode
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.fixed_dictionaries(
+        {
+            field: st.text(max_size=30) | st.sampled_from(["-1", "1e5", "=1", "7", "", "610910"])
+            for field in FIELDS
+        }
+    )
+)
+def test_no_field_can_make_more_than_was_declared(tmp_path: Path, values: dict[str, str]) -> None:
+    """Numbers are finite and not negative, whatever stands in the fields."""
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps([{**values, "barcode": "B"}]))
+    (papers,) = collected(path).papers()
+    for line in papers.lines:
+        assert line.quantity is None or line.quantity >= 1
+        assert line.weight_kg is None or 0 <= line.weight_kg < 1e10
+        assert line.hs_code == "" or REGIME.knows(line.hs_code)
+
+
+# ---- the store
+
+
+def imported(path: Path, store: Path) -> Summary:
+    return import_file(path, store, None, None, None)
+
+
+def test_imports_again_amend_and_moving_between_master_bills_is_marked(tmp_path: Path) -> None:
+    """The same is the same, a correction replaces, and a carton under a second master bill stays marked."""
+    path, store = tmp_path / "m.csv", tmp_path / "var" / "m.db"
+    assert imported(write(path, GOOD), store).new == 1
+    assert imported(path, store).same == 1
+    assert imported(write(path, {**GOOD, "quantity": "21"}), store).amended == 1
+    assert imported(write(path, {**GOOD, "master_bill": "M-2"}), store).moved == 1
+    assert imported(write(path, {**GOOD, "master_bill": "M-2", "quantity": "9"}), store).amended == 1
+    reader = ManifestReader(store)
+    papers = reader.find("B-1")
+    assert papers is not None
+    assert papers.problems == (PaperProblem.LISTED_TWICE,)
+    assert papers.pieces == 9
+    assert reader.find("B-2") is None
+    assert reader.counts() == (1, 1)
+    reader.close()
+    assert stat.S_IMODE(os.stat(store.parent / "names.key").st_mode) == 0o600
+
+
+def test_the_daemon_reads_while_an_import_writes(tmp_path: Path) -> None:
+    """A reader that is open sees all of an import or nothing of it, and is never refused."""
+    store = tmp_path / "m.db"
+    writer = ManifestStore(store)
+    writer.put([Papers(barcode=f"B{k}", gross_kg=0.0) for k in range(50)])
+    reader = ManifestReader(store)
+    done = threading.Event()
+    wrong: list[str] = []
+
+    def look() -> None:
+        own = ManifestReader(store)
+        while not done.is_set():
+            first, last = own.find("B0"), own.find("B49")
+            if first is None or last is None or (last.gross_kg or 0) < (first.gross_kg or 0):
+                wrong.append(f"{first} {last}")
+        own.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for turn in range(1, 20):
+        writer.put([Papers(barcode=f"B{k}", gross_kg=float(turn)) for k in range(50)])
+    done.set()
+    thread.join()
+    assert not wrong
+    found = reader.find("B7")
+    assert found is not None
+    assert found.gross_kg == 19.0
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader._connection.execute("DELETE FROM cartons")
+    reader.close()
+    writer.close()
+
+
+def test_files_that_are_no_store(tmp_path: Path) -> None:
+    """A store that is missing, something else, or damaged is refused by name."""
+    with pytest.raises(ManifestError, match="nii-edge manifest import"):
+        ManifestReader(tmp_path / "none.db")
+    (tmp_path / "text.db").write_text("no database " * 200)
+    with pytest.raises(ManifestError, match=r"text\.db"):
+        ManifestReader(tmp_path / "text.db")
+    with pytest.raises(ManifestError, match=r"text\.db"):
+        ManifestStore(tmp_path / "text.db")
+    store = ManifestStore(tmp_path / "m.db")
+    store.put([Papers(barcode="B")])
+    store.close()
+    connection = sqlite3.connect(tmp_path / "m.db")
+    connection.execute("UPDATE cartons SET papers = x'ff00'")
+    connection.commit()
+    connection.close()
+    reader = ManifestReader(tmp_path / "m.db")
+    with pytest.raises(ManifestError, match="damaged"):
+        reader.find("B")
+    reader.close()
+
+
+def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Names are never hashed with half a key."""
+    path = write(tmp_path / "m.csv", GOOD)
+    for text in ("", "00", "zz"):
+        (tmp_path / "names.key").write_text(text)
+        with pytest.raises(ManifestError, match=r"names\.key"):
+            imported(path, tmp_path / "m.db")
