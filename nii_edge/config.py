@@ -292,8 +292,8 @@ Overload = Literal["refer", "block"]
 
 class ScannerEntry(Config, frozen=True, kw_only=True):
     """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`).
-    `calibration`: a file for each view, in their order (`nii-edge calibrate`); null if the scanner corrects
-    its counts itself. Older than `calibration_hours` they are refused."""
+    `calibration`: a file for each view, in their order (`nii-edge scanner calibrate`); null if the scanner
+    corrects its counts itself. Older than `calibration_hours` they are refused."""
 
     profile: str
     overload: Overload = "refer"

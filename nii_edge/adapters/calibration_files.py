@@ -142,10 +142,21 @@ def _calibration(path: Path, stored: _Stored) -> Calibration:
     for name in ("air", "dark_noise", "air_noise"):
         if len(getattr(stored, name)) != shape[0]:
             raise _damaged(path, f"`{name}` has {len(getattr(stored, name))} values for {shape[0]} channels")
+    offset = np.frombuffer(stored.offset, "<f4").reshape(shape).astype(np.float32)
+    gain = np.frombuffer(stored.gain, "<f4").reshape(shape).astype(np.float32)
+    for name, values in (
+        ("offset", offset),
+        ("gain", gain),
+        ("air", stored.air),
+        ("dark_noise", stored.dark_noise),
+        ("air_noise", stored.air_noise),
+    ):
+        if not np.isfinite(values).all():
+            raise _damaged(path, f"`{name}` holds NaN or infinity; calibrate again")
     return assemble(
         Origin(stored.scanner, stored.view, stored.made_at_ns, stored.belt_axis, stored.channels),
-        np.frombuffer(stored.offset, "<f4").reshape(shape).astype(np.float32),
-        np.frombuffer(stored.gain, "<f4").reshape(shape).astype(np.float32),
+        offset,
+        gain,
         np.frombuffer(stored.states, np.uint8).reshape(shape),
         stored.air,
         stored.dark_noise,

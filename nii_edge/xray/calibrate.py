@@ -106,7 +106,8 @@ def calibrate(dark: npt.NDArray[np.generic], air: npt.NDArray[np.generic], origi
 
     Raises:
         CalibrationError: TOO_FEW_LINES; PROFILE_MISMATCH if the shapes contradict each other or the
-            channels; NOT_AIR if the tube was off; BAD_DETECTOR beyond what neighbours can replace.
+            channels; NOT_AIR if the tube was off; BAD_DETECTOR beyond what neighbours can replace, or counts
+            that are not finite.
     """
     _check_lines(dark, air, origin)
     in_dark, in_air = statistics(dark), statistics(air)
@@ -179,7 +180,7 @@ def check_fits(
         )
     nominal = form.air if form is not None and form.air is not None else 1.0
     for name, level in zip(calibration.channels, calibration.air, strict=True):
-        if abs(level - nominal) > AIR_TOLERANCE * nominal:
+        if not abs(level - nominal) <= AIR_TOLERANCE * nominal:  # NaN is refused too
             raise CalibrationError(
                 CalibrationFault.PROFILE_MISMATCH,
                 f"{name}: air is {level:.0f} counts, the profile says {nominal:.0f}",
@@ -198,6 +199,13 @@ def _check_lines(dark: npt.NDArray[np.generic], air: npt.NDArray[np.generic], or
             raise CalibrationError(
                 CalibrationFault.TOO_FEW_LINES,
                 f"{lines.shape[0]} {name} lines; at least {MIN_LINES} are needed",
+            )
+        wrong = int(np.count_nonzero(~np.isfinite(lines)))
+        if wrong:
+            raise CalibrationError(
+                CalibrationFault.BAD_DETECTOR,
+                f"{wrong} of {lines.size} {name} counts are NaN or infinite; expected counts: save the "
+                "lines as the detector gives them",
             )
 
 

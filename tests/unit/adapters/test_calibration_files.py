@@ -65,6 +65,19 @@ def test_short_and_absent_files_are_refused(tmp_path: Path) -> None:
         read_calibration(tmp_path / "none.cal")
 
 
+@pytest.mark.parametrize("name", ["offset", "gain", "air", "dark_noise", "air_noise"])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, name: str) -> None:
+    """Also in a file whose checksum fits: an older release wrote such files."""
+    path, calibration = tmp_path / "a.cal", a_calibration()
+    values = np.array(getattr(calibration, name))
+    values.flat[0] = np.nan
+    broken = values if name in ("offset", "gain") else tuple(float(value) for value in values)
+    write_calibration(path, calibration._replace(**{name: broken}))
+    with pytest.raises(CalibrationError, match=rf"a\.cal: `{name}` holds NaN or infinity") as caught:
+        read_calibration(path)
+    assert caught.value.fault is CalibrationFault.DAMAGED
+
+
 def test_wedges_are_read_from_yaml(tmp_path: Path) -> None:
     """As a person writes them; a wrong key is named with its place."""
     text = (

@@ -207,3 +207,23 @@ def test_swapped_energies_show_in_any_scan_with_matter(name: str) -> None:
     assert energies_swapped(right[::-1])
     for level in (1.0, 1e-4):
         assert not energies_swapped(model.planes(level, level, (64, 64), photons=8_000))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("which", ["dark", "air"])
+def test_counts_that_are_not_finite_make_no_calibration(which: str, value: float) -> None:
+    """One is enough: every comparison with NaN is false, so its pixel would count as good."""
+    detector = Detector()
+    lines = {"dark": detector.flat(0.0).astype(np.float32), "air": detector.flat(1.0).astype(np.float32)}
+    lines[which][50, 20, 1] = value
+    with pytest.raises(CalibrationError, match=f"1 of 80000 {which} counts are NaN or infinite") as caught:
+        calibrate(lines["dark"], lines["air"], Origin("s1", 0, NOW, "columns", DUAL))
+    assert caught.value.fault is CalibrationFault.BAD_DETECTOR
+
+
+def test_an_air_level_that_is_no_number_does_not_fit() -> None:
+    """Whatever made it."""
+    broken = Detector().calibration()._replace(air=(float("nan"), AIR))
+    with pytest.raises(CalibrationError, match="low: air is nan") as caught:
+        check_fits(broken, "s1", 0, PROFILE, NOW, HOUR)
+    assert caught.value.fault is CalibrationFault.PROFILE_MISMATCH
