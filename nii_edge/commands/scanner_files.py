@@ -15,7 +15,7 @@ from nii_edge.adapters.arrays import load_array
 from nii_edge.adapters.calibration_files import read_optics, write_calibration
 from nii_edge.config import Config, Profile, load
 from nii_edge.errors import CalibrationError, ConfigError, RecordingError
-from nii_edge.records import Channel, Frame
+from nii_edge.records import Channel, Frame, Name
 from nii_edge.xray import self_test, trend
 from nii_edge.xray.calibrate import Calibration, Origin
 from nii_edge.xray.calibrate import calibrate as make_calibration
@@ -28,6 +28,10 @@ from nii_edge.xray.wedges import Wedge, WedgeStep
 CHANNELS: tuple[Channel, ...] = ("low", "high")
 MIDDLE = 0.25
 """Of a wedge's step this share of each side is left out: its edges are blurred and scattered into."""
+
+
+_ALONG = {"rows": "across the picture", "columns": "down the picture"}
+"""Where the detector lies, by the axis along which the belt runs."""
 
 
 class ScannedStep(Config, frozen=True, kw_only=True):
@@ -72,15 +76,19 @@ def calibrate(
         ConfigError, RecordingError: a file is not what it should be.
     """
     form = load(profile, Profile)
-    origin = Origin(scanner, view, time.time_ns(), form.belt_axis, CHANNELS)
-    detector = make_calibration(_lines(dark, form), _lines(air, form), origin)
+    origin = Origin(_name(scanner), view, time.time_ns(), form.belt_axis, CHANNELS)
+    if out.is_dir() or not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: expected a file to write, in a folder that exists")
+    lines = _lines(air, form)
+    detector = make_calibration(_lines(dark, form), lines, origin)
     measured = () if wedges is None else _measured(wedges, detector)
     optics_of(detector, measured, form.penetration_limit)  # refuses wedges that make no table
     write_calibration(out, detector, measured)
     bad = int(np.count_nonzero(detector.states))
     return (
-        f"{out}: {detector.width} pixels, {bad} of {detector.states.size} bad and replaced; noise of air "
-        f"{100 * detector.air_noise[-1]:.2f}%; {len(measured)} wedges"
+        f"{out}: {detector.width} detector pixels {_ALONG[form.belt_axis]}, {len(lines)} lines of air; "
+        f"{bad} of {detector.states.size} pixels bad and replaced; "
+        f"noise of air {100 * detector.air_noise[-1]:.2f}%; {len(measured)} wedges"
     )
 
 
@@ -106,6 +114,13 @@ def test_piece(
         with history.open("ab") as file:
             file.write(msgspec.json.encode(result) + b"\n")
     return result, [forecast.words for forecast in trend.foresee([*earlier, result], layout.limits)]
+
+
+def _name(scanner: str) -> str:
+    try:
+        return msgspec.convert(scanner, Name)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"scanner {scanner!r}: {error}; expected the lane's name in edge.yaml") from error
 
 
 def _measured(path: Path, detector: Calibration) -> tuple[Wedge, ...]:

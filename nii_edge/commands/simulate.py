@@ -76,6 +76,8 @@ def simulate(request: Request, told: Callable[[int, int], None]) -> Summary:
         SceneError: nothing fits the scanner.
     """
     recipe = load_recipe(request.recipe)
+    if not (request.consignments or request.luggage):
+        raise ConfigError("--consignments 0 --luggage 0: nothing to simulate; ask for some of either")
     if request.out.exists() and any(request.out.iterdir()):
         raise ConfigError(f"{request.out}: is not empty; name a folder that is, or does not exist yet")
     names = [make.name for make in recipe.makes()]

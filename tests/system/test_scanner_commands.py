@@ -148,3 +148,20 @@ def test_a_dark_tube_and_too_few_lines_make_no_calibration(files: Files, tmp_pat
         assert done.returncode == 1
         assert words in done.stderr
         assert not (tmp_path / "bad.cal").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "words"),
+    [("../lane 1", "x.cal", "expected the lane's name"), ("lane-1", ".", "expected a file to write"),
+     ("lane-1", "no/such/x.cal", "in a folder that exists")],
+)  # fmt: skip
+def test_a_name_or_place_that_cannot_be_is_refused_before_anything_is_measured(
+    files: Files, tmp_path: Path, name: str, out: str, words: str
+) -> None:
+    done = command(
+        "calibrate", name, "--profile", files.profile, "--dark", files.folder / "dark.npy",
+        "--air", files.folder / "air.npy", "--out", tmp_path / out,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert words in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []

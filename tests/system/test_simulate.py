@@ -118,6 +118,7 @@ def test_wrong_use_is_said_in_words(tmp_path: Path) -> None:
     for out, more, words in (
         (tmp_path, (), "is not empty"),
         (tmp_path / "new", ("--scanner", "border"), "has no scanner 'border'"),
+        (tmp_path / "new", ("--consignments", "0", "--luggage", "0"), "nothing to simulate"),
     ):
         line = [sys.executable, "-m", "nii_edge", "simulate", "--out", str(out), *ARGUMENTS, *more]
         done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=110)
