@@ -14,6 +14,7 @@
     ├── LedgerError          the ledger cannot be trusted or written; the daemon must stop
     │   ├── LedgerFullError      its disk is full; nothing of the commit was written
     │   └── LedgerDamagedError   what it holds is not what was written
+    ├── DataError            labelled pictures cannot be read, or not one of them can be used
     ├── RecordingError       a recording, picture or array cannot be read
     └── SceneError           a simulated scene, material or scanner is not as it must be
 """
@@ -107,6 +108,10 @@ class LedgerDamagedError(LedgerError):
 
 class RecordingError(NiiEdgeError):
     """A recording, picture or array cannot be read as asked."""
+
+
+class DataError(NiiEdgeError):
+    """Labelled pictures cannot be read, or none of them can be used: says what was found and expected."""
 
 
 class SceneError(NiiEdgeError):

@@ -91,6 +91,14 @@ class Composer:
         areal, marks = _row(pieces, rng)
         return self._shown(areal, marks, rng, side)
 
+    def alone(self, sprite: Sprite, rng: np.random.Generator) -> Floats:
+        """A sprite by itself on some display, as shares 0-1 of the empty belt's colour (height, width, 3)."""
+        areal = np.pad(sprite.areal.astype(np.float32), ((0, 0), (6, 6), (6, 6)))
+        shown = self._shown(areal, [], rng, max(areal.shape[1:]), noisy=False).rgb.astype(np.float32)
+        edges = np.concatenate([shown[:3].reshape(-1, 3), shown[-3:].reshape(-1, 3)])
+        share: Floats = np.minimum(shown / np.maximum(np.median(edges, axis=0), 1), 1).astype(np.float32)
+        return share
+
     def _piece(self, rng: np.random.Generator) -> tuple[Floats, list[Marked]]:
         if self._cartons and rng.random() < 0.28:
             return self._carton(rng)
@@ -154,8 +162,8 @@ class Composer:
                 box = x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
                 marks.append(Marked(IGNORED if blind else sprite.marked[0].label, box))
 
-    def _shown(self, areal: Floats, marks: list[Marked], rng: np.random.Generator, side: int) -> Composed:
-        own = rng.random() < 0.2
+    def _shown(self, areal: Floats, marks: list[Marked], rng: np.random.Generator, side: int, noisy: bool = True) -> Composed:
+        own = noisy and rng.random() < 0.2
         stretch = np.exp(rng.normal(0, 0.12, 2))
         share = side / max(areal.shape[1] * stretch[0], areal.shape[2] * stretch[1])
         size = [max(32, round(n * s * share)) for n, s in zip(areal.shape[1:], stretch, strict=True)]
@@ -169,6 +177,8 @@ class Composer:
             assert optics.materials is not None  # noqa: S101 - wedges are always scanned
             display = draw_display(rng, TRAINING[int(rng.integers(len(TRAINING)))])
             display = display._replace(resample=(1.0, 1.0))
+            if not noisy:
+                display = display._replace(cursor=False, frames=0, grain=0.0, streaks=0.0)
             material = look_up(planes, optics.materials)
             opacity = -np.log(np.maximum(planes[1], np.float32(1e-6)))
             rgb = render(np.stack([opacity, material.z]), display, rng)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from nii_edge.learn.feed import Batch
@@ -83,14 +84,22 @@ def train(
     network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(_groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99))
     mean = Mean(network, plan.ema)
+    stepping: nn.Module = network
+    shared = dist.is_available() and dist.is_initialized()
+    leads = not shared or dist.get_rank() == 0
     done = _resumed(folder, network, mean, optimiser)
     size = 0
+    if shared:
+        stepping = nn.parallel.DistributedDataParallel(network)
     began = time.monotonic() - done.seconds
     steps, images, curve = done.steps, done.images, done.curve
     saved = checked = time.monotonic()
     total = plan.minutes * 60
     recent: list[tuple[float, float]] = []
-    while (spent := time.monotonic() - began) < total and not stop():
+    while True:
+        spent = _together(time.monotonic() - began, shared)
+        if spent >= total or stop():
+            break
         if size != plan.size(spent / total):
             size = plan.size(spent / total)
             batches, points = feed(size), all_cells((size, size))
@@ -98,15 +107,18 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         batch = next(batches)
-        logits, boxes = network(batch.inputs.contiguous(memory_format=torch.channels_last))
+        logits, boxes = stepping(batch.inputs.contiguous(memory_format=torch.channels_last))
         loss = losses(logits, boxes, points, batch.targets)
         optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimiser.step()
-        mean.update(network)
-        steps, images = steps + 1, images + len(batch.inputs)
+        if leads:
+            mean.update(network)
+        steps, images = steps + 1, images + len(batch.inputs) * (dist.get_world_size() if shared else 1)
         recent.append((float(loss.scores), float(loss.boxes)))
+        if not leads:
+            continue
         if steps % 20 == 0:
             scores, placed = (sum(values) / len(recent) for values in zip(*recent, strict=True))
             recent = []
@@ -122,8 +134,18 @@ def train(
             _save(folder, network, mean, optimiser, Progress(now - began, steps, images, curve))
             saved = now
     progress = Progress(time.monotonic() - began, steps, images, curve)
-    _save(folder, network, mean, optimiser, progress)
+    if leads:
+        _save(folder, network, mean, optimiser, progress)
     return mean.network, progress
+
+
+def _together(seconds: float, shared: bool) -> float:
+    """The same time for all processes that train together: that of the first."""
+    if not shared:
+        return seconds
+    value = torch.tensor([seconds], dtype=torch.float64)
+    dist.broadcast(value, 0)
+    return float(value)
 
 
 def _cosine(share: float) -> float:
