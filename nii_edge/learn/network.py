@@ -54,7 +54,8 @@ class Front(nn.Module):
             warm, leaf = warm * keep, leaf * keep
         depth = depth * inside
         near = depth - F.avg_pool2d(depth, 5, 1, 2)
-        far = depth - F.avg_pool2d(depth, 15, 1, 7)
+        coarse = F.avg_pool2d(F.avg_pool2d(depth, 8), 3, 1, 1)
+        far = depth - F.interpolate(coarse, scale_factor=8.0, mode="bilinear", align_corners=False)
         return torch.cat([depth * 0.7, warm, leaf, near * 2, far], 1) * inside
 
     @staticmethod
@@ -146,7 +147,7 @@ class Detector(nn.Module):
         self.classes = classes
         self.front = Front(variant)
         a, b, c, d, e = 16, 32, 64, 112, 160
-        self.stem = nn.Sequential(conv(Front.planes, a, 3, 2), conv(a, b, 3, 2), Stage(b, b, 1))
+        self.stem = nn.Sequential(conv(Front.planes, a, 3, 2), conv(a, b, 3, 2))
         self.p3 = nn.Sequential(conv(b, c, 3, 2), Stage(c, c, 2))
         self.p4 = nn.Sequential(conv(c, d, 3, 2), Stage(d, d, 2))
         self.p5 = nn.Sequential(conv(d, e, 3, 2), Stage(e, e, 1), Wide(e))
