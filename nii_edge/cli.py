@@ -489,6 +489,7 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Pictures without threats, to put simulated ones into.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="End after so many, if time is left.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a detector on anyone's labels and write its bundle. Start an interrupted run again, and it goes on."""
@@ -497,7 +498,7 @@ def train(
     if size % 32:
         raise typer.BadParameter(f"--size {size}: must be a multiple of 32")
     request = command.Request(
-        annotations, images, out, minutes, size, batch, seed, weights, scratch, project_into, workers
+        annotations, images, out, minutes, size, batch, seed, weights, scratch, project_into, workers, steps
     )
 
     def told(stage: str, row: dict[str, float]) -> None:

@@ -47,7 +47,7 @@ BYTES_FREE = 2 << 30
 
 class Request(NamedTuple):
     """The command's options. `weights`: start from this bundle's; None: the shipped detector's; `scratch`:
-    from nothing."""
+    from nothing; `steps`: end after so many, if the time is not up before."""
 
     annotations: Path
     images: Path | None
@@ -60,6 +60,7 @@ class Request(NamedTuple):
     scratch: bool
     project_into: Path | None
     workers: int
+    steps: int | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +124,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     mean, progress = train(
         detector,
         lambda size: feed(pools, size, request.batch, strength, request.seed + size, request.workers),
-        Plan(minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0)),
+        Plan(minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps),
         work,
         validate=validate,
         told=lambda row: told("training", row),

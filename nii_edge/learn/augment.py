@@ -43,7 +43,8 @@ def augmented(
     sample: Sample, other: Sample | None, size: int, strength: Strength, rng: np.random.Generator
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """An input (3, size, size) in 0-1, `PAD` outside; boxes (n, 4) and labels (n,) in it."""
-    sample = _turned(sample, strength, rng)
+    share = size / max(sample.rgb.shape[:2]) * float(np.exp(rng.uniform(*np.log(strength.scale))))
+    sample = _turned(_resized(sample, share), strength, rng)
     if other is not None and rng.random() < strength.overlay:
         sample = overlaid(sample, other, rng)
     rgb = sample.rgb
@@ -51,25 +52,32 @@ def augmented(
         rgb = displayed(rgb, rng)
     if rng.random() < strength.grey:
         rgb = np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    return _placed(rgb, sample, size, strength, rng)
+    return _placed(Sample(rgb, sample.boxes, sample.labels), size, strength, rng)
+
+
+def _resized(sample: Sample, share: float) -> Sample:
+    """The picture made smaller or larger."""
+    height, width = sample.rgb.shape[:2]
+    new = max(1, round(width * share)), max(1, round(height * share))
+    rgb = cv2.resize(sample.rgb, new, interpolation=cv2.INTER_AREA if share < 1 else cv2.INTER_LINEAR)
+    boxes = sample.boxes * np.array((new[0] / width, new[1] / height) * 2, np.float32)
+    return Sample(np.asarray(rgb, np.uint8), boxes, sample.labels)
 
 
 def _placed(
-    rgb: npt.NDArray[np.uint8], sample: Sample, size: int, strength: Strength, rng: np.random.Generator
+    sample: Sample, size: int, strength: Strength, rng: np.random.Generator
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    height, width = rgb.shape[:2]
-    scale = size / max(height, width) * float(np.exp(rng.uniform(*np.log(strength.scale))))
-    new = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(rgb, new, interpolation=how)
-    spare = size - new[0], size - new[1]
+    """Somewhere in the input, which may show only a part."""
+    height, width = sample.rgb.shape[:2]
     moving = strength.scale != (1.0, 1.0)
-    left, top = (round(float(rng.uniform(min(s, 0), max(s, 0)))) if moving else 0 for s in spare)
+    left, top = (
+        round(float(rng.uniform(min(size - side, 0), max(size - side, 0)))) if moving else 0
+        for side in (width, height)
+    )
     made = np.full((size, size, 3), PAD, np.float32)
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + new[0], size), min(top + new[1], size)
-    made[y0:y1, x0:x1] = small[y0 - top : y1 - top, x0 - left : x1 - left] * np.float32(1 / 255)
-    boxes = sample.boxes * np.array((new[0] / width, new[1] / height) * 2, np.float32)
-    boxes = boxes + np.array((left, top, left, top), np.float32)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, size), min(top + height, size)
+    made[y0:y1, x0:x1] = sample.rgb[y0 - top : y1 - top, x0 - left : x1 - left] * np.float32(1 / 255)
+    boxes = sample.boxes + np.array((left, top, left, top), np.float32)
     whole = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3), axis=1)
     boxes = np.clip(boxes, 0, size)
     sides = boxes[:, 2:] - boxes[:, :2]

@@ -26,7 +26,8 @@ from nii_edge.learn.network import Detector, all_cells
 class Plan(NamedTuple):
     """`minutes` of wall time in all; `rate` the highest learning rate; `decay` of the weights; `ema` of the
     running mean; `checkpoint_s` between checkpoints, `validate_s` between validations; `sizes`: from which
-    share of the time on inputs have which side."""
+    share of the time on inputs have which side; `steps`: end after so many, if
+    the time is not up before."""
 
     minutes: float
     rate: float = 2e-3
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
     checkpoint_s: float = 180.0
     validate_s: float = 600.0
     sizes: tuple[tuple[float, int], ...] = ((0.0, 224), (0.4, 320))
+    steps: int | None = None
 
     def size(self, share: float) -> int:
         """The input's side at a share 0-1 of the time: small pictures first, which are quicker."""
@@ -98,12 +100,13 @@ def train(
     recent: list[tuple[float, float]] = []
     while True:
         spent = _together(time.monotonic() - began, shared)
-        if spent >= total or stop():
+        share = max(spent / total, steps / plan.steps if plan.steps else 0.0)
+        if share >= 1 or stop():
             break
-        if size != plan.size(spent / total):
-            size = plan.size(spent / total)
+        if size != plan.size(share):
+            size = plan.size(share)
             batches, points = feed(size), all_cells((size, size))
-        rate = plan.rate * min((steps + 1) / plan.warmup, 1) * (0.01 + 0.99 * _cosine(spent / total))
+        rate = plan.rate * min((steps + 1) / plan.warmup, 1) * (0.01 + 0.99 * _cosine(share))
         for group in optimiser.param_groups:
             group["lr"] = rate
         batch = next(batches)
