@@ -468,7 +468,9 @@ def evaluate(
         command.show(summary, _out)
 
 
-@app.command(epilog="Example: nii-edge train --annotations c.json --images pics --out models/mine --minutes 90")
+@app.command(
+    epilog="Example: nii-edge train --annotations c.json --images pics --out models/mine --minutes 90"
+)
 def train(
     annotations: Annotated[
         Path, typer.Option(help="COCO's .json, a folder of VOC's .xml, YOLO's data.yaml or folder of .txt.")
@@ -482,7 +484,8 @@ def train(
     batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures in a step.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
     weights: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="Start from this one; the shipped detector if left out.")
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Start from this one; the shipped detector if left out."),
     ] = None,
     scratch: Annotated[bool, typer.Option("--scratch", help="Start from nothing.")] = False,
     project_into: Annotated[
@@ -502,14 +505,18 @@ def train(
     )
 
     def told(stage: str, row: dict[str, float]) -> None:
-        _err.print(stage, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), style="dim", highlight=False)
+        _err.print(
+            stage, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), style="dim", highlight=False
+        )
 
     summary = command.run(request, told)
     tree = msgspec.to_builtins(summary)
     if as_json:
         _print_json(tree)
     else:
-        _out.print(f"{out}: mAP50 {summary.map50:.3f} on {summary.validation_images} pictures", highlight=False)
+        _out.print(
+            f"{out}: mAP50 {summary.map50:.3f} on {summary.validation_images} pictures", highlight=False
+        )
         for line in summary.problems:
             _out.print(line, style="yellow", markup=False, highlight=False)
 

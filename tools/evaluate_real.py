@@ -95,7 +95,11 @@ def measured(looked: list[Looked], names: Sequence[str], seed: int) -> dict[str,
     tree: dict[str, Any] = {"pictures": len(looked), "groups": len(keys)}
     for index, name in enumerate(NAMES):
         low, high = np.percentile(spread[:, index], (2.5, 97.5))
-        tree[name] = {"ap50": round(values[index][0], 3), "interval": [round(low, 3), round(high, 3)], "ap30": round(values[index][1], 3)}
+        tree[name] = {
+            "ap50": round(values[index][0], 3),
+            "interval": [round(low, 3), round(high, 3)],
+            "ap30": round(values[index][1], 3),
+        }
     low, high = np.percentile(spread.mean(axis=1), (2.5, 97.5))
     tree["mean"] = {
         "ap50": round(float(np.mean([v[0] for v in values])), 3),
@@ -105,7 +109,11 @@ def measured(looked: list[Looked], names: Sequence[str], seed: int) -> dict[str,
     for kind in ("normal", "belt"):
         own = [one for one in looked if one.picture.file.name.startswith(kind)]
         tree[f"false_alarms_per_{kind}"] = {
-            str(at): round(sum(f.score >= at and names[f.label] in NAMES for one in own for f in one.found) / max(len(own), 1), 3)
+            str(at): round(
+                sum(f.score >= at and names[f.label] in NAMES for one in own for f in one.found)
+                / max(len(own), 1),
+                3,
+            )
             for at in ALARM_AT
         }
     return tree
@@ -134,7 +142,9 @@ def main() -> None:
         looked = look_at(eye, dataset, rows, change=change)
         eye.close()
         ours = [
-            one._replace(wanted=tuple(m._replace(label=pairs[m.label]) for m in one.wanted if m.label in pairs))
+            one._replace(
+                wanted=tuple(m._replace(label=pairs[m.label]) for m in one.wanted if m.label in pairs)
+            )
             for one in looked
         ]
         result[look] = measured(ours, names, given.seed)

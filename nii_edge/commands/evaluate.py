@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,9 +17,8 @@ from nii_edge.bundle import load_bundle
 from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
-from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.learn.readers import read_dataset
 from nii_edge.learn.scoring import (
-    Found,
     Scores,
     Wanted,
     average_precision,
@@ -82,8 +83,6 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
         ConfigError: the bundle cannot be used.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
-    import time
-
     bundle = load_bundle(request.bundle or shipped_detector())
     names = tuple(label.name for label in bundle.manifest.labels)
     dataset = read_dataset(request.annotations, request.images)
@@ -101,7 +100,7 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
     spent = time.perf_counter() - began
     if not looked:
         raise DataError("no picture could be looked at: " + "; ".join(dataset.problems.lines()))
-    ours = [one._replace(wanted=_renamed(one.wanted, pairs)) for one in looked]
+    ours = [_renamed(one, pairs) for one in looked]
     occurring = {dataset.names[label] for p in dataset.pictures for *_, label in p.boxes}
     scores = _scores(ours, names)
     summary = Summary(
@@ -127,9 +126,11 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
     return summary
 
 
-def _renamed(wanted: tuple[Wanted, ...], pairs: dict[int, int]) -> tuple[Wanted, ...]:
+def _renamed(one: Looked, pairs: dict[int, int]) -> Looked:
     """With the bundle's indices; what the bundle has no name for is left out."""
-    return tuple(mark._replace(label=pairs[mark.label]) for mark in wanted if mark.label in pairs)
+    kept = [(m, extra) for m, extra in zip(one.wanted, one.extras, strict=True) if m.label in pairs]
+    wanted = tuple(mark._replace(label=pairs[mark.label]) for mark, _ in kept)
+    return one._replace(wanted=wanted, extras=tuple(extra for _, extra in kept))
 
 
 def _scores(looked: list[Looked], names: tuple[str, ...]) -> Scores:
@@ -171,17 +172,17 @@ def _by(looked: list[Looked], names: tuple[str, ...]) -> dict[str, dict[str, flo
         values = sorted({str(one.picture.about[key]) for one in looked if one.picture.about.get(key)})
         if len(values) > 1:
             made[key] = {
-                value: round(_scores([o for o in looked if str(o.picture.about.get(key)) == value], names).map50, 4)
+                value: round(
+                    _scores([o for o in looked if str(o.picture.about.get(key)) == value], names).map50, 4
+                )
                 for value in values
             }
-    covered = [
-        float(extra["cover_g_cm2"]) for one in looked for extra in one.picture.extras if "cover_g_cm2" in extra
-    ]
+    covered = [float(extra["cover_g_cm2"]) for one in looked for extra in one.extras if "cover_g_cm2" in extra]
     if covered:
         edges = [0.0, *np.percentile(covered, (33, 67)).tolist(), float("inf")]
         made["cover_g_cm2"] = {
             f"{low:.1f}-{high:.1f}": round(_scores(_only_covered(looked, low, high), names).map50, 4)
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for low, high in itertools.pairwise(edges)
         }
     return made
 
@@ -190,35 +191,42 @@ def _only_covered(looked: list[Looked], low: float, high: float) -> list[Looked]
     """The same with objects outside the span ignored."""
     made = []
     for one in looked:
-        cover = {
-            tuple(round(side) for side in corners): float(extra.get("cover_g_cm2", 0))
-            for (*corners, _), extra in zip(one.picture.boxes, one.picture.extras, strict=False)
-        }
         marks = tuple(
-            mark._replace(ignored=mark.ignored or not low <= cover.get(tuple(map(round, mark.box)), low) < high)
-            for mark in one.wanted
+            mark._replace(ignored=mark.ignored or not low <= float(extra.get("cover_g_cm2", low)) < high)
+            for mark, extra in zip(one.wanted, one.extras, strict=True)
         )
         made.append(one._replace(wanted=marks))
     return made
 
 
 def _carton_scores(looked: list[Looked], names: tuple[str, ...]) -> dict[str, tuple[float, bool]]:
-    """Per carton the best score of a prohibited class in any view, and whether one is in it, seen or not."""
+    """Per carton the best score of a prohibited class in any view, and whether one is in it, seen or not.
+
+    Cartons with lawful goods of such a shape, declared knives for instance, are in neither group: the detector is
+    right to see them, and the papers decide.
+    """
     prohibited = {index for index, name in enumerate(names) if name not in LAWFUL}
     made: dict[str, tuple[float, bool]] = {}
+    lawful: set[str] = set()
     for one in looked:
         if not one.picture.about.get("carton"):
             continue
         key = _group(one)
         best, threat = made.get(key, (0.0, False))
+        marks = [(m, extra) for m, extra in zip(one.wanted, one.extras, strict=True) if m.label in prohibited]
+        if any(extra.get("lawful") for _, extra in marks):
+            lawful.add(key)
         own = max((f.score for f in one.found if f.label in prohibited), default=0.0)
-        made[key] = max(best, own), threat or any(mark.label in prohibited for mark in one.wanted)
-    return made
+        made[key] = max(best, own), threat or any(not extra.get("lawful") for _, extra in marks)
+    return {key: value for key, value in made.items() if key not in lawful}
 
 
 def _counts(looked: list[Looked], names: tuple[str, ...]) -> dict[str, int]:
     cartons = _carton_scores(looked, names)
-    return {"with_threat": sum(t for _, t in cartons.values()), "without": sum(not t for _, t in cartons.values())}
+    return {
+        "with_threat": sum(t for _, t in cartons.values()),
+        "without": sum(not t for _, t in cartons.values()),
+    }
 
 
 def _cartons(looked: list[Looked], names: tuple[str, ...]) -> list[CartonRate]:
@@ -266,11 +274,13 @@ def show(summary: Summary, out: Console) -> None:
         highlight=False,
     )
     for rate in summary.cartons:
-        out.print(f"cartons: Pd {rate.pd:.3f} {rate.pd_interval} at Pfa {rate.pfa:.3f} {rate.pfa_interval}", highlight=False)
+        out.print(
+            f"cartons: Pd {rate.pd:.3f} {rate.pd_interval} at Pfa {rate.pfa:.3f} {rate.pfa_interval}",
+            highlight=False,
+        )
     for name in summary.unmatched_names:
         out.print(f"no such class in the bundle: {name}", style="yellow")
     for line in summary.problems:
         out.print(line, style="yellow", markup=False, highlight=False)
 
 
-__all__ = ["Found", "Request", "Summary", "evaluate", "show"]

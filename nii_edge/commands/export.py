@@ -65,12 +65,18 @@ def run(request: Request) -> Summary:
     detector = Detector(len(names))
     left = load_weights(request.weights / FILE, detector, tuple(range(len(names))))
     if left:
-        raise ConfigError(f"{request.weights / FILE}: lacks {', '.join(left[:3])}; not weights of this network")
+        raise ConfigError(
+            f"{request.weights / FILE}: lacks {', '.join(left[:3])}; not weights of this network"
+        )
     size = request.size or source.manifest.input.size[0]
     own = renamed(dataset, pairs, names)
     rows = range(len(own.pictures))
     manifest = source.manifest
-    card = (source.folder / "CARD.md").read_text(encoding="utf-8") if (source.folder / "CARD.md").is_file() else ""
+    card = (
+        (source.folder / "CARD.md").read_text(encoding="utf-8")
+        if (source.folder / "CARD.md").is_file()
+        else ""
+    )
     about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
     frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
     chosen = bundle_of(detector, size, names, own, rows, frames, about, request.out, half=request.bits == 16)

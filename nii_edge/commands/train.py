@@ -99,7 +99,9 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     torch.manual_seed(request.seed)
     side = round(request.size * 1.15)
     _check_room(work, len(rows), side)
-    used = fill(dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of}))
+    used = fill(
+        dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
+    )
     if used < 2:
         raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
     names = dataset.names
@@ -124,7 +126,9 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     mean, progress = train(
         detector,
         lambda size: feed(pools, size, request.batch, strength, request.seed + size, request.workers),
-        Plan(minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps),
+        Plan(
+            minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
+        ),
         work,
         validate=validate,
         told=lambda row: told("training", row),
@@ -134,7 +138,9 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         mean, request.size, names, dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES),
         _about(request, dataset, used), request.out,
     )  # fmt: skip
-    summary = _summary(request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60)
+    summary = _summary(
+        request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
+    )
     write_metrics(request.out, summary)
     write_report(request.out / "report.html", summary, progress, chosen.looked, names)
     return summary
@@ -198,14 +204,26 @@ def _check_room(folder: Path, pictures: int, side: int) -> None:
     disk = os.statvfs(folder)
     free, needed = disk.f_bavail * disk.f_frsize, pictures * side * side * 3
     if free < needed * 1.1:
-        raise DataError(f"{folder}: {free / 1e9:.1f} GB free on the disk; the decoded pictures need {needed / 1e9:.1f} GB")
+        raise DataError(
+            f"{folder}: {free / 1e9:.1f} GB free on the disk; the decoded pictures need {needed / 1e9:.1f} GB"
+        )
     memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    available = next(
-        (int(line.split()[1]) * 1024 for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")),
-        memory,
-    ) if Path("/proc/meminfo").exists() else memory
+    available = (
+        next(
+            (
+                int(line.split()[1]) * 1024
+                for line in Path("/proc/meminfo").read_text().splitlines()
+                if line.startswith("MemAvailable")
+            ),
+            memory,
+        )
+        if Path("/proc/meminfo").exists()
+        else memory
+    )
     if available < BYTES_FREE:
-        raise DataError(f"{available / 1e9:.1f} GB of memory free; training needs {BYTES_FREE / 1e9:.1f} GB: close something, or use a smaller --batch and --size")
+        raise DataError(
+            f"{available / 1e9:.1f} GB of memory free; training needs {BYTES_FREE / 1e9:.1f} GB: close something, or use a smaller --batch and --size"
+        )
 
 
 def _about(request: Request, dataset: Dataset, used: int) -> About:
@@ -217,7 +235,13 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
         "pictures of the same set that were not trained on: expect less on other scanners. Thresholds are those of the "
         "best F1 there; set your own in the policy.\n"
     )
-    return About(_plain(name), version, f"Objects in X-ray pictures: {', '.join(dataset.names)}"[:300], "see the data", card)
+    return About(
+        _plain(name),
+        version,
+        f"Objects in X-ray pictures: {', '.join(dataset.names)}"[:300],
+        "see the data",
+        card,
+    )
 
 
 def _plain(name: str) -> str:
@@ -226,7 +250,13 @@ def _plain(name: str) -> str:
 
 
 def _summary(
-    request: Request, dataset: Dataset, chosen: Chosen, progress: Progress, used: int, held_out: int, minutes: float
+    request: Request,
+    dataset: Dataset,
+    chosen: Chosen,
+    progress: Progress,
+    used: int,
+    held_out: int,
+    minutes: float,
 ) -> Summary:
     scores = chosen.rounded if chosen.eight_bits and chosen.rounded is not None else chosen.exact
     return Summary(

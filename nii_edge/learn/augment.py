@@ -94,10 +94,16 @@ def _turned(sample: Sample, strength: Strength, rng: np.random.Generator) -> Sam
     rgb, boxes = sample.rgb, sample.boxes
     if rng.random() < 0.5:
         width = rgb.shape[1]
-        rgb, boxes = rgb[:, ::-1], np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        rgb, boxes = (
+            rgb[:, ::-1],
+            np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1),
+        )
     if rng.random() < 0.5:
         height = rgb.shape[0]
-        rgb, boxes = rgb[::-1], np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], 1)
+        rgb, boxes = (
+            rgb[::-1],
+            np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], 1),
+        )
     if rng.random() < 0.5:
         rgb, boxes = rgb.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
     return Sample(np.ascontiguousarray(rgb), boxes, sample.labels)

@@ -61,7 +61,12 @@ class Chosen(NamedTuple):
 def input_of(size: int) -> ModelInput:
     """What the network is given."""
     return ModelInput(
-        name="image", channels=("red", "green", "blue"), size=(size, size), crop="content", pad=PAD, batch=False
+        name="image",
+        channels=("red", "green", "blue"),
+        size=(size, size),
+        crop="content",
+        pad=PAD,
+        batch=False,
     )
 
 
@@ -97,7 +102,9 @@ def manifest_of(
 def in_memory(detector_model: bytes, size: int, names: Sequence[str]) -> Bundle:
     """A bundle that was never written, to measure with."""
     about = About("measuring", "0", "not to be shipped", "none", "")
-    return Bundle(folder=Path(), manifest=manifest_of(about, size, names, {}), model=detector_model, golden=())
+    return Bundle(
+        folder=Path(), manifest=manifest_of(about, size, names, {}), model=detector_model, golden=()
+    )
 
 
 def scores_of(
@@ -216,17 +223,23 @@ def golden_frames(
             near = [one for one in found if abs(one.score - floors[one.label]) < GOLDEN_CLEAR_OF]
             if near or not sure or len(sure) > 4:
                 continue
-            expected = tuple(Expected(label=manifest.labels[one.label].name, score=one.score, box=one.box) for one in sure)
+            expected = tuple(
+                Expected(label=manifest.labels[one.label].name, score=one.score, box=one.box) for one in sure
+            )
             made.append(GoldenFrame(name=f"found_{len(made) + 1}", frame=frame, expected=expected))
             if len(made) == GOLDEN:
                 break
     finally:
         eye.close()
     if not made:
-        raise DataError("on no validation picture is anything clear enough to be a golden frame; train longer")
+        raise DataError(
+            "on no validation picture is anything clear enough to be a golden frame; train longer"
+        )
     return tuple(made)
 
 
 def write_metrics(folder: Path, tree: Any) -> None:
     """``metrics.json`` beside the card: what was measured, for machines."""
-    (folder / "metrics.json").write_text(json.dumps(msgspec.to_builtins(tree), indent=1) + "\n", encoding="utf-8")
+    (folder / "metrics.json").write_text(
+        json.dumps(msgspec.to_builtins(tree), indent=1) + "\n", encoding="utf-8"
+    )

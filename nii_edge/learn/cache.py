@@ -65,7 +65,7 @@ def sample_of(picture: Labelled, problems: Problems, crop: bool = True) -> Sampl
         DataError: it cannot be decoded.
     """
     rgb = read_rgb(picture.file)
-    boxes, labels = usable_boxes(picture, (rgb.shape[0], rgb.shape[1]), problems)
+    boxes, labels, _ = usable_boxes(picture, (rgb.shape[0], rgb.shape[1]), problems)
     if crop:
         top, left, bottom, right = content(frame_of(rgb))
         if len(boxes):  # never away from a label
@@ -78,8 +78,9 @@ def sample_of(picture: Labelled, problems: Problems, crop: bool = True) -> Sampl
 
 def usable_boxes(
     picture: Labelled, size: tuple[int, int], problems: Problems
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Boxes (n, 4) in pixels of a picture of `size` (height, width), and labels (n,), -1 for what is ignored."""
+) -> tuple[Floats, npt.NDArray[np.int64], list[int]]:
+    """Boxes (n, 4) in pixels of a picture of `size` (height, width), labels (n,), -1 for what is ignored, and
+    which of the picture's boxes they are."""
     height, width = size
     scale = (width, height) if picture.relative else (1.0, 1.0)
     if picture.size is not None and picture.size != size:
@@ -87,6 +88,7 @@ def usable_boxes(
         scale = (width / picture.size[1], height / picture.size[0])
     boxes: list[tuple[float, float, float, float]] = []
     labels: list[int] = []
+    which: list[int] = []
     for index, (*corners, label) in enumerate(picture.boxes):
         x0, y0, x1, y1 = (value * scale[k % 2] for k, value in enumerate(corners))
         if min(x0, y0) < -OFF_BY or x1 > width + OFF_BY or y1 > height + OFF_BY:
@@ -95,12 +97,16 @@ def usable_boxes(
         if x1 - x0 < MIN_SIDE_PX or y1 - y0 < MIN_SIDE_PX:
             problems.add("box is empty (left out)", picture.file)
             continue
-        if any(label == other and _iou((x0, y0, x1, y1), box) > SAME_BOX for other, box in zip(labels, boxes, strict=True)):
+        if any(
+            label == other and _iou((x0, y0, x1, y1), box) > SAME_BOX
+            for other, box in zip(labels, boxes, strict=True)
+        ):
             problems.add("box is there twice (left out)", picture.file)
             continue
         boxes.append((x0, y0, x1, y1))
         labels.append(-1 if index in picture.ignored else label)
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64)
+        which.append(index)
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64), which
 
 
 def _iou(a: Sequence[float], b: Sequence[float]) -> float:
@@ -124,7 +130,9 @@ def fill(
     used = 0
     for start in range(0, len(rows), PER_SHARD):
         part = [dataset.pictures[row] for row in rows[start : start + PER_SHARD]]
-        key = hashlib.sha256(repr((side, crop, [(str(p.file), p.boxes) for p in part])).encode()).hexdigest()[:16]
+        key = hashlib.sha256(repr((side, crop, [(str(p.file), p.boxes) for p in part])).encode()).hexdigest()[
+            :16
+        ]
         path = folder / f"{start:07d}-{key}"
         if path.with_suffix(".npz").is_file():
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:

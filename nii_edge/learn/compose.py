@@ -66,8 +66,12 @@ def table_of(scanner: VirtualScanner) -> Table:
     steps = np.linspace(0, 1, GRID) ** 2 * MAX_AREAL
     areal = np.stack(np.meshgrid(steps, steps, indexing="ij")).astype(np.float32)
     signal = transmissions(areal, ("polyethylene", "steel"), scanner.tube, scanner.layers)[:2]
-    noise = scanner.electronics.noise / scanner.electronics.gain if hasattr(scanner.electronics, "gain") else 3e-4
-    return Table(calibrated(scanner), np.ascontiguousarray(np.moveaxis(signal, 0, -1)), scanner.photons, float(noise))
+    noise = (
+        scanner.electronics.noise / scanner.electronics.gain if hasattr(scanner.electronics, "gain") else 3e-4
+    )
+    return Table(
+        calibrated(scanner), np.ascontiguousarray(np.moveaxis(signal, 0, -1)), scanner.photons, float(noise)
+    )
 
 
 class Composer:
@@ -159,10 +163,17 @@ class Composer:
             blind = bool(seen.any()) and float((behind[seen] > BLIND_DEPTH).mean()) > BLIND_SHARE
             rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
             if len(rows):
-                box = x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1
+                box = (
+                    x0 + int(columns[0]),
+                    y0 + int(rows[0]),
+                    x0 + int(columns[-1]) + 1,
+                    y0 + int(rows[-1]) + 1,
+                )
                 marks.append(Marked(IGNORED if blind else sprite.marked[0].label, box))
 
-    def _shown(self, areal: Floats, marks: list[Marked], rng: np.random.Generator, side: int, noisy: bool = True) -> Composed:
+    def _shown(
+        self, areal: Floats, marks: list[Marked], rng: np.random.Generator, side: int, noisy: bool = True
+    ) -> Composed:
         own = noisy and rng.random() < 0.2
         stretch = np.exp(rng.normal(0, 0.12, 2))
         share = side / max(areal.shape[1] * stretch[0], areal.shape[2] * stretch[1])
@@ -270,7 +281,10 @@ def _measured(areal: Floats, table: Table, rng: np.random.Generator) -> Floats:
     """Transmissions (2, height, width), with noise and blur."""
     root = np.sqrt(np.clip(areal, 0, MAX_AREAL) * np.float32(1 / MAX_AREAL)) * np.float32(GRID - 1)
     signal = cv2.remap(
-        table.signal, np.ascontiguousarray(root[:, :, 1]), np.ascontiguousarray(root[:, :, 0]), cv2.INTER_LINEAR
+        table.signal,
+        np.ascontiguousarray(root[:, :, 1]),
+        np.ascontiguousarray(root[:, :, 0]),
+        cv2.INTER_LINEAR,
     )
     sigma = float(rng.uniform(0, 0.9))
     if sigma > 0.3:

@@ -19,7 +19,13 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -90,6 +96,7 @@ def _without_identities(graph: Any) -> None:
 
 def _suppressing(graph: Any) -> None:
     """Non-maximum suppression, class by class, and the three outputs that the `boxes` head reads."""
+
     def constant(name: str, values: Any, kind: Any) -> None:
         graph.initializer.append(numpy_helper.from_array(np.array(values, kind), name))
 
@@ -100,7 +107,12 @@ def _suppressing(graph: Any) -> None:
     constant("nms_cell", [2], np.int64)
     constant("nms_first", [0], np.int64)
     nodes = [
-        ("NonMaxSuppression", ["all_boxes", "all_scores", "nms_most", "nms_iou", "nms_score"], "nms_kept", {}),
+        (
+            "NonMaxSuppression",
+            ["all_boxes", "all_scores", "nms_most", "nms_iou", "nms_score"],
+            "nms_kept",
+            {},
+        ),
         ("Gather", ["nms_kept", "nms_class"], "nms_classes", {"axis": 1}),
         ("Gather", ["nms_kept", "nms_cell"], "nms_cells", {"axis": 1}),
         ("Squeeze", ["nms_classes", "nms_class"], "labels", {}),
@@ -180,7 +192,11 @@ def halved(model: bytes) -> bytes:
             nodes.append(node)
             continue
         inner = f"{node.output[0]}/half"
-        nodes.append(helper.make_node("Cast", [node.input[0]], [f"{inner}/in"], to=TensorProto.FLOAT16, name=f"{inner}/in"))
+        nodes.append(
+            helper.make_node(
+                "Cast", [node.input[0]], [f"{inner}/in"], to=TensorProto.FLOAT16, name=f"{inner}/in"
+            )
+        )
         node.input[0] = f"{inner}/in"
         for name in node.input[1:]:
             if stored[name].data_type == TensorProto.FLOAT:

@@ -69,5 +69,11 @@ def feed(
     """Batches without end. `folders`: pools of shards, each with how often it is drawn from."""
     data = _Endless(folders, size, strength, seed)
     return iter(
-        DataLoader(data, batch_size=batch, collate_fn=_collated, num_workers=workers, prefetch_factor=3 if workers else None)
+        DataLoader(
+            data,
+            batch_size=batch,
+            collate_fn=_collated,
+            num_workers=workers,
+            prefetch_factor=3 if workers else None,
+        )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,11 +29,12 @@ _SCAN = ScanId(edge="evaluate", scanner="evaluate", epoch=0, seq=1)
 
 class Looked(NamedTuple):
     """A picture that could be read, what its labels want (indices into the data set's names) and what was
-    found (indices into the bundle's labels)."""
+    found (indices into the bundle's labels). `extras`: what else the labels say of each wanted thing."""
 
     picture: Labelled
     wanted: tuple[Wanted, ...]
     found: tuple[Found, ...]
+    extras: tuple[dict[str, Any], ...] = ()
 
 
 class Eye:
@@ -44,7 +45,9 @@ class Eye:
     ) -> None:
         manifest = bundle.manifest
         labels = tuple(msgspec.structs.replace(label, threshold=lowest) for label in manifest.labels)
-        open_bundle = msgspec.structs.replace(bundle, manifest=msgspec.structs.replace(manifest, labels=labels))
+        open_bundle = msgspec.structs.replace(
+            bundle, manifest=msgspec.structs.replace(manifest, labels=labels)
+        )
         names = output_names(manifest.output)
         self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
         lanes = {_SCAN.scanner: optics} if optics else None
@@ -99,26 +102,17 @@ def look_at(
         except DataError as error:
             dataset.problems.add("picture cannot be looked at (left out)", str(error))
             continue
-        boxes, labels = usable_boxes(picture, size, dataset.problems)
-        made.append(Looked(picture, _wanted(picture, boxes, labels), found))
+        boxes, labels, rows_used = usable_boxes(picture, size, dataset.problems)
+        wanted = tuple(
+            Wanted(
+                (float(box[0]), float(box[1]), float(box[2]), float(box[3])), picture.boxes[k][4], bool(label < 0)
+            )
+            for box, label, k in zip(boxes, labels, rows_used, strict=True)
+        )
+        extras = tuple(picture.extras[k] if k < len(picture.extras) else {} for k in rows_used)
+        made.append(Looked(picture, wanted, found, extras))
         told(number, len(chosen))
     return made
-
-
-def _wanted(
-    picture: Labelled, boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
-) -> tuple[Wanted, ...]:
-    """Labels with ignored ones keeping their class, which `usable_boxes` marks as -1."""
-    ignored = [label for index, (*_, label) in enumerate(picture.boxes) if index in picture.ignored]
-    classes = iter(ignored)
-    return tuple(
-        Wanted(
-            (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-            int(label) if label >= 0 else next(classes, 0),
-            bool(label < 0),
-        )
-        for box, label in zip(boxes, labels, strict=True)
-    )
 
 
 def shipped_detector() -> Path:

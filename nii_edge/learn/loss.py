@@ -48,9 +48,7 @@ def iou(a: Tensor, b: Tensor, complete: bool = False) -> Tensor:
     return ratio - apart / ((hull**2).sum(-1) + 1e-7) - weight * form
 
 
-def losses(
-    logits: Tensor, boxes: Tensor, cells: Tensor, targets: Sequence[tuple[Tensor, Tensor]]
-) -> Losses:
+def losses(logits: Tensor, boxes: Tensor, cells: Tensor, targets: Sequence[tuple[Tensor, Tensor]]) -> Losses:
     """The losses of a batch.
 
     `logits` (batch, cells, classes), `boxes` (batch, cells, 4), `cells` (cells, 3) x, y, stride; per picture
@@ -74,7 +72,9 @@ def losses(
         goal.append(target[known][which])
         quality.append(aligned)
     total = wanted.sum().clamp(min=1)
-    scores = (F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weights[..., None]).sum() / total
+    scores = (
+        F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weights[..., None]
+    ).sum() / total
     placed = boxes.sum() * 0
     if own:
         apart = 1 - iou(torch.cat(own), torch.cat(goal), complete=True)

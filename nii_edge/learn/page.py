@@ -42,16 +42,23 @@ def write_page(
         f"<h1>Evaluation</h1><p>{tree['images']} pictures, mAP50 {tree['map50']:.3f} "
         f"({tree['interval'][0]:.3f}–{tree['interval'][1]:.3f}), mAP50-95 {tree['map']:.3f}, "
         f"AP30 {tree['ap30']:.3f}, calibration error {tree['calibration_error']:.3f}</p>",
-        _table(("class", "AP50", "AP30"), [(n, v, tree["per_class30"].get(n, 0)) for n, v in tree["per_class"].items()]),
+        _table(
+            ("class", "AP50", "AP30"),
+            [(n, v, tree["per_class30"].get(n, 0)) for n, v in tree["per_class"].items()],
+        ),
         *(_table((key, "mAP50"), list(values.items())) for key, values in tree["by"].items()),
         _cartons(tree),
         "<h2>Curves</h2>",
-        curve([(score, float(right)) for score, right in _reliability(scored)], "score", "share that is right"),
+        curve(
+            [(score, float(right)) for score, right in _reliability(scored)], "score", "share that is right"
+        ),
         curve(_roc(cartons), "false alarms", "detected cartons") if cartons else "",
         "<h2>Worst cases</h2><p>Red: labelled. Blue: found, with its score.</p>",
         *(_figure(one, names) for one in _worst(looked)),
     ]
-    text = f"<!doctype html><html lang=en><meta charset=utf-8><title>Evaluation</title><style>{_STYLE}</style>"
+    text = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Evaluation</title><style>{_STYLE}</style>"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
 
@@ -66,7 +73,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cartons(tree: dict[str, Any]) -> str:
     rows = [
-        (f"{r['pfa_wanted']:.0%}", r["pfa"], _span(r["pfa_interval"]), r["pd"], _span(r["pd_interval"]), r["threshold"])
+        (
+            f"{r['pfa_wanted']:.0%}",
+            r["pfa"],
+            _span(r["pfa_interval"]),
+            r["pd"],
+            _span(r["pd_interval"]),
+            r["threshold"],
+        )
         for r in tree["cartons"]
     ]
     head = ("wanted Pfa", "Pfa", "95 %", "Pd", "95 %", "threshold")
@@ -116,7 +130,9 @@ def _worst(looked: Sequence[Looked]) -> list[Looked]:
     def badness(one: Looked) -> float:
         free = [f for f in one.found if not any(_meets(f, mark) for mark in one.wanted)]
         missed = [
-            mark for mark in one.wanted if not mark.ignored and not any(_meets(f, mark) and f.score > SURE for f in one.found)
+            mark
+            for mark in one.wanted
+            if not mark.ignored and not any(_meets(f, mark) and f.score > SURE for f in one.found)
         ]
         return max((f.score for f in free), default=0.0) + 0.8 * bool(missed)
 
@@ -155,7 +171,11 @@ def drawn(
 
 
 def _box(
-    picture: npt.NDArray[np.uint8], box: Sequence[float], scale: float, colour: tuple[int, int, int], text: str
+    picture: npt.NDArray[np.uint8],
+    box: Sequence[float],
+    scale: float,
+    colour: tuple[int, int, int],
+    text: str,
 ) -> None:
     x0, y0, x1, y1 = (round(side * scale) for side in box)
     cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 1)

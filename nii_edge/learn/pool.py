@@ -47,7 +47,9 @@ class Pool:
         height, width = (int(side) for side in meta["sizes"][row])  # type: ignore[arg-type]
         own = slice(int(starts[row]), int(starts[row + 1]))
         boxes = np.asarray(meta["boxes"][own], np.float32)
-        return Sample(np.asarray(pixels[row, :height, :width]), boxes, np.asarray(meta["labels"][own], np.int64))
+        return Sample(
+            np.asarray(pixels[row, :height, :width]), boxes, np.asarray(meta["labels"][own], np.int64)
+        )
 
     def refresh(self) -> None:
         """Take in shards that have been finished since."""

@@ -92,10 +92,14 @@ def _with_threats(rgb: Rgb, threats: list[tuple[int, Floats]], rng: np.random.Ge
     for _ in range(int(rng.integers(0, 3))):
         label, share = threats[int(rng.integers(len(threats)))]
         scale = float(rng.uniform(*SIDES)) * max(height, width) / max(share.shape[:2])
-        matrix = cv2.getRotationMatrix2D((share.shape[1] / 2, share.shape[0] / 2), float(rng.uniform(0, 360)), scale)
+        matrix = cv2.getRotationMatrix2D(
+            (share.shape[1] / 2, share.shape[0] / 2), float(rng.uniform(0, 360)), scale
+        )
         reach = int(np.hypot(*share.shape[:2]) * scale) + 2
         matrix[:, 2] += (reach - share.shape[1]) / 2, (reach - share.shape[0]) / 2
-        turned = cv2.warpAffine(share, matrix, (reach, reach), flags=cv2.INTER_AREA, borderValue=(1.0, 1.0, 1.0))
+        turned = cv2.warpAffine(
+            share, matrix, (reach, reach), flags=cv2.INTER_AREA, borderValue=(1.0, 1.0, 1.0)
+        )
         seen = turned.min(axis=2) < 0.93
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         if len(rows) < 6 or len(columns) < 6:

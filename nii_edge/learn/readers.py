@@ -88,7 +88,9 @@ def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
             "its .txt files"
         )
     if not dataset.pictures:
-        raise DataError(f"{annotations}: no usable picture; " + ("; ".join(problems.lines()) or "it lists none"))
+        raise DataError(
+            f"{annotations}: no usable picture; " + ("; ".join(problems.lines()) or "it lists none")
+        )
     return dataset
 
 
@@ -190,7 +192,9 @@ def _names_beside(folder: Path) -> tuple[str, ...]:
     """From classes.txt, if there is one."""
     for path in (folder / "classes.txt", folder.parent / "classes.txt"):
         if path.is_file():
-            return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+            return tuple(
+                line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+            )
     return ()
 
 
@@ -212,7 +216,9 @@ def _yolo_folder(folder: Path, images: Path, names: tuple[str, ...], problems: P
             boxes.append((*_corners(fields[1:]), int(fields[0])))
         rows.append((file, boxes))
     names = names or tuple(f"class_{number}" for number in range(most + 1))
-    return Dataset(names, tuple(Labelled(file, tuple(boxes), relative=True) for file, boxes in rows), problems)
+    return Dataset(
+        names, tuple(Labelled(file, tuple(boxes), relative=True) for file, boxes in rows), problems
+    )
 
 
 def _corners(fields: list[float]) -> tuple[float, float, float, float]:

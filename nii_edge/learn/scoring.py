@@ -61,7 +61,9 @@ def average_precision(
         map=float(precision[1:].mean()),
         ap30=float(at30.mean()),
         per_class={names[label]: round(float(value), 4) for label, value in zip(present, at50, strict=True)},
-        per_class30={names[label]: round(float(value), 4) for label, value in zip(present, at30, strict=True)},
+        per_class30={
+            names[label]: round(float(value), 4) for label, value in zip(present, at30, strict=True)
+        },
     )
 
 

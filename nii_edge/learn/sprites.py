@@ -22,7 +22,7 @@ from nii_edge.simulate import threats
 from nii_edge.simulate.consignment import make_consignment
 from nii_edge.simulate.detector import Layers, absorbed_shares
 from nii_edge.simulate.geometry import View
-from nii_edge.simulate.goods import KINDS
+from nii_edge.simulate.goods import shape_of
 from nii_edge.simulate.kit import pick
 from nii_edge.simulate.luggage import CLUTTER
 from nii_edge.simulate.luggage.bags import make_bag
@@ -119,7 +119,10 @@ def _marks(label: str, top: int, left: int, areal: Floats) -> Marked | None:
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if not len(rows):
         return None
-    return Marked(label, (left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1))
+    return Marked(
+        label,
+        (left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1),
+    )
 
 
 def threat_sprite(label: str, family: str, rng: np.random.Generator) -> Sprite:
@@ -151,7 +154,7 @@ def bag_sprite(name: str, rng: np.random.Generator) -> Sprite:
 
 def _lawful_shapes(recipe: Recipe) -> tuple[str, ...]:
     """Goods that are not themselves of a class: a carton of declared knives shows knives all the same."""
-    return tuple(name for name in recipe.for_consignments().goods if not KINDS[name].maker.__closure__)
+    return tuple(name for name in recipe.for_consignments().goods if shape_of(name) is None)
 
 
 def carton_sprites(recipe: Recipe, rng: np.random.Generator) -> Iterator[Sprite]:

@@ -65,7 +65,9 @@ class Mean:
         """Take a step of the network in; at first the mean follows quickly."""
         self.steps += 1
         keep = min(self._decay, (1 + self.steps) / (10 + self.steps))
-        for mine, theirs in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+        for mine, theirs in zip(
+            self.network.state_dict().values(), network.state_dict().values(), strict=True
+        ):
             if mine.dtype.is_floating_point:
                 mine.mul_(keep).add_(theirs, alpha=1 - keep)
             else:
@@ -180,9 +182,7 @@ def _save(
     part.rename(folder / "checkpoint.pt")
 
 
-def _resumed(
-    folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer
-) -> Progress:
+def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer) -> Progress:
     path = folder / "checkpoint.pt"
     if not path.is_file():
         return Progress(0.0, 0, 0, [])

@@ -91,7 +91,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, train
     return annotations, out, summary
 
 
-def test_training_finds_the_shapes_and_names_what_was_wrong(trained: tuple[Path, Path, training.Summary]) -> None:
+def test_training_finds_the_shapes_and_names_what_was_wrong(
+    trained: tuple[Path, Path, training.Summary],
+) -> None:
     """Good on pictures that were held back; the run was resumed; every bad label is counted."""
     _, out, summary = trained
     assert summary.map50 > 0.8
@@ -169,7 +171,9 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     tree["categories"].append({"id": 5, "name": "umbrella"})
     tree["annotations"].append({"id": 7777, "image_id": 1, "category_id": 5, "bbox": [40, 40, 20, 20]})
     (tmp_path / "c.json").write_text(json.dumps(tree))
-    asked = evaluating.Request(out, annotations.parent / "images", tmp_path / "c.json", tmp_path / "page.html", 1, 2)
+    asked = evaluating.Request(
+        out, annotations.parent / "images", tmp_path / "c.json", tmp_path / "page.html", 1, 2
+    )
     summary = evaluating.evaluate(asked, lambda _done, _of: None)
     assert summary.map50 > 0.8
     assert summary.unmatched_names == ["umbrella"]

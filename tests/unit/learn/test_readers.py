@@ -62,7 +62,7 @@ def test_three_layouts_say_the_same(tmp_path: Path, layout: Any) -> None:
     dataset = read_dataset(layout(tmp_path))
     assert not dataset.problems.counts
     (one,) = dataset.pictures
-    boxes, labels = usable_boxes(one, (80, 120), dataset.problems)
+    boxes, labels, _ = usable_boxes(one, (80, 120), dataset.problems)
     assert boxes.tolist() == [[30, 20, 90, 60]]
     assert [dataset.names[label] for label in labels] == ["knife"]
     sample = sample_of(one, dataset.problems)
@@ -85,7 +85,7 @@ def test_bad_labels_are_named_and_counted(tmp_path: Path) -> None:
     images = [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "lost.png"}]
     dataset = read_dataset(coco(tmp_path, annotations=marks, images=images))
     (one,) = dataset.pictures
-    boxes, labels = usable_boxes(one, (80, 120), dataset.problems)
+    boxes, labels, _ = usable_boxes(one, (80, 120), dataset.problems)
     assert boxes.tolist() == [[30, 20, 90, 60], [100, 60, 120, 80]]
     assert labels.tolist() == [1, 0]
     assert dict(dataset.problems.counts) == {
@@ -117,7 +117,7 @@ def test_things_that_cannot_be_seen_are_ignored(tmp_path: Path) -> None:
     """A crowd, or what the labels call invisible, neither teaches nor is punished."""
     mark = {"id": 1, "image_id": 7, "category_id": 9, "bbox": [30, 20, 60, 40], "visible": False}
     dataset = read_dataset(coco(tmp_path, annotations=[mark]))
-    _, labels = usable_boxes(dataset.pictures[0], (80, 120), dataset.problems)
+    _, labels, _ = usable_boxes(dataset.pictures[0], (80, 120), dataset.problems)
     assert labels.tolist() == [-1]
 
 
@@ -141,7 +141,11 @@ def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -
     good = picture(tmp_path / "good.png", 160, 240)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     box = (60.0, 40.0, 180.0, 120.0, 1)
-    pictures = (Labelled(good, (box,)), Labelled(tmp_path / "bad.png", (box,)), Labelled(tmp_path / "gone.png", ()))
+    pictures = (
+        Labelled(good, (box,)),
+        Labelled(tmp_path / "bad.png", (box,)),
+        Labelled(tmp_path / "gone.png", ()),
+    )
     dataset = Dataset(("gun", "knife"), pictures, Problems())
     assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1
     assert dataset.problems.counts["picture cannot be decoded (left out)"] == 2

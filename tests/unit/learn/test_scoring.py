@@ -65,7 +65,9 @@ def test_names_match_whatever_their_dress() -> None:
 def test_detection_rate_keeps_false_alarms_below_what_is_allowed() -> None:
     honest = {f"h{k}": k / 100 for k in range(100)}
     lying = {"a": 0.985, "b": 0.5}
-    rate, achieved, threshold = detection_rate(honest | lying, {key: key in lying for key in honest | lying}, 0.02)
+    rate, achieved, threshold = detection_rate(
+        honest | lying, {key: key in lying for key in honest | lying}, 0.02
+    )
     assert achieved <= 0.02
     assert rate == 0.5
     assert 0.97 < threshold < 0.985

@@ -71,12 +71,16 @@ def test_a_cropped_block_maps_back_to_where_it_was() -> None:
 def test_calibrated_counts_are_cropped_too() -> None:
     """Counts with a calibration of their own pixels: the block is found, and its box returns to its place."""
     unit = calibrated(SCANNERS["depot"])
-    pixels = air_frames(unit.scanner, np.random.default_rng(3), lines=400)[0].transpose(1, 0, 2).astype(np.float64)
+    pixels = (
+        air_frames(unit.scanner, np.random.default_rng(3), lines=400)[0].transpose(1, 0, 2).astype(np.float64)
+    )
     offset = 1500.0
     pixels[200:300, 120:260] = offset + 0.02 * (pixels[200:300, 120:260] - offset)
     counts = np.ascontiguousarray(np.clip(pixels, 0, 65_535).astype(np.uint16))
     frame = Frame(view=0, channels=("low", "high"), pixels=counts, full_scale=50_000, opaque_below=0.002)
-    spec = ModelInput(name="image", channels=("transmission_high",), size=(320, 320), crop="content", pad=-1.0)
+    spec = ModelInput(
+        name="image", channels=("transmission_high",), size=(320, 320), crop="content", pad=-1.0
+    )
     tensor, placement = model_input(frame, spec, unit.optics[0])
     dark = ((tensor[0] < 0.6) & (tensor[0] > -0.5)).astype(np.uint8)
     x, y, width, height = cv2.boundingRect(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
