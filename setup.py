@@ -68,7 +68,7 @@ setup(
         "bench": [*CPU, "onnx>=1.23"],
         "simulate": SIMULATE,
         "evaluate": EVALUATE,
-        "train": [*CPU, *TRAIN],
+        "train": TRAIN,
         "dev": [
             *CPU,
             *SIMULATE,

@@ -495,7 +495,8 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many, if time is left.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a detector on anyone's labels and write its bundle. Start an interrupted run again, and it goes on."""
+    """Train a detector on anyone's labels and write its bundle. Start an interrupted run again, and it goes
+    on."""
     from nii_edge.commands import train as command
 
     if size % 32:

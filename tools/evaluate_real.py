@@ -3,8 +3,8 @@
     python tools/evaluate_real.py FOLDER [--bundle B] [--half open|locked|both] [--log FILE]
 
 FOLDER holds `images/` and `annotations.json` (gun, knife, wrench; SIXray by way of two public repositories;
-academic use only, not part of this project). Pictures of one bag belong together; half of the groups, drawn by
-hash, are locked: look at them rarely, every run on them is logged. Intervals: 95 %, bootstrap over groups.
+academic use only, not part of this project). Pictures of one bag belong together; half of the groups, drawn
+by hash, are locked: look at them rarely, every run on them is logged. Intervals: 95 %, bootstrap over groups.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from nii_edge.learn.scoring import average_precision, matched_names
 
 Rgb = npt.NDArray[np.uint8]
 SAME_BAG = (
-    (42, 44, 49, 53, 55, 56, 59, 61, 73, 75), (50, 66), (40, 62), (57, 69), (25, 33), (4, 34), (87, 95), (100, 112),
-)  # fmt: skip
+    (42, 44, 49, 53, 55, 56, 59, 61, 73, 75), (50, 66), (40, 62), (57, 69), (25, 33), (4, 34), (87, 95),
+    (100, 112), )  # fmt: skip
 """Numbers of pictures that show one bag, by eye and by likeness."""
 NAMES = ("gun", "knife", "wrench")
 RESAMPLES = 300

@@ -2,11 +2,12 @@
 
     python tools/train_detector.py sprites WORK --seed 11        things, bags and cartons (extra `simulate`)
     python tools/train_detector.py pictures WORK --seed 1        scenes of them, on makers' displays
-    python tools/train_detector.py train WORK --minutes 60       the network (extra `train`), resumed if interrupted
-    python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden frames, card
+    python tools/train_detector.py train WORK --minutes 60       the network (extra `train`), resumed if
+    interrupted python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden
+    frames, card
 
-WORK is a folder of several GB. VALIDATION is one that `nii-edge simulate` wrote with the training recipe. Several
-`sprites` and `pictures` with different seeds may run beside each other.
+WORK is a folder of several GB. VALIDATION is one that `nii-edge simulate` wrote with the training recipe.
+Several `sprites` and `pictures` with different seeds may run beside each other.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> No
     from nii_edge.learn.augment import Strength
     from nii_edge.learn.feed import feed
     from nii_edge.learn.network import Detector
-    from nii_edge.learn.training import Plan
+    from nii_edge.learn.training import Plan, Watch
     from nii_edge.learn.training import train as run
 
     rank = int(os.environ.get("RANK", "0"))
@@ -133,7 +134,7 @@ def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> No
         lambda size: feed(pools, size, batch, Strength(), seed + size + 1000 * rank),
         plan,
         work / f"run-{variant}",
-        told=told,
+        Watch(told=told),
     )
     if "RANK" in os.environ:
         dist.destroy_process_group()
@@ -144,7 +145,7 @@ def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> 
     import torch
 
     from nii_edge.commands.export import renamed
-    from nii_edge.learn.bundling import About, bundle_of, frames_of
+    from nii_edge.learn.bundling import About, Trial, bundle_of, frames_of
     from nii_edge.learn.network import Detector
     from nii_edge.learn.readers import read_dataset
     from nii_edge.learn.scoring import matched_names
@@ -158,13 +159,16 @@ def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> 
     rows = range(len(own.pictures))
     card = out / "CARD.md"
     about = About(
-        "detector", "1.0.0", "Guns, knives, scissors, wrenches, lithium packs, bottles, pressed blocks and inner "
+        "detector", "1.0.0", "Guns, knives, scissors, wrenches, lithium packs, bottles, pressed "
+        "blocks and inner "
         "parcels in X-ray pictures of bags and cartons", "Apache-2.0",
         card.read_text(encoding="utf-8") if card.is_file() else "# detector 1.0.0\n",
     )  # fmt: skip
-    chosen = bundle_of(detector, size, CLASSES, own, rows, frames_of(own, rows[::2], 96), about, out)
+    chosen = bundle_of(detector, size, CLASSES, Trial(own, rows, frames_of(own, rows[::2], 96)), about, out)
     rounded = "" if chosen.rounded is None else f", in eight bits {chosen.rounded.map50:.4f}"
-    sys.stderr.write(f"{out}: mAP50 {chosen.exact.map50:.4f}{rounded}; eight bits taken: {chosen.eight_bits}\n")
+    sys.stderr.write(
+        f"{out}: mAP50 {chosen.exact.map50:.4f}{rounded}; eight bits taken: {chosen.eight_bits}\n"
+    )
     for label in chosen.bundle.manifest.labels:
         sys.stderr.write(f"{label.name}: threshold {label.threshold}\n")
 

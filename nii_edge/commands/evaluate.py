@@ -20,7 +20,6 @@ from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
 from nii_edge.learn.readers import read_dataset
 from nii_edge.learn.scoring import (
     Scores,
-    Wanted,
     average_precision,
     calibration_error,
     detection_rate,
@@ -89,7 +88,8 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
     pairs, strange = matched_names(names, dataset.names)
     if not pairs:
         raise DataError(
-            f"{request.annotations}: its classes are {', '.join(dataset.names)}; the bundle's are {', '.join(names)}"
+            f"{request.annotations}: its classes are {', '.join(dataset.names)}; "
+            f"the bundle's are {', '.join(names)}"
         )
     eye = Eye(bundle, request.threads)
     began = time.perf_counter()
@@ -177,7 +177,9 @@ def _by(looked: list[Looked], names: tuple[str, ...]) -> dict[str, dict[str, flo
                 )
                 for value in values
             }
-    covered = [float(extra["cover_g_cm2"]) for one in looked for extra in one.extras if "cover_g_cm2" in extra]
+    covered = [
+        float(extra["cover_g_cm2"]) for one in looked for extra in one.extras if "cover_g_cm2" in extra
+    ]
     if covered:
         edges = [0.0, *np.percentile(covered, (33, 67)).tolist(), float("inf")]
         made["cover_g_cm2"] = {
@@ -202,8 +204,8 @@ def _only_covered(looked: list[Looked], low: float, high: float) -> list[Looked]
 def _carton_scores(looked: list[Looked], names: tuple[str, ...]) -> dict[str, tuple[float, bool]]:
     """Per carton the best score of a prohibited class in any view, and whether one is in it, seen or not.
 
-    Cartons with lawful goods of such a shape, declared knives for instance, are in neither group: the detector is
-    right to see them, and the papers decide.
+    Cartons with lawful goods of such a shape, declared knives for instance, are in neither group: the
+    detector is right to see them, and the papers decide.
     """
     prohibited = {index for index, name in enumerate(names) if name not in LAWFUL}
     made: dict[str, tuple[float, bool]] = {}
@@ -269,7 +271,8 @@ def show(summary: Summary, out: Console) -> None:
     out.print(table)
     low, high = summary.interval
     out.print(
-        f"{summary.images} pictures, {summary.ms_per_image} ms each; mAP50 {summary.map50:.3f} ({low:.3f}-{high:.3f}), "
+        f"{summary.images} pictures, {summary.ms_per_image} ms each; "
+        f"mAP50 {summary.map50:.3f} ({low:.3f}-{high:.3f}), "
         f"mAP50-95 {summary.map:.3f}",
         highlight=False,
     )
@@ -282,5 +285,3 @@ def show(summary: Summary, out: Console) -> None:
         out.print(f"no such class in the bundle: {name}", style="yellow")
     for line in summary.problems:
         out.print(line, style="yellow", markup=False, highlight=False)
-
-

@@ -11,16 +11,17 @@ from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
-    from nii_edge.learn.bundling import About, bundle_of, frames_of
+    from nii_edge.learn.bundling import About, Trial, bundle_of, frames_of
     from nii_edge.learn.network import Detector
     from nii_edge.learn.weights import FILE, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
-        f"{missing.name or missing} is not installed; exporting needs the extra: pip install 'nii-edge[train]'"
+        f"{missing.name or missing} is not installed; exporting needs the extra: "
+        "pip install 'nii-edge[train]'"
     ) from missing
 
-from nii_edge.learn.readers import Dataset, read_dataset  # noqa: E402
-from nii_edge.learn.scoring import matched_names  # noqa: E402
+from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.learn.scoring import matched_names
 
 CALIBRATION_PICTURES = 96
 
@@ -37,7 +38,8 @@ class Request(NamedTuple):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints: `map50` of what was written, `map50_exact` in 32 bits, on the pictures that were given."""
+    """What --json prints: `map50` of what was written, `map50_exact` in 32 bits, on the pictures that were
+    given."""
 
     map50: float
     map50_exact: float
@@ -79,7 +81,9 @@ def run(request: Request) -> Summary:
     )
     about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
     frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
-    chosen = bundle_of(detector, size, names, own, rows, frames, about, request.out, half=request.bits == 16)
+    chosen = bundle_of(
+        detector, size, names, Trial(own, rows, frames), about, request.out, half=request.bits == 16
+    )
     scores = chosen.rounded if chosen.eight_bits and chosen.rounded else chosen.exact
     return Summary(
         map50=round(scores.map50, 4),

@@ -18,22 +18,22 @@ try:
     import torch
 
     from nii_edge.learn.augment import Strength
-    from nii_edge.learn.bundling import About, Chosen, bundle_of, frames_of, scores_of, write_metrics
+    from nii_edge.learn.bundling import About, Chosen, Trial, bundle_of, frames_of, scores_of, write_metrics
     from nii_edge.learn.cache import fill
     from nii_edge.learn.export import to_onnx
     from nii_edge.learn.feed import feed
     from nii_edge.learn.network import Detector
     from nii_edge.learn.report import write_report
-    from nii_edge.learn.training import Plan, Progress, train
+    from nii_edge.learn.training import Plan, Progress, Watch, train
     from nii_edge.learn.weights import FILE, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
         f"{missing.name or missing} is not installed; training needs the extra: pip install 'nii-edge[train]'"
     ) from missing
 
-from nii_edge.learn.looking import shipped_detector  # noqa: E402
-from nii_edge.learn.readers import Dataset, read_dataset  # noqa: E402
-from nii_edge.learn.scoring import matched_names  # noqa: E402
+from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.learn.scoring import matched_names
 
 VALIDATION_SHARE, MOST_VALIDATION = 0.1, 400
 CALIBRATION_PICTURES = 96
@@ -64,8 +64,8 @@ class Request(NamedTuple):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained on;
-    `minutes` in all; `images_per_s` while training."""
+    """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
+    on; `minutes` in all; `images_per_s` while training."""
 
     map50: float
     map: float
@@ -130,14 +130,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
             minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
         ),
         work,
-        validate=validate,
-        told=lambda row: told("training", row),
-        stop=lambda: patience.over,
+        Watch(validate, lambda row: told("training", row), lambda: patience.over),
     )
-    chosen = bundle_of(
-        mean, request.size, names, dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES),
-        _about(request, dataset, used), request.out,
-    )  # fmt: skip
+    trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
+    chosen = bundle_of(mean, request.size, names, trial, _about(request, dataset, used), request.out)
     summary = _summary(
         request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
     )
@@ -164,8 +160,9 @@ class _Patience:
 
 
 def split(dataset: Dataset) -> tuple[list[int], list[int]]:
-    """Rows to learn from and rows to validate on, by the hash of what belongs together (a carton's views, else
-    the picture), so that it is the same at every run. Both hold something wherever there are two pictures."""
+    """Rows to learn from and rows to validate on, by the hash of what belongs together (a carton's views,
+    else the picture), so that it is the same at every run. Both hold something wherever there are two
+    pictures."""
     keys = [str(picture.about.get("carton") or picture.file.name) for picture in dataset.pictures]
     drawn = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
     held_out = [row for row, value in enumerate(drawn) if value < VALIDATION_SHARE][:MOST_VALIDATION]
@@ -207,32 +204,34 @@ def _check_room(folder: Path, pictures: int, side: int) -> None:
         raise DataError(
             f"{folder}: {free / 1e9:.1f} GB free on the disk; the decoded pictures need {needed / 1e9:.1f} GB"
         )
-    memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    available = (
-        next(
-            (
-                int(line.split()[1]) * 1024
-                for line in Path("/proc/meminfo").read_text().splitlines()
-                if line.startswith("MemAvailable")
-            ),
-            memory,
-        )
-        if Path("/proc/meminfo").exists()
-        else memory
-    )
+    available = _memory_available()
     if available < BYTES_FREE:
         raise DataError(
-            f"{available / 1e9:.1f} GB of memory free; training needs {BYTES_FREE / 1e9:.1f} GB: close something, or use a smaller --batch and --size"
+            f"{available / 1e9:.1f} GB of memory free; training needs {BYTES_FREE / 1e9:.1f} GB: close something, "
+            "or use a smaller --batch and --size"
         )
+
+
+def _memory_available() -> int:
+    """Bytes that could be had, what the system can give back included."""
+    table = Path("/proc/meminfo")
+    if table.exists():
+        for line in table.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _about(request: Request, dataset: Dataset, used: int) -> About:
     name = request.out.parent.name if request.out.name[:1].isdigit() else request.out.name
     version = request.out.name if request.out.name[:1].isdigit() else "1.0.0"
     card = (
-        f"# {name} {version}\n\nTrained by `nii-edge train` on {used} pictures of {request.annotations.name}, seed "
-        f"{request.seed}; classes: {', '.join(dataset.names)}. Figures are in metrics.json and report.html, measured on "
-        "pictures of the same set that were not trained on: expect less on other scanners. Thresholds are those of the "
+        f"# {name} {version}\n\nTrained by `nii-edge train` on {used} pictures of "
+        f"{request.annotations.name}, seed "
+        f"{request.seed}; classes: {', '.join(dataset.names)}. Figures are in "
+        "metrics.json and report.html, measured on "
+        "pictures of the same set that were not trained on: expect less on other "
+        "scanners. Thresholds are those of the "
         "best F1 there; set your own in the policy.\n"
     )
     return About(

@@ -25,8 +25,8 @@ MIN_KEPT = 0.5
 
 
 class Strength(NamedTuple):
-    """How much is changed. `scale`: of the picture against the one that just fits; `overlay`: how often another
-    picture lies in front; `display`: how often colours change; `grey`: how often they are lost;
+    """How much is changed. `scale`: of the picture against the one that just fits; `overlay`: how often
+    another picture lies in front; `display`: how often colours change; `grey`: how often they are lost;
     `quarter`: whether pictures are turned by quarters."""
 
     scale: tuple[float, float] = (0.6, 1.3)
@@ -112,7 +112,8 @@ def _turned(sample: Sample, strength: Strength, rng: np.random.Generator) -> Sam
 def overlaid(sample: Sample, other: Sample, rng: np.random.Generator) -> Sample:
     """Another picture in front: transmissions multiply, as far as a display shows them.
 
-    The other's own background is taken out first; it is stretched over this picture, and both keep their boxes.
+    The other's own background is taken out first; it is stretched over this picture, and both keep their
+    boxes.
     """
     height, width = sample.rgb.shape[:2]
     front = cv2.resize(other.rgb, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,5 +1,5 @@
-"""A trained network as a bundle: exported, in eight bits if that costs nothing, with thresholds, golden frames and
-a card."""
+"""A trained network as a bundle: exported, in eight bits if that costs nothing, with thresholds, golden
+frames and a card."""
 
 from __future__ import annotations
 
@@ -138,37 +138,45 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
     return made
 
 
+class Trial(NamedTuple):
+    """What a network is measured on: pictures `rows` of a data set whose classes are its own; `calibration`:
+    frames for eight bits, none if they are not wanted."""
+
+    dataset: Dataset
+    rows: Sequence[int]
+    calibration: Sequence[Frame]
+
+
 def bundle_of(
     detector: Detector,
     size: int,
     names: Sequence[str],
-    dataset: Dataset,
-    rows: Sequence[int],
-    calibration: Sequence[Frame],
+    trial: Trial,
     about: About,
     folder: Path,
     half: bool = False,
 ) -> Chosen:
-    """Export, measure on the pictures `rows` of `dataset`, and write the bundle that is to be used.
+    """Export, measure on a trial, and write the bundle that is to be used.
 
-    With `half` the convolutions are in 16 bits, for GPUs. Eight bits are taken if they lose no more than `MAX_LOSS` of mAP50. Raises BundleError if it cannot be read
-    back, DataError if no picture has anything clear to be found on it.
+    With `half` the convolutions are in 16 bits, for GPUs. Eight bits are taken if they lose no more than
+    `MAX_LOSS` of mAP50. Raises BundleError if it cannot be read back, DataError if no picture has anything
+    clear to be found on it.
     """
     exact_model = to_onnx(detector, size)
-    exact, exact_looked = scores_of(exact_model, size, dataset, rows, names)
+    exact, exact_looked = scores_of(exact_model, size, trial.dataset, trial.rows, names)
     rounded: Scores | None = None
     model, looked = exact_model, exact_looked
     if half:
         model = halved(exact_model)
-        exact, looked = scores_of(model, size, dataset, rows, names)
-    if calibration:
-        small = quantised(exact_model, calibration_inputs(calibration, size))
-        rounded, rounded_looked = scores_of(small, size, dataset, rows, names)
+        exact, looked = scores_of(model, size, trial.dataset, trial.rows, names)
+    if trial.calibration:
+        small = quantised(exact_model, calibration_inputs(trial.calibration, size))
+        rounded, rounded_looked = scores_of(small, size, trial.dataset, trial.rows, names)
         if rounded.map50 >= exact.map50 - MAX_LOSS:
             model, looked = small, rounded_looked
     thresholds = best_thresholds(looked, names)
     manifest = manifest_of(about, size, names, thresholds)
-    golden = golden_frames(model, manifest, dataset, rows)
+    golden = golden_frames(model, manifest, trial.dataset, trial.rows)
     folder.mkdir(parents=True, exist_ok=True)
     bundle = write_bundle(folder, manifest, model, golden, about.card)
     save_weights(folder / FILE, detector)

@@ -7,6 +7,7 @@ colours. What is wrong with a picture or a box is counted, and the rest goes on.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -115,6 +116,15 @@ def _iou(a: Sequence[float], b: Sequence[float]) -> float:
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
+def _problems_of(path: Path) -> Problems:
+    """What was wrong with a shard's pictures when it was filled."""
+    problems = Problems()
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    problems.counts.update(tree["counts"])
+    problems.examples.update(tree["examples"])
+    return problems
+
+
 def fill(
     dataset: Dataset,
     rows: Sequence[int],
@@ -137,14 +147,19 @@ def fill(
         if path.with_suffix(".npz").is_file():
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
                 used += len(archive["counts"])
+            dataset.problems.merge(_problems_of(path.with_suffix(".json")))
             continue
-        samples = []
+        samples, problems = [], Problems()
         for picture in part:
             try:
-                samples.append(sample_of(picture, dataset.problems, crop))
+                samples.append(sample_of(picture, problems, crop))
             except DataError as error:
-                dataset.problems.add("picture cannot be decoded (left out)", str(error))
+                problems.add("picture cannot be decoded (left out)", str(error))
+        dataset.problems.merge(problems)
         if samples:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = {"counts": dict(problems.counts), "examples": problems.examples}
+            path.with_suffix(".json").write_text(json.dumps(found), encoding="utf-8")
             write_shard(path, samples, side)
         used += len(samples)
         told(min(start + PER_SHARD, len(rows)), len(rows))

@@ -38,8 +38,8 @@ BLIND_DEPTH, BLIND_SHARE = 5.0, 0.6
 IGNORED = ""
 CLUTTER_MOODS: tuple[tuple[float, float], ...] = ((2, 8), (4, 16), (8, 26))
 THREAT_WEIGHTS: dict[str, float] = {
-    "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1.2, "bottle": 0.7, "pressed_block": 1.2,
-    "inner_parcel": 0.8, "tablets": 0.3, "currency": 0.3,
+    "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1.2, "bottle": 0.7,
+    "pressed_block": 1.2, "inner_parcel": 0.8, "tablets": 0.3, "currency": 0.3,
 }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ class Composer:
         return Composed(rgb, boxes, labels)
 
 
-def _any(options, rng):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _any(options, rng):  # type: ignore[no-untyped-def]
     return options[int(rng.integers(len(options)))]
 
 

@@ -62,8 +62,8 @@ def fused(detector: Detector) -> Detector:
 
 
 def to_onnx(detector: Detector, size: int) -> bytes:
-    """The network with decode and suppression. Input `image` (1, 3, size, size); outputs `boxes` (n, 4) in input
-    pixels, `scores` (n,), `labels` (n,) from 0."""
+    """The network with decode and suppression. Input `image` (1, 3, size, size); outputs `boxes` (n, 4) in
+    input pixels, `scores` (n,), `labels` (n,) from 0."""
     data = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter speaks of itself
@@ -149,7 +149,8 @@ def quantised(model: bytes, inputs: Sequence[npt.NDArray[np.float32]], spared: S
     """The same with convolutions in eight bits, by the ranges that `inputs` (3, size, size) call up.
 
     Weights are signed and of each channel by itself, activations signed too: unsigned by signed saturates on
-    processors without VNNI. The first convolution and the last of each head stay as they are, besides `spared`.
+    processors without VNNI. The first convolution and the last of each head stay as they are, besides
+    `spared`.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"

@@ -1,4 +1,5 @@
-"""A bundle's detections on labelled pictures, by the daemon's own path: front end, runtime, head. No torch."""
+"""A bundle's detections on labelled pictures, by the daemon's own path: front end, runtime, head. No
+torch."""
 
 from __future__ import annotations
 
@@ -105,7 +106,9 @@ def look_at(
         boxes, labels, rows_used = usable_boxes(picture, size, dataset.problems)
         wanted = tuple(
             Wanted(
-                (float(box[0]), float(box[1]), float(box[2]), float(box[3])), picture.boxes[k][4], bool(label < 0)
+                (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                picture.boxes[k][4],
+                bool(label < 0),
             )
             for box, label, k in zip(boxes, labels, rows_used, strict=True)
         )

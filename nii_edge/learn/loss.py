@@ -1,8 +1,8 @@
 """What a prediction should have been, and how far off it is.
 
 Cells are assigned to boxes by how well they classify and place them already (task-aligned assignment: Feng et
-al., "TOOD", ICCV 2021), class scores learn the quality of their box, boxes learn by complete IoU (Zheng et al.,
-"Distance-IoU Loss", AAAI 2020).
+al., "TOOD", ICCV 2021), class scores learn the quality of their box, boxes learn by complete IoU (Zheng et
+al., "Distance-IoU Loss", AAAI 2020).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Front(nn.Module):
             return torch.cat([(1 - x) * inside, torch.zeros_like(x[:, :2])], 1)
         ground = self._ground(x, inside)
         lit = (x / ground).clamp(DARKEST, 1)
-        depth = -torch.log(((lit[:, :1] + lit[:, 1:2]) / 2))
+        depth = -torch.log((lit[:, :1] + lit[:, 1:2]) / 2)
         logs = torch.log(lit)
         red, green, blue = logs[:, :1], logs[:, 1:2], logs[:, 2:]
         warm = (red - blue).clamp(-2, 2)

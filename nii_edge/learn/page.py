@@ -22,8 +22,10 @@ WORST = 24
 SIDE = 300
 SURE = 0.3
 """The score from which a detection is drawn."""
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#1c1c1c}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;
+padding:0 1rem;color:#1c1c1c}
+table{border-collapse:collapse;margin:1rem 0}
+td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
 td{font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.4rem;vertical-align:top;width:300px}
 figcaption{font-size:13px;color:#555}svg{margin:.5rem 1rem .5rem 0}"""
 
@@ -113,13 +115,14 @@ def curve(points: Sequence[tuple[float, float]], x: str, y: str, top: float = 1.
     """Points in 0-1 (y up to `top`) as an SVG line."""
     if not points:
         return ""
-    right = max(max(point[0] for point in points), 1e-9) if top != 1.0 else 1.0
+    right = max([1e-9, *(point[0] for point in points)]) if top != 1.0 else 1.0
     line = " ".join(f"{40 + 240 * px / right:.1f},{260 - 240 * min(py / top, 1):.1f}" for px, py in points)
     return (
         '<svg width="300" height="300" role="img"><path d="M40 20V260H280" fill="none" stroke="#999"/>'
         f'<polyline points="{line}" fill="none" stroke="#1f5fbf" stroke-width="2"/>'
         f'<text x="160" y="290" text-anchor="middle" font-size="12">{html.escape(x)} (to {right:.3g})</text>'
-        f'<text x="14" y="140" text-anchor="middle" font-size="12" transform="rotate(-90 14 140)">{html.escape(y)} '
+        f'<text x="14" y="140" text-anchor="middle" font-size="12" transform="rotate(-90 14 140)">'
+        f"{html.escape(y)} "
         f"(to {top:.3g})</text></svg>"
     )
 
@@ -152,7 +155,8 @@ def _figure(one: Looked, names: Sequence[str]) -> str:
     _, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
     code = base64.b64encode(data.tobytes()).decode()
     caption = html.escape(one.picture.file.name)
-    return f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{code}"><figcaption>{caption}</figcaption></figure>'
+    image = f'<img alt="{caption}" src="data:image/jpeg;base64,{code}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def drawn(

@@ -1,7 +1,8 @@
-"""Simulated threats in a site's own pictures, which hold none: what `train --project-into` adds to the labels.
+"""Simulated threats in a site's own pictures, which hold none: what `train --project-into` adds to the
+labels.
 
-Display colours of things one behind the other multiply, share of the ground by share of the ground, as far as a
-display shows them at all; that is how a threat is put in. No picture is repeated with the same threat.
+Display colours of things one behind the other multiply, share of the ground by share of the ground, as far
+as a display shows them at all; that is how a threat is put in. No picture is repeated with the same threat.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ PER_SHARD = 256
 
 
 def project_into(folder: Path, names: Sequence[str], pool: Path, side: int, seed: int) -> int:
-    """Write a pool of the pictures in `folder` with threats of those of `names` that can be simulated; returns how
-    many.
+    """Write a pool of the pictures in `folder` with threats of those of `names` that can be simulated;
+    returns how many.
 
     Raises:
         DataError: no picture there, or none of the names can be simulated.
@@ -69,7 +70,8 @@ def _threats(names: Sequence[str], rng: np.random.Generator) -> list[tuple[int, 
         from nii_edge.simulate.makes import SCANNERS
     except ImportError as missing:
         raise RuntimeMissingError(
-            f"{missing.name} is not installed; projecting threats needs the extra: pip install 'nii-edge[simulate]'"
+            f"{missing.name} is not installed; projecting threats needs the extra: "
+            "pip install 'nii-edge[simulate]'"
         ) from missing
     pairs, _ = matched_names(CLASSES, names)
     if not pairs:

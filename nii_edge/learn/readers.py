@@ -21,10 +21,10 @@ MOST_EXAMPLES = 5
 
 
 class Labelled(NamedTuple):
-    """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with `relative`
-    in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not say.
-    `ignored`: boxes in which nothing is taught or punished (crowds, things that cannot be seen). `about`: what else
-    the labels say of the picture, `extras` of each box."""
+    """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with
+    `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
+    say. `ignored`: boxes in which nothing is taught or punished (crowds, things that cannot be seen).
+    `about`: what else the labels say of the picture, `extras` of each box."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -49,6 +49,13 @@ class Problems:
         if len(examples) < MOST_EXAMPLES:
             examples.append(str(where))
 
+    def merge(self, other: Problems) -> None:
+        """Take in what was wrong elsewhere."""
+        self.counts.update(other.counts)
+        for what, examples in other.examples.items():
+            own = self.examples.setdefault(what, [])
+            own += examples[: MOST_EXAMPLES - len(own)]
+
     def lines(self) -> list[str]:
         """One line each: how often, what, and where for example."""
         return [
@@ -66,7 +73,8 @@ class Dataset(NamedTuple):
 
 
 def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
-    """Read labels: a COCO file; a folder of VOC's XML files; YOLO's `data.yaml`, or a folder of its text files.
+    """Read labels: a COCO file; a folder of VOC's XML files; YOLO's `data.yaml`, or a folder of its text
+    files.
 
     `images`: where the pictures are; beside the labels if None.
 
@@ -84,7 +92,8 @@ def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
         dataset = _yolo_folder(annotations, images or annotations, _names_beside(annotations), problems)
     else:
         raise DataError(
-            f"{annotations}: expected COCO's .json, a folder of VOC's .xml files, YOLO's data.yaml or a folder of "
+            f"{annotations}: expected COCO's .json, a folder of VOC's .xml files, YOLO's data.yaml "
+            "or a folder of "
             "its .txt files"
         )
     if not dataset.pictures:

@@ -186,7 +186,8 @@ def _plain(name: str) -> str:
 def detection_rate(
     best: Mapping[str, float], threats: Mapping[str, bool], false_alarms: float
 ) -> tuple[float, float, float]:
-    """Pd, achieved Pfa and the threshold, for cartons by name: their best score, and whether they hold a threat.
+    """Pd, achieved Pfa and the threshold, for cartons by name: their best score, and whether they hold a
+    threat.
 
     The threshold is the lowest at which no more than the share `false_alarms` of honest cartons alarm.
     """

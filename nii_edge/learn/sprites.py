@@ -87,7 +87,8 @@ _VIEW = View("flat", None, ((-_REACH_MM / 2, _REACH_MM), (_REACH_MM / 2, _REACH_
 
 
 def flatten(things: list[Thing]) -> tuple[Floats, list[tuple[int, int, Floats]]]:
-    """All things from above, in their smallest common window, and each one's own (top, left, areal (2, h, w))."""
+    """All things from above, in their smallest common window, and each one's own (top, left, areal (2, h,
+    w))."""
     low = np.min([corners(thing)[0] for thing in things], axis=0)
     high = np.max([corners(thing)[1] for thing in things], axis=0)
     lines = np.arange(float(low[0]) - PITCH_MM, float(high[0]) + 2 * PITCH_MM, PITCH_MM)

@@ -22,6 +22,9 @@ from nii_edge.learn.feed import Batch
 from nii_edge.learn.loss import losses
 from nii_edge.learn.network import Detector, all_cells
 
+TOLD_EVERY = 20
+"""Steps."""
+
 
 class Plan(NamedTuple):
     """`minutes` of wall time in all; `rate` the highest learning rate; `decay` of the weights; `ema` of the
@@ -74,74 +77,115 @@ class Mean:
                 mine.copy_(theirs)
 
 
+class Watch(NamedTuple):
+    """Who hears of a run. `validate`: measures the mean network now and then; `told`: every row of the curve;
+    `stop`: whether to end early."""
+
+    validate: Callable[[Detector], dict[str, float]] | None = None
+    told: Callable[[dict[str, float]], None] = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+
+
 def train(
-    network: Detector,
-    feed: Callable[[int], Iterator[Batch]],
-    plan: Plan,
-    folder: Path,
-    *,
-    validate: Callable[[Detector], dict[str, float]] | None = None,
-    told: Callable[[dict[str, float]], None] = lambda _: None,
-    stop: Callable[[], bool] = lambda: False,
+    network: Detector, feed: Callable[[int], Iterator[Batch]], plan: Plan, folder: Path, watch: Watch
 ) -> tuple[Detector, Progress]:
-    """Train until the time is up; returns the mean network and how it went. Resumes from `folder`."""
-    network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(_groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99))
-    mean = Mean(network, plan.ema)
-    stepping: nn.Module = network
-    shared = dist.is_available() and dist.is_initialized()
-    leads = not shared or dist.get_rank() == 0
-    done = _resumed(folder, network, mean, optimiser)
-    size = 0
-    if shared:
-        stepping = nn.parallel.DistributedDataParallel(network)
-    began = time.monotonic() - done.seconds
-    steps, images, curve = done.steps, done.images, done.curve
-    saved = checked = time.monotonic()
-    total = plan.minutes * 60
-    recent: list[tuple[float, float]] = []
-    while True:
-        spent = _together(time.monotonic() - began, shared)
-        share = max(spent / total, steps / plan.steps if plan.steps else 0.0)
-        if share >= 1 or stop():
-            break
+    """Train until the time is up; returns the mean network and how it went. Resumes from `folder`.
+
+    `feed` gives endless batches of inputs of a side. Where torch.distributed is set up, all processes share
+    their gradients, and the first one keeps the mean and the files.
+    """
+    run = _Run(network, plan, folder, watch)
+    size, batches, points = 0, iter(()), torch.empty(0)
+    while (share := run.share()) < 1 and not watch.stop():
         if size != plan.size(share):
             size = plan.size(share)
             batches, points = feed(size), all_cells((size, size))
-        rate = plan.rate * min((steps + 1) / plan.warmup, 1) * (0.01 + 0.99 * _cosine(share))
-        for group in optimiser.param_groups:
+        run.step(next(batches), points, share)
+        if run.leads:
+            run.note()
+    if run.leads:
+        run.save()
+    return run.mean.network, run.progress()
+
+
+class _Run:
+    """One training under way."""
+
+    def __init__(self, network: Detector, plan: Plan, folder: Path, watch: Watch) -> None:
+        self._network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._plan, self._folder, self._watch = plan, folder, watch
+        self._optimiser = torch.optim.AdamW(_groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99))
+        self.mean = Mean(network, plan.ema)
+        self._shared = dist.is_available() and dist.is_initialized()
+        self.leads = not self._shared or dist.get_rank() == 0
+        done = _resumed(folder, network, self.mean, self._optimiser)
+        self._stepping: nn.Module = network
+        if self._shared:
+            self._stepping = nn.parallel.DistributedDataParallel(network)
+        self._steps, self._images, self._curve = done.steps, done.images, done.curve
+        self._began = time.monotonic() - done.seconds
+        self._saved = self._checked = time.monotonic()
+        self._recent: list[tuple[float, float]] = []
+
+    def share(self) -> float:
+        """How much of the run is over, 0 to 1 and beyond."""
+        over = _together(time.monotonic() - self._began, self._shared) / (self._plan.minutes * 60)
+        return max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
+
+    def step(self, batch: Batch, points: Tensor, share: float) -> None:
+        """Learn from one batch."""
+        rate = (
+            self._plan.rate * min((self._steps + 1) / self._plan.warmup, 1) * (0.01 + 0.99 * _cosine(share))
+        )
+        for group in self._optimiser.param_groups:
             group["lr"] = rate
-        batch = next(batches)
-        logits, boxes = stepping(batch.inputs.contiguous(memory_format=torch.channels_last))
+        logits, boxes = self._stepping(batch.inputs.contiguous(memory_format=torch.channels_last))
         loss = losses(logits, boxes, points, batch.targets)
-        optimiser.zero_grad(set_to_none=True)
+        self._optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
-        if leads:
-            mean.update(network)
-        steps, images = steps + 1, images + len(batch.inputs) * (dist.get_world_size() if shared else 1)
-        recent.append((float(loss.scores), float(loss.boxes)))
-        if not leads:
-            continue
-        if steps % 20 == 0:
-            scores, placed = (sum(values) / len(recent) for values in zip(*recent, strict=True))
-            recent = []
-            told({"minutes": spent / 60, "steps": steps, "scores": scores, "boxes": placed, "rate": rate,
-                  "images_per_s": images / max(spent, 1e-9)})  # fmt: skip
-            curve.append({"minutes": spent / 60, "scores": scores, "boxes": placed})
+        nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
+        self._optimiser.step()
+        if self.leads:
+            self.mean.update(self._network)
+        self._steps += 1
+        self._images += len(batch.inputs) * (dist.get_world_size() if self._shared else 1)
+        self._recent.append((float(loss.scores), float(loss.boxes)))
+
+    def note(self) -> None:
+        """Tell, validate and save when it is time to."""
+        minutes = (time.monotonic() - self._began) / 60
+        if self._steps % TOLD_EVERY == 0:
+            scores, boxes = (sum(values) / len(self._recent) for values in zip(*self._recent, strict=True))
+            self._recent = []
+            self._curve.append({"minutes": minutes, "scores": scores, "boxes": boxes})
+            speed = self._images / max(60 * minutes, 1e-9)
+            self._watch.told({**self._curve[-1], "steps": self._steps, "images_per_s": speed})
         now = time.monotonic()
-        if validate is not None and now - checked > plan.validate_s:
-            curve.append({"minutes": spent / 60, **validate(mean.network)})
-            told(curve[-1])
-            checked = time.monotonic()
-        if now - saved > plan.checkpoint_s:
-            _save(folder, network, mean, optimiser, Progress(now - began, steps, images, curve))
-            saved = now
-    progress = Progress(time.monotonic() - began, steps, images, curve)
-    if leads:
-        _save(folder, network, mean, optimiser, progress)
-    return mean.network, progress
+        if now - self._saved > self._plan.checkpoint_s:
+            self.save()
+            self._saved = now
+        if self._watch.validate is not None and now - self._checked > self._plan.validate_s:
+            self._curve.append({"minutes": minutes, **self._watch.validate(self.mean.network)})
+            self._watch.told(self._curve[-1])
+            self._checked = time.monotonic()
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(time.monotonic() - self._began, self._steps, self._images, self._curve)
+
+    def save(self) -> None:
+        """Write a checkpoint, all of it or none."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / "checkpoint.part"
+        state = {
+            "network": self._network.state_dict(),
+            "mean": self.mean.network.state_dict(),
+            "mean_steps": self.mean.steps,
+            "optimiser": self._optimiser.state_dict(),
+            "progress": json.dumps(self.progress()._asdict()),
+        }
+        torch.save(state, part)
+        part.rename(self._folder / "checkpoint.pt")
 
 
 def _together(seconds: float, shared: bool) -> float:
@@ -162,24 +206,6 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     flat: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
     deep: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
     return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
-
-
-def _save(
-    folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer, progress: Progress
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "checkpoint.part"
-    torch.save(
-        {
-            "network": network.state_dict(),
-            "mean": mean.network.state_dict(),
-            "mean_steps": mean.steps,
-            "optimiser": optimiser.state_dict(),
-            "progress": json.dumps(progress._asdict()),
-        },
-        part,
-    )
-    part.rename(folder / "checkpoint.pt")
 
 
 def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer) -> Progress:

@@ -59,8 +59,8 @@ class Seen(NamedTuple):
     """One annotated thing in one view, in pixels of the frame.
 
     `sigma`: how far its median pixel stands out from the noise. `cover`: g/cm² of everything else on the
-    same rays, on average: how deep in the stack it lies. `mask`: (height, width) within `box`. `lawful`: goods
-    or clutter of such a shape, which a detector cannot tell from what is prohibited.
+    same rays, on average: how deep in the stack it lies. `mask`: (height, width) within `box`. `lawful`:
+    goods or clutter of such a shape, which a detector cannot tell from what is prohibited.
     """
 
     thing: int
@@ -212,8 +212,8 @@ def _seen(
 
 
 def shape_of(placed: Placed) -> str | None:
-    """What a thing is annotated as: prohibited and hidden things, and lawful ones of just the same shapes, made
-    by the same makers. None for everything else, however like it looks."""
+    """What a thing is annotated as: prohibited and hidden things, and lawful ones of just the same shapes,
+    made by the same makers. None for everything else, however like it looks."""
     if placed.role in SHOWN:
         return placed.thing.label if placed.thing.label in LABELS else None
     if placed.role == "goods":

@@ -173,8 +173,8 @@ def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> t
 def content(frame: Frame, view: Optics | None = None) -> tuple[int, int, int, int]:
     """The rectangle (top, left, bottom, right) of a frame that holds all that is darker than the empty belt.
 
-    The belt is what is brightest. With a small margin, and at least a quarter of the frame each way, so that a
-    speck is not blown up; the whole frame where nothing is darker.
+    The belt is what is brightest. With a small margin, and at least a quarter of the frame each way, so that
+    a speck is not blown up; the whole frame where nothing is darker.
     """
     height, width = (int(side) for side in frame.pixels.shape[:2])
     share = min(1.0, THUMBNAIL / max(height, width))

@@ -1,4 +1,5 @@
-"""From labels to a bundle: a tiny detector of drawn shapes, trained, exported, quantised and run by the daemon's path."""
+"""From labels to a bundle: a tiny detector of drawn shapes, trained, exported, quantised and run by the
+daemon's path."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ NAMES = ("bar", "disc")
 
 
 def draw(folder: Path, count: int, seed: int) -> Path:
-    """Bags of pale orange with a blue bar or disc in each, as COCO; and labels that are wrong in four ways."""
+    """Bags of pale orange with a blue bar or disc in each, as COCO; and labels that are wrong in four
+    ways."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     images, marks = [], []

@@ -137,7 +137,8 @@ def test_pictures_of_any_depth_become_eight_bits_of_three_colours(
 
 
 def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -> None:
-    """Boxes shrink with their pictures, a broken picture is counted, and a second filling reads nothing again."""
+    """Boxes shrink with their pictures, a broken picture is counted, and a second filling reads nothing
+    again."""
     good = picture(tmp_path / "good.png", 160, 240)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     box = (60.0, 40.0, 180.0, 120.0, 1)
