@@ -207,8 +207,8 @@ def _check_room(folder: Path, pictures: int, side: int) -> None:
     available = _memory_available()
     if available < BYTES_FREE:
         raise DataError(
-            f"{available / 1e9:.1f} GB of memory free; training needs {BYTES_FREE / 1e9:.1f} GB: close something, "
-            "or use a smaller --batch and --size"
+            f"{available / 1e9:.1f} GB of memory free, training needs {BYTES_FREE / 1e9:.1f} GB: close "
+            "something or use a smaller --batch"
         )
 
 
