@@ -18,6 +18,7 @@ from nii_edge.learn.sprites import CLASSES, Marked, Sprite
 from nii_edge.simulate.calibrated import Calibrated, calibrated
 from nii_edge.simulate.detector import transmissions
 from nii_edge.simulate.display import TRAINING, draw_display, render
+from nii_edge.simulate.kit import pick
 from nii_edge.simulate.scanner import VirtualScanner
 from nii_edge.xray.material import look_up
 from nii_edge.xray.render import pseudo_colour
@@ -49,7 +50,6 @@ class Table(NamedTuple):
     unit: Calibrated
     signal: Floats
     photons: float
-    floor: float
 
 
 class Composed(NamedTuple):
@@ -66,12 +66,7 @@ def table_of(scanner: VirtualScanner) -> Table:
     steps = np.linspace(0, 1, GRID) ** 2 * MAX_AREAL
     areal = np.stack(np.meshgrid(steps, steps, indexing="ij")).astype(np.float32)
     signal = transmissions(areal, ("polyethylene", "steel"), scanner.tube, scanner.layers)[:2]
-    noise = (
-        scanner.electronics.noise / scanner.electronics.gain if hasattr(scanner.electronics, "gain") else 3e-4
-    )
-    return Table(
-        calibrated(scanner), np.ascontiguousarray(np.moveaxis(signal, 0, -1)), scanner.photons, float(noise)
-    )
+    return Table(calibrated(scanner), np.ascontiguousarray(np.moveaxis(signal, 0, -1)), scanner.photons)
 
 
 class Composer:
@@ -106,22 +101,22 @@ class Composer:
     def _piece(self, rng: np.random.Generator) -> tuple[Floats, list[Marked]]:
         if self._cartons and rng.random() < 0.28:
             return self._carton(rng)
-        bag = _any(self._bags, rng)
+        bag = pick(rng, self._bags)
         canvas, (y, x), marks = _on_canvas(bag, 60)
         room = bag.room
         canvas *= np.float32(rng.uniform(0.6, 1.6))
         low, high = CLUTTER_MOODS[int(rng.integers(len(CLUTTER_MOODS)))]
         litres = room[0] * room[1] * 1.25**2 * 120 / 1e6
         tidy = rng.random() < 0.15
-        kinds = None if rng.random() < 0.5 else {_any(self._clutter, rng).name for _ in range(6)}
+        kinds = None if rng.random() < 0.5 else {pick(rng, self._clutter).name for _ in range(6)}
         pool = self._clutter if kinds is None else [s for s in self._clutter if s.name in kinds]
         for _ in range(0 if tidy else int(rng.uniform(low, high) * np.sqrt(litres / 10)) + 1):
-            self._add(canvas, marks, _any(pool, rng), (y, x), room, rng)
+            self._add(canvas, marks, pick(rng, pool), (y, x), room, rng)
         self._threaten(canvas, marks, (y, x), room, rng, 0.8)
         return canvas, marks
 
     def _carton(self, rng: np.random.Generator) -> tuple[Floats, list[Marked]]:
-        carton = _any(self._cartons, rng)
+        carton = pick(rng, self._cartons)
         canvas, middle, marks = _on_canvas(carton, 30)
         canvas *= np.float32(rng.uniform(0.7, 1.3))
         self._threaten(canvas, marks, middle, carton.room, rng, 0.65)
@@ -137,7 +132,7 @@ class Composer:
         weights = np.array([THREAT_WEIGHTS[name] for name in names])
         for _ in range(1 + int(rng.choice(4, p=(0.55, 0.28, 0.12, 0.05)))):
             families = self._threats[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
-            sprite = _any(families[_any(sorted(families), rng)], rng)
+            sprite = pick(rng, families[pick(rng, sorted(families))])
             self._add(canvas, marks, sprite, middle, room, rng)
 
     def _add(
@@ -200,10 +195,6 @@ class Composer:
             if planes[1, y0:y1, x0:x1].size and planes[1, y0:y1, x0:x1].mean() < HIDDEN_T:
                 labels[index] = -1
         return Composed(rgb, boxes, labels)
-
-
-def _any(options, rng):  # type: ignore[no-untyped-def]
-    return options[int(rng.integers(len(options)))]
 
 
 def _on_canvas(sprite: Sprite, margin: int) -> tuple[Floats, tuple[float, float], list[Marked]]:

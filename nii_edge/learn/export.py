@@ -53,7 +53,7 @@ class _Plain(nn.Module):
 
 def fused(detector: Detector) -> Detector:
     """A copy in which each batch norm is part of the convolution before it."""
-    made = copy.deepcopy(detector).eval()
+    made: Detector = copy.deepcopy(detector).eval()
     for module in list(made.modules()):
         if isinstance(module, nn.Sequential) and len(module) >= 2 and isinstance(module[1], nn.BatchNorm2d):
             module[0] = fuse_conv_bn_eval(module[0], module[1])
@@ -135,7 +135,7 @@ def _suppressing(graph: Any) -> None:
     )
 
 
-class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+class _Calibration(CalibrationDataReader):
     def __init__(self, inputs: Iterable[npt.NDArray[np.float32]]) -> None:
         self._inputs = iter(inputs)
 

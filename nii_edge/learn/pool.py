@@ -44,7 +44,7 @@ class Pool:
     def __getitem__(self, number: int) -> Sample:
         shard, row = self._index[number]
         pixels, meta, starts = self._shards[shard]
-        height, width = (int(side) for side in meta["sizes"][row])  # type: ignore[arg-type]
+        height, width = (int(side) for side in meta["sizes"][row])
         own = slice(int(starts[row]), int(starts[row + 1]))
         boxes = np.asarray(meta["boxes"][own], np.float32)
         return Sample(

@@ -127,7 +127,9 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
         if not file.is_file():
             problems.add("picture is not there", file)
             continue
-        boxes, extras, ignored = [], [], set()
+        boxes: list[tuple[float, float, float, float, int]] = []
+        extras: list[dict[str, Any]] = []
+        ignored: set[int] = set()
         for mark in own.get(row["id"], []):
             box = _numbers(mark.get("bbox"), 4)
             if box is None:

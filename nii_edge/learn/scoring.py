@@ -112,7 +112,8 @@ def _precisions(
         judge.evaluate()
         judge.accumulate()
     curve = judge.eval["precision"][:, :, :, 0, -1]  # IoU, recall, class
-    return np.where(curve < 0, 0.0, curve).mean(axis=1)
+    means: npt.NDArray[np.float64] = np.where(curve < 0, 0.0, curve).mean(axis=1)
+    return means
 
 
 def _coco_box(box: tuple[float, float, float, float]) -> list[float]:

@@ -95,7 +95,9 @@ def train(
     their gradients, and the first one keeps the mean and the files.
     """
     run = _Run(network, plan, folder, watch)
-    size, batches, points = 0, iter(()), torch.empty(0)
+    size = 0
+    points: Tensor = torch.empty(0)
+    batches: Iterator[Batch] = iter(())
     while (share := run.share()) < 1 and not watch.stop():
         if size != plan.size(share):
             size = plan.size(share)
@@ -112,7 +114,7 @@ class _Run:
     """One training under way."""
 
     def __init__(self, network: Detector, plan: Plan, folder: Path, watch: Watch) -> None:
-        self._network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._network = network.to(memory_format=torch.channels_last).train()
         self._plan, self._folder, self._watch = plan, folder, watch
         self._optimiser = torch.optim.AdamW(_groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99))
         self.mean = Mean(network, plan.ema)
@@ -142,7 +144,7 @@ class _Run:
         logits, boxes = self._stepping(batch.inputs.contiguous(memory_format=torch.channels_last))
         loss = losses(logits, boxes, points, batch.targets)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
         self._optimiser.step()
         if self.leads:

@@ -23,7 +23,7 @@ def save_weights(path: Path, detector: Detector) -> None:
         if value.dtype.is_floating_point
     }
     data = io.BytesIO()
-    np.savez(data, **arrays)  # type: ignore[arg-type]
+    np.savez(data, **arrays)
     path.write_bytes(data.getvalue())
 
 

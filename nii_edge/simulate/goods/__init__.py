@@ -41,11 +41,11 @@ class Good(NamedTuple):
     value: float
 
 
-class _Lawful(NamedTuple):
+class _Lawful:
     """Lawful goods of a shape that is prohibited where nobody declared it."""
 
-    label: str
-    families: tuple[str, ...]
+    def __init__(self, label: str, families: tuple[str, ...]) -> None:
+        self.label, self.families = label, families
 
     def __call__(self, rng: Generator) -> tuple[Part, ...]:
         return threats.make(self.label, rng, pick(rng, self.families)).parts
