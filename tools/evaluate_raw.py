@@ -2,8 +2,8 @@
 
     python tools/evaluate_raw.py FOLDER [--bundle B]
 
-FOLDER is what `nii-edge simulate` wrote. The labels are those of the colour pictures; here the model sees what the
-front end makes of `recording.mcap`.
+FOLDER is what `nii-edge simulate` wrote. The labels are those of the colour pictures; here the model sees what
+the front end makes of `recording.mcap`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.bundle import load_bundle
 from nii_edge.config import Profile, load
+from nii_edge.errors import ConfigError
 from nii_edge.learn.looking import Eye, shipped_detector
 from nii_edge.learn.scoring import Found, Wanted, average_precision, matched_names
 from nii_edge.records import Frame
@@ -56,7 +57,8 @@ def main() -> None:
         header = source.header
         profile, image = profiles[header.scanner], images[header.scanner, header.seq, header.view]
         form = profile.format_for(header.channels, header.dtype)
-        assert form is not None and form.air is not None
+        if form is None or form.air is None:
+            raise ConfigError(f"{header.scanner}: its profile has no format for {header.channels}")
         pixels = np.frombuffer(source.payload, "<u2").reshape(header.height, header.width, -1)
         frame = Frame(
             view=header.view, channels=header.channels, pixels=pixels, full_scale=form.air,

@@ -34,6 +34,8 @@ LARGEST = 520
 """Pixels: what is larger than this, other than bags and cartons, is left out."""
 SIDE = 352
 PER_SHARD = 300
+ADAPTING = 40
+"""Batches to which the norms of ImageNet's features are fitted."""
 
 
 def sprites(work: Path, seed: int, things: int, cartons: int) -> None:
@@ -112,6 +114,7 @@ def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> No
     import torch.distributed as dist
 
     from nii_edge.learn.augment import Strength
+    from nii_edge.learn.backbone import load_imagenet
     from nii_edge.learn.feed import feed
     from nii_edge.learn.network import Detector
     from nii_edge.learn.training import Plan, Watch
@@ -124,11 +127,19 @@ def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> No
     torch.manual_seed(seed + rank)
     detector = Detector(len(CLASSES), variant)  # type: ignore[arg-type]
     pools = [([work / "pool"], 1.0)]
+    if detector.lite is not None:
+        load_imagenet(detector.lite)
+        torch.manual_seed(seed)
+        few = feed(pools, 192, 12, Strength(), 99, workers=0)
+        with torch.no_grad():
+            detector.lite.adapt(detector.front(next(few).inputs) for _ in range(ADAPTING))
+        torch.manual_seed(seed + rank)
 
     def told(row: dict[str, float]) -> None:
         sys.stderr.write(" ".join(f"{key} {value:.4g}" for key, value in row.items()) + "\n")
 
-    plan = Plan(minutes, sizes=((0.0, 160), (0.5, 224), (0.84, 288)))
+    sizes = ((0.0, 192),) if variant == "imagenet" else ((0.0, 160), (0.5, 224), (0.84, 288))
+    plan = Plan(minutes, warmup=60, sizes=sizes)
     run(
         detector,
         lambda size: feed(pools, size, batch, Strength(), seed + size + 1000 * rank),
@@ -189,7 +200,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--variant", choices=("xray", "rgb", "grey"), default="xray")
+    parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
     given = parser.parse_args()
     if given.step == "sprites":
         sprites(given.work, given.seed, given.things, given.cartons)

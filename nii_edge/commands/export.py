@@ -12,8 +12,7 @@ from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
     from nii_edge.learn.bundling import About, Trial, bundle_of, frames_of
-    from nii_edge.learn.network import Detector
-    from nii_edge.learn.weights import FILE, load_weights
+    from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
         f"{missing.name or missing} is not installed; exporting needs the extra: "
@@ -64,7 +63,7 @@ def run(request: Request) -> Summary:
     pairs, _ = matched_names(names, dataset.names)
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
-    detector = Detector(len(names))
+    detector = detector_for(request.weights / FILE, len(names))
     left = load_weights(request.weights / FILE, detector, tuple(range(len(names))))
     if left:
         raise ConfigError(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
@@ -25,7 +26,7 @@ try:
     from nii_edge.learn.network import Detector
     from nii_edge.learn.report import write_report
     from nii_edge.learn.training import Plan, Progress, Watch, train
-    from nii_edge.learn.weights import FILE, load_weights
+    from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
         f"{missing.name or missing} is not installed; training needs the extra: pip install 'nii-edge[train]'"
@@ -105,8 +106,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     if used < 2:
         raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
     names = dataset.names
-    detector = Detector(len(names))
-    _begun(detector, request, names)
+    detector = _begun(request, names)
     pools = [([work / "pool"], 1.0)]
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into
@@ -173,21 +173,19 @@ def split(dataset: Dataset) -> tuple[list[int], list[int]]:
     return rows or held_out, held_out
 
 
-def _begun(detector: Detector, request: Request, names: tuple[str, ...]) -> None:
-    """Start from weights, unless from scratch; classes of the same name keep what they know."""
-    if request.scratch:
-        return
+def _begun(request: Request, names: tuple[str, ...]) -> Detector:
+    """A detector with weights, unless from scratch; classes of the same name keep what they know."""
     folder = request.weights or shipped_detector()
     path = folder / FILE
+    if request.scratch or (request.weights is None and not path.is_file()):
+        return Detector(len(names))
     if not path.is_file():
-        if request.weights is None:
-            return
         raise ConfigError(f"{path}: not there; name a bundle that `nii-edge train` wrote")
-    from nii_edge.bundle import load_bundle
-
     theirs = tuple(label.name for label in load_bundle(folder).manifest.labels)
     pairs, _ = matched_names(theirs, names)
+    detector = detector_for(path, len(names))
     load_weights(path, detector, tuple(pairs.get(index) for index in range(len(names))))
+    return detector
 
 
 def _sizes(size: int) -> tuple[tuple[float, int], ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
@@ -55,9 +56,11 @@ def fused(detector: Detector) -> Detector:
     """A copy in which each batch norm is part of the convolution before it."""
     made: Detector = copy.deepcopy(detector).eval()
     for module in list(made.modules()):
-        if isinstance(module, nn.Sequential) and len(module) >= 2 and isinstance(module[1], nn.BatchNorm2d):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
-            module[1] = nn.Identity()
+        children = list(module.named_children())
+        for (name, layer), (norm_name, norm) in itertools.pairwise(children):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module.add_module(name, fuse_conv_bn_eval(layer, norm))
+                module.add_module(norm_name, nn.Identity())
     return made
 
 
@@ -171,15 +174,18 @@ def quantised(model: bytes, inputs: Sequence[npt.NDArray[np.float32]], spared: S
 
 
 def _kept_exact(model: bytes) -> list[str]:
-    """Convolutions with nothing before or after them that eight bits could share: the first, and those whose
-    outputs are scores and sides."""
+    """The first convolution, and those whose outputs are scores and sides."""
     graph = onnx.load_from_string(model).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     users: dict[str, list[str]] = {}
     for node in graph.node:
         for name in node.input:
             users.setdefault(name, []).append(node.op_type)
-    last = [node.name for node in convolutions if "Relu" not in users.get(node.output[0], [])]
+    last = [
+        node.name
+        for node in convolutions
+        if "heads" in node.name and "Relu" not in users.get(node.output[0], [])
+    ]
     return [convolutions[0].name, *last]
 
 

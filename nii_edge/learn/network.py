@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everyone calls it
 from torch import Tensor, nn
 
-Variant = Literal["xray", "rgb", "grey"]
+from nii_edge.learn.backbone import TAPS, Lite0
+
+Variant = Literal["imagenet", "xray", "rgb", "grey"]
 STRIDES = (8, 16, 32)
 DARKEST = 1 / 48
 """The darkest share of the ground's brightness whose logarithm is taken: displays have no darker levels."""
@@ -41,6 +43,8 @@ class Front(nn.Module):
         if self.variant == "rgb":
             return torch.cat([(1 - x) * inside, torch.zeros_like(x[:, :2])], 1)
         ground = self._ground(x, inside)
+        if self.variant == "imagenet":
+            return ((x / ground).clamp(0, 1) * inside + (1 - inside)) * 2 - 1
         lit = (x / ground).clamp(DARKEST, 1)
         depth = -torch.log((lit[:, :1] + lit[:, 1:2]) / 2)
         logs = torch.log(lit)
@@ -147,10 +151,17 @@ class Detector(nn.Module):
         self.classes = classes
         self.front = Front(variant)
         a, b, c, d, e = 16, 32, 64, 112, 160
-        self.stem = nn.Sequential(conv(Front.planes, a, 3, 2), conv(a, b, 3, 2))
-        self.p3 = nn.Sequential(conv(b, c, 3, 2), Stage(c, c, 2))
-        self.p4 = nn.Sequential(conv(c, d, 3, 2), Stage(d, d, 2))
-        self.p5 = nn.Sequential(conv(d, e, 3, 2), Stage(e, e, 1), Wide(e))
+        self.lite = Lite0() if variant == "imagenet" else None
+        if self.lite is None:
+            self.stem = nn.Sequential(conv(Front.planes, a, 3, 2), conv(a, b, 3, 2))
+        if self.lite is None:
+            self.p3 = nn.Sequential(conv(b, c, 3, 2), Stage(c, c, 2))
+            self.p4 = nn.Sequential(conv(c, d, 3, 2), Stage(d, d, 2))
+            self.p5 = nn.Sequential(conv(d, e, 3, 2), Stage(e, e, 1), Wide(e))
+        else:
+            three, four, five = TAPS.values()
+            self.p3, self.p4 = conv(three, c, 1), conv(four, d, 1)
+            self.p5 = nn.Sequential(conv(five, e, 1), Wide(e))
         self.down4, self.down3 = Stage(d + e, d, 1), Stage(c + d, c, 1)
         self.to4, self.up4 = conv(c, c, 3, 2), Stage(c + d, d, 1)
         self.to5, self.up5 = conv(d, d, 3, 2), Stage(d + e, e, 1)
@@ -161,9 +172,14 @@ class Detector(nn.Module):
 
     def features(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Per level: logits (batch, classes, h, w) and sides (batch, 4, h, w)."""
-        three = self.p3(self.stem(x))
-        four = self.p4(three)
-        five = self.p5(four)
+        if self.lite is None:
+            three = self.p3(self.stem(x))
+            four = self.p4(three)
+            five = self.p5(four)
+        else:
+            three, four, five = (
+                side(tap) for side, tap in zip((self.p3, self.p4, self.p5), self.lite(x), strict=True)
+            )
         four = self.down4(torch.cat([four, F.interpolate(five, scale_factor=2.0, mode="nearest")], 1))
         three = self.down3(torch.cat([three, F.interpolate(four, scale_factor=2.0, mode="nearest")], 1))
         four = self.up4(torch.cat([self.to4(three), four], 1))

@@ -204,9 +204,9 @@ def _cosine(share: float) -> float:
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Biases and norms are not decayed."""
-    flat: list[Tensor] = [p for p in network.parameters() if p.ndim <= 1]
-    deep: list[Tensor] = [p for p in network.parameters() if p.ndim > 1]
+    """Biases and norms are not decayed; what is frozen is left out."""
+    flat: list[Tensor] = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    deep: list[Tensor] = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
     return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
 
 

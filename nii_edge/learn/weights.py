@@ -15,6 +15,22 @@ from nii_edge.learn.network import Detector
 FILE = "weights.npz"
 
 
+def detector_for(path: Path | None, classes: int) -> Detector:
+    """An untrained detector whose features are of the kind that the weights in `path` have.
+
+    Raises:
+        DataError: the file is not one of weights.
+    """
+    if path is None:
+        return Detector(classes)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            lite = any(name.startswith("lite.") for name in archive.files)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a file of weights: {error}") from error
+    return Detector(classes, "imagenet" if lite else "xray")
+
+
 def save_weights(path: Path, detector: Detector) -> None:
     """Half precision: 3 MB. Batch norms' counters are left out."""
     arrays = {
