@@ -1,4 +1,4 @@
-"""How the shipped detector is made, from nothing but the simulator, in four steps.
+"""How a detector is made, from nothing but the simulator, in four steps.
 
     python tools/train_detector.py sprites WORK --seed 11        things, bags and cartons (extra `simulate`)
     python tools/train_detector.py pictures WORK --seed 1        scenes of them, on makers' displays
