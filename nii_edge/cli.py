@@ -440,6 +440,112 @@ def simulate(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
+@app.command(epilog="Example: nii-edge evaluate --images sim/images --annotations sim/annotations.json")
+def evaluate(
+    annotations: Annotated[
+        Path, typer.Option(help="COCO's .json, a folder of VOC's .xml, YOLO's data.yaml or folder of .txt.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The pictures; `images` beside the labels if left out.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What to evaluate; the shipped detector if left out.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="A page with plots.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare a detector's boxes with labels: average precision, and per carton Pd at Pfa. Needs no torch."""
+    from nii_edge.commands import evaluate as command
+
+    request = command.Request(bundle, images, annotations, report, seed, threads)
+    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("looking", total=None)
+        summary = command.evaluate(request, lambda done, of: progress.update(bar, completed=done, total=of))
+    if as_json:
+        _print_json(msgspec.to_builtins(summary))
+    else:
+        command.show(summary, _out)
+
+
+@app.command(
+    epilog="Example: nii-edge train --annotations c.json --images pics --out models/mine --minutes 90"
+)
+def train(
+    annotations: Annotated[
+        Path, typer.Option(help="COCO's .json, a folder of VOC's .xml, YOLO's data.yaml or folder of .txt.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder of the bundle to be written.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The pictures; `images` beside the labels if left out.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.05, help="How long, everything included.")] = 90,
+    size: Annotated[int, typer.Option(min=96, max=1280, help="Side of the input, a multiple of 32.")] = 320,
+    batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures in a step.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Start from this one; the shipped detector if left out."),
+    ] = None,
+    scratch: Annotated[bool, typer.Option("--scratch", help="Start from nothing.")] = False,
+    project_into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Pictures without threats, to put simulated ones into.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="End after so many, if time is left.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a detector on anyone's labels and write its bundle. Start an interrupted run again, and it goes
+    on."""
+    from nii_edge.commands import train as command
+
+    if size % 32:
+        raise typer.BadParameter(f"--size {size}: must be a multiple of 32")
+    request = command.Request(
+        annotations, images, out, minutes, size, batch, seed, weights, scratch, project_into, workers, steps
+    )
+
+    def told(stage: str, row: dict[str, float]) -> None:
+        _err.print(
+            stage, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), style="dim", highlight=False
+        )
+
+    summary = command.run(request, told)
+    tree = msgspec.to_builtins(summary)
+    if as_json:
+        _print_json(tree)
+    else:
+        _out.print(
+            f"{out}: mAP50 {summary.map50:.3f} on {summary.validation_images} pictures", highlight=False
+        )
+        for line in summary.problems:
+            _out.print(line, style="yellow", markup=False, highlight=False)
+
+
+@app.command(epilog="Example: nii-edge export --weights models/mine --annotations c.json --out models/mine8")
+def export(
+    weights: Annotated[Path, typer.Option(metavar="BUNDLE", help="A bundle that `train` wrote.")],
+    annotations: Annotated[Path, typer.Option(help="Labels to choose thresholds and check eight bits by.")],
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder of the bundle to be written.")],
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The pictures of the labels.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the input; the bundle's if left out.")] = None,
+    bits: Annotated[Literal["8", "16", "32"], typer.Option(help="16 is for GPUs.")] = "8",
+    as_json: JsonFlag = False,
+) -> None:
+    """Export a trained bundle anew: another input size, or 8, 16 or 32 bits."""
+    from nii_edge.commands import export as command
+
+    if size is not None and (size % 32 or size < 96):
+        raise typer.BadParameter(f"--size {size}: must be a multiple of 32, at least 96")
+    summary = command.run(command.Request(weights, annotations, images, out, size, int(bits)))
+    tree = msgspec.to_builtins(summary)
+    if as_json:
+        _print_json(tree)
+    else:
+        _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
+
+
 app.add_typer(keys_app, name="keys")
 app.add_typer(scanner_app, name="scanner")
 app.add_typer(manifest_app, name="manifest")

@@ -154,14 +154,16 @@ FrontEndChannel = Literal[
 class ModelInput(Config, frozen=True, kw_only=True):
     """The model's one input tensor: float32, shape (batch, channels, height, width).
 
-    The frame is resized to fit `size` (height, width), `letterbox` keeping its proportions and filling
-    with `pad` at right and bottom. Then ``(value - mean) / std`` per channel.
+    The frame, or with `crop: content` what of it is not empty belt, is resized to fit `size` (height,
+    width), `letterbox` keeping its proportions and filling with `pad` at right and bottom. Then
+    ``(value - mean) / std`` per channel.
     """
 
     name: str
     channels: tuple[FrontEndChannel, ...]
     size: tuple[Positive, Positive]
     fit: Literal["letterbox", "stretch"] = "letterbox"
+    crop: Literal["none", "content"] = "none"
     pad: float = 0.0
     mean: tuple[float, ...] = ()
     std: tuple[Annotated[float, Meta(gt=0)], ...] = ()

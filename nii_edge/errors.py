@@ -15,6 +15,7 @@
     │   ├── LedgerFullError      its disk is full; nothing of the commit was written
     │   └── LedgerDamagedError   what it holds is not what was written
     ├── ManifestError        a manifest file or the store of manifests cannot be read or written
+    ├── DataError            labelled pictures cannot be read, or not one of them can be used
     ├── RecordingError       a recording, picture or array cannot be read
     └── SceneError           a simulated scene, material or scanner is not as it must be
 """
@@ -112,6 +113,10 @@ class RecordingError(NiiEdgeError):
 
 class ManifestError(NiiEdgeError):
     """A manifest file, or the store of manifests, cannot be read or written. Nothing of it is guessed."""
+
+
+class DataError(NiiEdgeError):
+    """Labelled pictures cannot be read, or none of them can be used: says what was found and expected."""
 
 
 class SceneError(NiiEdgeError):

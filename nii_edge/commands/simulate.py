@@ -144,7 +144,9 @@ class _Writer:
             self._papers.append(made._replace(cartons=()))
         for carton, scanned in enumerate(made.cartons):
             self._truth.append(labels.truth(made, carton))
-            self._threats += sum(seen.label != "inner_parcel" for seen in scanned.shots[0].seen)
+            self._threats += sum(
+                seen.label != "inner_parcel" and not seen.lawful for seen in scanned.shots[0].seen
+            )
             self._add_carton(made, carton, scanned)
 
     def summary(self, seconds: float) -> Summary:

@@ -58,7 +58,8 @@ def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int,
     """One COCO annotation, in pixels of an image of `size` (height, width) that shows the shot's frame.
 
     `segmentation` is a run-length mask in frame pixels, columns first, as COCO has it; beside COCO's own:
-    `family`, `visible`, `sigma`, `cover_g_cm2`, `declared`, `thing` (its place in the carton's truth).
+    `family`, `visible`, `sigma`, `cover_g_cm2`, `declared`, `lawful`, `thing` (its place in the carton's
+    truth).
     """
     height, width = shot.counts.shape[:2]
     scale_y, scale_x = size[0] / height, size[1] / width
@@ -77,6 +78,7 @@ def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int,
         "sigma": round(seen.sigma, 2),
         "cover_g_cm2": round(seen.cover, 2),
         "declared": seen.declared,
+        "lawful": seen.lawful,
         "thing": seen.thing,
     }
 

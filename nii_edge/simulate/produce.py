@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import SceneError
-from nii_edge.simulate import threats
+from nii_edge.simulate import goods, threats
 from nii_edge.simulate.calibrated import Calibrated, calibrated, upright
 from nii_edge.simulate.consignment import Story, make_consignment
 from nii_edge.simulate.display import draw_display, render
@@ -27,6 +27,7 @@ from nii_edge.simulate.scene import Placed, Role, Scene, Truth, shift, truths
 from nii_edge.simulate.shapes import rotation
 from nii_edge.simulate.shapes.transform import turned
 from nii_edge.simulate.solids import Part
+from nii_edge.simulate.threats import bottles
 from nii_edge.xray.material import look_up_z
 from nii_edge.xray.transmission import apply
 
@@ -36,7 +37,7 @@ Rgb = npt.NDArray[np.uint8]
 LABELS = threats.LABELS
 """What is annotated, in the order of category ids from 1."""
 SHOWN: frozenset[Role] = frozenset({"threat", "hidden", "parcel", "shielding"})
-"""Roles in which a thing with such a label is annotated. Clutter and goods that look like it are not."""
+"""Roles in which a thing with such a label is annotated."""
 SEEN_SIGMA = 0.6
 """A thing whose median pixel changes by less than this many standard deviations counts as not to be seen: an
 eye or a network averages over some 5 x 5 pixels."""
@@ -58,7 +59,8 @@ class Seen(NamedTuple):
     """One annotated thing in one view, in pixels of the frame.
 
     `sigma`: how far its median pixel stands out from the noise. `cover`: g/cm² of everything else on the
-    same rays, on average: how deep in the stack it lies. `mask`: (height, width) within `box`.
+    same rays, on average: how deep in the stack it lies. `mask`: (height, width) within `box`. `lawful`:
+    goods or clutter of such a shape, which a detector cannot tell from what is prohibited.
     """
 
     thing: int
@@ -69,6 +71,7 @@ class Seen(NamedTuple):
     sigma: float
     cover: float
     declared: bool
+    lawful: bool
 
     @property
     def visible(self) -> bool:
@@ -198,13 +201,25 @@ def _seen(
     """What is annotated in a view. A parcel's mask is that of its shell, filled."""
     found = []
     for number, placed in enumerate(things):
-        if placed.role not in SHOWN or placed.thing.label not in LABELS:
+        label = shape_of(placed)
+        if label is None:
             continue
         print_ = footprint(placed.thing, scanner.views[index], view.projection.lines)
         if print_.areal.shape[1] == 0 or not print_.mask.any():
             continue
-        found.append(_one_seen(number, placed, print_, view, scanner, index))
+        seen = _one_seen(number, placed, print_, view, scanner, index)
+        found.append(seen._replace(label=label, lawful=placed.role not in SHOWN))
     return tuple(found)
+
+
+def shape_of(placed: Placed) -> str | None:
+    """What a thing is annotated as: prohibited and hidden things, and lawful ones of just the same shapes,
+    made by the same makers. None for everything else, however like it looks."""
+    if placed.role in SHOWN:
+        return placed.thing.label if placed.thing.label in LABELS else None
+    if placed.role == "goods":
+        return goods.shape_of(placed.thing.family)
+    return "bottle" if placed.role == "clutter" and placed.thing.family in bottles.FAMILIES else None
 
 
 def _one_seen(
@@ -224,6 +239,7 @@ def _one_seen(
         sigma=sigma,
         cover=float(np.maximum(total - own.total, 0)[mask].mean()),
         declared=placed.declared,
+        lawful=False,
     )
 
 

@@ -12,9 +12,11 @@ counts is what a coarser scanner would have done, and it is several times cheape
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -31,6 +33,17 @@ MAX_OPACITY = 1.5
 """Opacity is cut here: beyond it a scanner only measures its own noise."""
 TINY_TRANSMISSION = 1e-6
 """Below any scanner's noise floor; keeps the logarithm of a zero count finite."""
+
+THUMBNAIL = 160
+"""Pixels of the longer side of the small picture on which a frame's content is looked for."""
+GROUND_PERCENTILE = 96.0
+"""How bright the empty belt is: some of it is in every picture, and little is brighter."""
+CONTENT_DARKER = 0.06
+"""By which share of the belt's brightness content is darker: a carton's walls, seen edge-on."""
+CONTENT_PIXELS = 2
+"""Dark pixels that a row or column of the small picture needs to hold content."""
+CONTENT_MARGIN = 0.03
+"""What is left around the content, as a share of it."""
 
 _COLOUR: tuple[Channel, ...] = ("red", "green", "blue")
 _DUAL: tuple[Channel, ...] = ("low", "high")
@@ -54,30 +67,45 @@ _BY_WEDGES: tuple[FrontEndChannel, ...] = ("effective_z", "areal_density", "red"
 """What can be made from both energies too, if the scanner's wedges are known."""
 
 
+class Part(NamedTuple):
+    """A rectangle of a frame, in its pixels."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
 class Placement(NamedTuple):
-    """Where a frame lies in a model input: its top left corner is the input's.
+    """Where a frame, or a part of it, lies in a model input: its top left corner is the input's.
 
     `frame`, `content` and `size` are (height, width): the frame in its own pixels, the part of the
-    input that shows it, and the whole input.
+    input that shows it, and the whole input. `part`: what of the frame is shown; None: all of it.
     """
 
     frame: tuple[int, int]
     content: tuple[int, int]
     size: tuple[int, int]
+    part: Part | None = None
+
+    @property
+    def shown(self) -> Part:
+        """What of the frame the input shows."""
+        return self.part or Part(0.0, 0.0, float(self.frame[0]), float(self.frame[1]))
 
     @property
     def scale(self) -> tuple[float, float]:
         """Input pixels per frame pixel: (x, y)."""
-        return self.content[1] / self.frame[1], self.content[0] / self.frame[0]
+        return self.content[1] / self.shown.width, self.content[0] / self.shown.height
 
     def to_frame(self, view: int, box: tuple[float, float, float, float]) -> Box | None:
         """A box (x0, y0, x1, y1) in input pixels as a box of the frame, cut at its edges.
 
         None if nothing of it lies within the frame.
         """
-        (scale_x, scale_y), (height, width) = self.scale, self.frame
-        x0, x1 = (min(max(x / scale_x, 0.0), float(width)) for x in (box[0], box[2]))
-        y0, y1 = (min(max(y / scale_y, 0.0), float(height)) for y in (box[1], box[3]))
+        (scale_x, scale_y), (height, width), part = self.scale, self.frame, self.shown
+        x0, x1 = (min(max(x / scale_x + part.left, 0.0), float(width)) for x in (box[0], box[2]))
+        y0, y1 = (min(max(y / scale_y + part.top, 0.0), float(height)) for y in (box[1], box[3]))
         return Box(view=view, x0=x0, y0=y0, x1=x1, y1=y1) if x0 < x1 and y0 < y1 else None
 
 
@@ -125,8 +153,11 @@ def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> t
         raise FrameError(Reason.PROFILE_MISMATCH, missing)
     _check_header(frame)
     placement = place((int(frame.pixels.shape[0]), int(frame.pixels.shape[1])), spec)
+    if spec.crop == "content":
+        frame, placement, planes = _cropped(frame, spec, view)
+    else:
+        planes = _resized(frame, _needed(frame.channels, spec, view), placement, view)
     height, width = placement.content
-    planes = _resized(frame, _needed(frame.channels, spec, view), placement, view)
     extra = _materials(planes, spec, view)
     tensor = np.full((len(spec.channels), *spec.size), spec.pad, np.float32)
     for index, channel in enumerate(spec.channels):
@@ -137,6 +168,64 @@ def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> t
     if spec.std:
         tensor /= np.asarray(spec.std, np.float32)[:, None, None]
     return tensor, placement
+
+
+def content(frame: Frame, view: Optics | None = None) -> tuple[int, int, int, int]:
+    """The rectangle (top, left, bottom, right) of a frame that holds all that is darker than the empty belt.
+
+    The belt is what is brightest. With a small margin, and at least a quarter of the frame each way, so that
+    a speck is not blown up; the whole frame where nothing is darker.
+    """
+    height, width = (int(side) for side in frame.pixels.shape[:2])
+    share = min(1.0, THUMBNAIL / max(height, width))
+    size = max(1, round(height * share)), max(1, round(width * share))
+    if frame.channels[0] in ("low", "high"):
+        bright = planes_of(frame, view, size)[-1]
+    else:
+        small = cv2.resize(frame.pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        bright = small.reshape(*size, -1).mean(axis=2, dtype=np.float32) * np.float32(1 / frame.full_scale)
+    ground = np.float32(np.percentile(bright, GROUND_PERCENTILE))
+    dark = bright < ground * np.float32(1 - CONTENT_DARKER)
+    rows = np.flatnonzero(dark.sum(axis=1) >= CONTENT_PIXELS)
+    columns = np.flatnonzero(dark.sum(axis=0) >= CONTENT_PIXELS)
+    if not len(rows) or not len(columns):
+        return 0, 0, height, width
+    top, bottom = _stretched(rows[0] / size[0], (rows[-1] + 1) / size[0], height)
+    left, right = _stretched(columns[0] / size[1], (columns[-1] + 1) / size[1], width)
+    return top, left, bottom, right
+
+
+def _stretched(start: float, end: float, side: int) -> tuple[int, int]:
+    """Shares 0-1 of a side as pixels, with a margin and at least a quarter of the side."""
+    margin = max(CONTENT_MARGIN * (end - start), (0.25 - (end - start)) / 2)
+    first = max(0, math.floor((start - margin) * side))
+    last = min(side, math.ceil((end + margin) * side))
+    return first, max(last, first + 1)
+
+
+def _cropped(
+    frame: Frame, spec: ModelInput, view: Optics | None
+) -> tuple[Frame, Placement, dict[Channel, Floats]]:
+    """The frame's content at the size it has in the input. Where pixels have a calibration of their own, the
+    whole frame is resized first, otherwise the content alone; `Placement.part` says what came of it."""
+    top, left, bottom, right = content(frame, view)
+    whole = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
+    names = _needed(frame.channels, spec, view)
+    small = place((bottom - top, right - left), spec)
+    if frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None:
+        scale_y, scale_x = small.content[0] / (bottom - top), small.content[1] / (right - left)
+        size = max(1, round(whole[0] * scale_y)), max(1, round(whole[1] * scale_x))
+        y, x = min(round(top * scale_y), size[0] - 1), min(round(left * scale_x), size[1] - 1)
+        planes = _resized(frame, names, Placement(whole, size, size), view)
+        window = np.s_[y : min(y + small.content[0], size[0]), x : min(x + small.content[1], size[1])]
+        cut = {name: np.ascontiguousarray(plane[window]) for name, plane in planes.items()}
+        height, width = next(iter(cut.values())).shape
+        back_y, back_x = whole[0] / size[0], whole[1] / size[1]
+        part = Part(y * back_y, x * back_x, height * back_y, width * back_x)
+        return frame, Placement(whole, (height, width), spec.size, part), cut
+    inner = msgspec.structs.replace(frame, pixels=np.ascontiguousarray(frame.pixels[top:bottom, left:right]))
+    part = Part(float(top), float(left), float(bottom - top), float(right - left))
+    return inner, small._replace(frame=whole, part=part), _resized(inner, names, small, view)
 
 
 def _source(

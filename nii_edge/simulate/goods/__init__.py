@@ -19,7 +19,7 @@ from nii_edge.simulate.objects import (
     soft,
     toiletries,
 )
-from nii_edge.simulate.solids import Thing
+from nii_edge.simulate.solids import Part, Thing
 
 
 class Kind(NamedTuple):
@@ -41,9 +41,18 @@ class Good(NamedTuple):
     value: float
 
 
-def _from(label: str, *families: str) -> Maker:
+class _Lawful:
     """Lawful goods of a shape that is prohibited where nobody declared it."""
-    return lambda rng: threats.make(label, rng, pick(rng, families)).parts
+
+    def __init__(self, label: str, families: tuple[str, ...]) -> None:
+        self.label, self.families = label, families
+
+    def __call__(self, rng: Generator) -> tuple[Part, ...]:
+        return threats.make(self.label, rng, pick(rng, self.families)).parts
+
+
+def _from(label: str, *families: str) -> Maker:
+    return _Lawful(label, families)
 
 
 KINDS: dict[str, Kind] = {
@@ -159,6 +168,12 @@ VAGUE_WORDS = ("daily necessities", "gift", "samples", "household articles", "pr
 def chapter(kind: str) -> int:
     """The HS chapter of a sort of goods."""
     return int(KINDS[kind].code[:2])
+
+
+def shape_of(kind: str) -> str | None:
+    """The label of `threats.LABELS` that a sort of goods has the shape of, whoever declared it."""
+    maker = KINDS[kind].maker if kind in KINDS else None
+    return maker.label if isinstance(maker, _Lawful) else None
 
 
 def make_good(kind: str, rng: Generator) -> Good:

@@ -1,0 +1,106 @@
+"""`nii-edge export`: a trained bundle anew, of another size or other bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from nii_edge.bundle import load_bundle
+from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
+
+try:
+    from nii_edge.learn.bundling import About, Trial, bundle_of, frames_of
+    from nii_edge.learn.weights import FILE, detector_for, load_weights
+except ImportError as missing:
+    raise RuntimeMissingError(
+        f"{missing.name or missing} is not installed; exporting needs the extra: "
+        "pip install 'nii-edge[train]'"
+    ) from missing
+
+from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.learn.scoring import matched_names
+
+CALIBRATION_PICTURES = 96
+
+
+class Request(NamedTuple):
+    """The command's options."""
+
+    weights: Path
+    annotations: Path
+    images: Path | None
+    out: Path
+    size: int | None
+    bits: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What --json prints: `map50` of what was written, `map50_exact` in 32 bits, on the pictures that were
+    given."""
+
+    map50: float
+    map50_exact: float
+    bits: int
+    size: int
+    megabytes: float
+    images: int
+
+
+def run(request: Request) -> Summary:
+    """Write the bundle.
+
+    Raises:
+        ConfigError: the weights' bundle cannot be read, or `out` is a bundle already.
+        DataError: the labels cannot be used, or none of their names is one of the bundle's.
+    """
+    if (request.out / "bundle.yaml").exists():
+        raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    source = load_bundle(request.weights)
+    names = tuple(label.name for label in source.manifest.labels)
+    dataset = read_dataset(request.annotations, request.images)
+    pairs, _ = matched_names(names, dataset.names)
+    if not pairs:
+        raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
+    detector = detector_for(request.weights / FILE, len(names))
+    left = load_weights(request.weights / FILE, detector, tuple(range(len(names))))
+    if left:
+        raise ConfigError(
+            f"{request.weights / FILE}: lacks {', '.join(left[:3])}; not weights of this network"
+        )
+    size = request.size or source.manifest.input.size[0]
+    own = renamed(dataset, pairs, names)
+    rows = range(len(own.pictures))
+    manifest = source.manifest
+    card = (
+        (source.folder / "CARD.md").read_text(encoding="utf-8")
+        if (source.folder / "CARD.md").is_file()
+        else ""
+    )
+    about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
+    frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
+    chosen = bundle_of(
+        detector, size, names, Trial(own, rows, frames), about, request.out, half=request.bits == 16
+    )
+    scores = chosen.rounded if chosen.eight_bits and chosen.rounded else chosen.exact
+    return Summary(
+        map50=round(scores.map50, 4),
+        map50_exact=round(chosen.exact.map50, 4),
+        bits=8 if chosen.eight_bits else 16 if request.bits == 16 else 32,
+        size=size,
+        megabytes=round(len(chosen.bundle.model) / 1e6, 2),
+        images=len(chosen.looked),
+    )
+
+
+def renamed(dataset: Dataset, pairs: dict[int, int], names: tuple[str, ...]) -> Dataset:
+    """The data set with the bundle's classes; labels of other classes are left out."""
+    pictures = []
+    for picture in dataset.pictures:
+        kept = [k for k, (*_, label) in enumerate(picture.boxes) if label in pairs]
+        boxes = tuple((*picture.boxes[k][:4], pairs[picture.boxes[k][4]]) for k in kept)
+        ignored = frozenset(new for new, k in enumerate(kept) if k in picture.ignored)
+        extras = tuple(picture.extras[k] for k in kept if k < len(picture.extras))
+        pictures.append(picture._replace(boxes=boxes, ignored=ignored, extras=extras))
+    return Dataset(names, tuple(pictures), dataset.problems)

@@ -1,0 +1,273 @@
+"""`nii-edge train` and `nii-edge export`: from anyone's labels to a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from nii_edge.bundle import load_bundle
+from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
+
+try:
+    import torch
+
+    from nii_edge.learn.augment import Strength
+    from nii_edge.learn.bundling import About, Chosen, Trial, bundle_of, frames_of, scores_of, write_metrics
+    from nii_edge.learn.cache import fill
+    from nii_edge.learn.export import to_onnx
+    from nii_edge.learn.feed import feed
+    from nii_edge.learn.network import Detector
+    from nii_edge.learn.report import write_report
+    from nii_edge.learn.training import Plan, Progress, Watch, train
+    from nii_edge.learn.weights import FILE, detector_for, load_weights
+except ImportError as missing:
+    raise RuntimeMissingError(
+        f"{missing.name or missing} is not installed; training needs the extra: pip install 'nii-edge[train]'"
+    ) from missing
+
+from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.learn.scoring import matched_names
+
+VALIDATION_SHARE, MOST_VALIDATION = 0.1, 400
+CALIBRATION_PICTURES = 96
+SHARE_FOR_EXPORT = 0.06
+"""Of the time, for export and the last measurement."""
+PATIENCE = 5
+"""Validations without a better one after which training ends early."""
+BYTES_FREE = 2 << 30
+"""Memory that must be free besides."""
+
+
+class Request(NamedTuple):
+    """The command's options. `weights`: start from this bundle's; None: the shipped detector's; `scratch`:
+    from nothing; `steps`: end after so many, if the time is not up before."""
+
+    annotations: Path
+    images: Path | None
+    out: Path
+    minutes: float
+    size: int
+    batch: int
+    seed: int
+    weights: Path | None
+    scratch: bool
+    project_into: Path | None
+    workers: int
+    steps: int | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
+    on; `minutes` in all; `images_per_s` while training."""
+
+    map50: float
+    map: float
+    minutes: float
+    images_per_s: float
+    images: int
+    validation_images: int
+    steps: int
+    per_class: dict[str, float]
+    eight_bits: bool
+    map50_exact: float
+    problems: list[str]
+    bundle: str
+    seed: int
+
+
+def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
+    """Train and export. An interrupted run goes on where its last checkpoint was, if it is started again.
+
+    Raises:
+        ConfigError: `out` is a bundle already, or belongs to another run.
+        DataError: the labels or pictures cannot be used.
+    """
+    if (request.out / "bundle.yaml").exists():
+        raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    began = time.monotonic()
+    dataset = read_dataset(request.annotations, request.images)
+    rows, held_out = split(dataset)
+    work = request.out.with_name(request.out.name + ".work")
+    work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(request.seed)
+    side = round(request.size * 1.15)
+    _check_room(work, len(rows), side)
+    used = fill(
+        dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
+    )
+    if used < 2:
+        raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
+    names = dataset.names
+    detector = _begun(request, names)
+    pools = [([work / "pool"], 1.0)]
+    if request.project_into is not None:
+        from nii_edge.learn.projecting import project_into
+
+        project_into(request.project_into, names, work / "projected", side, request.seed)
+        pools.append(([work / "projected"], 0.5))
+    spent = (time.monotonic() - began) / 60
+    minutes = max(request.minutes * (1 - SHARE_FOR_EXPORT) - spent, 0.02)
+    patience = _Patience()
+
+    def validate(mean: Detector) -> dict[str, float]:
+        scores, _ = scores_of(to_onnx(mean, request.size), request.size, dataset, held_out[:150], names)
+        patience.saw(scores.map50)
+        return {"map50": scores.map50}
+
+    strength = Strength(display=0.5, grey=0.05, overlay=0.1)
+    mean, progress = train(
+        detector,
+        lambda size: feed(pools, size, request.batch, strength, request.seed + size, request.workers),
+        Plan(
+            minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
+        ),
+        work,
+        Watch(validate, lambda row: told("training", row), lambda: patience.over),
+    )
+    trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
+    chosen = bundle_of(mean, request.size, names, trial, _about(request, dataset, used), request.out)
+    summary = _summary(
+        request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
+    )
+    write_metrics(request.out, summary)
+    write_report(request.out / "report.html", summary, progress, chosen.looked, names)
+    return summary
+
+
+class _Patience:
+    """Counts validations without a better one."""
+
+    def __init__(self) -> None:
+        self._best, self._worse = -1.0, 0
+
+    def saw(self, value: float) -> None:
+        """Take one in."""
+        self._worse = 0 if value > self._best else self._worse + 1
+        self._best = max(self._best, value)
+
+    @property
+    def over(self) -> bool:
+        """Whether to end."""
+        return self._worse >= PATIENCE
+
+
+def split(dataset: Dataset) -> tuple[list[int], list[int]]:
+    """Rows to learn from and rows to validate on, by the hash of what belongs together (a carton's views,
+    else the picture), so that it is the same at every run. Both hold something wherever there are two
+    pictures."""
+    keys = [str(picture.about.get("carton") or picture.file.name) for picture in dataset.pictures]
+    drawn = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
+    held_out = [row for row, value in enumerate(drawn) if value < VALIDATION_SHARE][:MOST_VALIDATION]
+    if not held_out:
+        held_out = [int(np.argmin(drawn))]
+    kept = set(held_out)
+    rows = [row for row in range(len(keys)) if row not in kept]
+    return rows or held_out, held_out
+
+
+def _begun(request: Request, names: tuple[str, ...]) -> Detector:
+    """A detector with weights, unless from scratch; classes of the same name keep what they know."""
+    folder = request.weights or shipped_detector()
+    path = folder / FILE
+    if request.scratch or (request.weights is None and not path.is_file()):
+        return Detector(len(names))
+    if not path.is_file():
+        raise ConfigError(f"{path}: not there; name a bundle that `nii-edge train` wrote")
+    theirs = tuple(label.name for label in load_bundle(folder).manifest.labels)
+    pairs, _ = matched_names(theirs, names)
+    detector = detector_for(path, len(names))
+    load_weights(path, detector, tuple(pairs.get(index) for index in range(len(names))))
+    return detector
+
+
+def _sizes(size: int) -> tuple[tuple[float, int], ...]:
+    """Two thirds of the size for two thirds of the time: 2.2 times as many pictures."""
+    small = max(96, round(size * 0.7 / 32) * 32)
+    return ((0.0, small), (0.65, size))
+
+
+def _check_room(folder: Path, pictures: int, side: int) -> None:
+    """Raises DataError if the decoded pictures do not fit on the disk or training not into memory."""
+    disk = os.statvfs(folder)
+    free, needed = disk.f_bavail * disk.f_frsize, pictures * side * side * 3
+    if free < needed * 1.1:
+        raise DataError(
+            f"{folder}: {free / 1e9:.1f} GB free on the disk; the decoded pictures need {needed / 1e9:.1f} GB"
+        )
+    available = _memory_available()
+    if available < BYTES_FREE:
+        raise DataError(
+            f"{available / 1e9:.1f} GB of memory free, training needs {BYTES_FREE / 1e9:.1f} GB: close "
+            "something or use a smaller --batch"
+        )
+
+
+def _memory_available() -> int:
+    """Bytes that could be had, what the system can give back included."""
+    table = Path("/proc/meminfo")
+    if table.exists():
+        for line in table.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _about(request: Request, dataset: Dataset, used: int) -> About:
+    name = request.out.parent.name if request.out.name[:1].isdigit() else request.out.name
+    version = request.out.name if request.out.name[:1].isdigit() else "1.0.0"
+    card = (
+        f"# {name} {version}\n\nTrained by `nii-edge train` on {used} pictures of "
+        f"{request.annotations.name}, seed "
+        f"{request.seed}; classes: {', '.join(dataset.names)}. Figures are in "
+        "metrics.json and report.html, measured on "
+        "pictures of the same set that were not trained on: expect less on other "
+        "scanners. Thresholds are those of the "
+        "best F1 there; set your own in the policy.\n"
+    )
+    return About(
+        _plain(name),
+        version,
+        f"Objects in X-ray pictures: {', '.join(dataset.names)}"[:300],
+        "see the data",
+        card,
+    )
+
+
+def _plain(name: str) -> str:
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+    return kept.strip("-_.") or "detector"
+
+
+def _summary(
+    request: Request,
+    dataset: Dataset,
+    chosen: Chosen,
+    progress: Progress,
+    used: int,
+    held_out: int,
+    minutes: float,
+) -> Summary:
+    scores = chosen.rounded if chosen.eight_bits and chosen.rounded is not None else chosen.exact
+    return Summary(
+        map50=round(scores.map50, 4),
+        map=round(scores.map, 4),
+        minutes=round(minutes, 2),
+        images_per_s=round(progress.images / max(progress.seconds, 1e-9), 2),
+        images=used,
+        validation_images=held_out,
+        steps=progress.steps,
+        per_class=scores.per_class,
+        eight_bits=chosen.eight_bits,
+        map50_exact=round(chosen.exact.map50, 4),
+        problems=dataset.problems.lines(),
+        bundle=str(request.out),
+        seed=request.seed,
+    )

@@ -1,0 +1,253 @@
+"""A trained network as a bundle: exported, in eight bits if that costs nothing, with thresholds, golden
+frames and a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.bundle import Bundle, GoldenFrame, write_bundle
+from nii_edge.config import BoxesHead, BundleManifest, Label, ModelInput
+from nii_edge.errors import DataError
+from nii_edge.learn.augment import PAD
+from nii_edge.learn.cache import frame_of, read_rgb
+from nii_edge.learn.export import halved, quantised, to_onnx
+from nii_edge.learn.looking import Eye, Looked, look_at
+from nii_edge.learn.network import Detector
+from nii_edge.learn.readers import Dataset
+from nii_edge.learn.scoring import Scores, average_precision, overlap
+from nii_edge.learn.weights import FILE, save_weights
+from nii_edge.records import Category, Frame
+from nii_edge.xray.frontend import model_input
+
+MAX_LOSS = 0.01
+"""Of mAP50, that eight bits may cost."""
+GOLDEN = 3
+GOLDEN_SIDE = 480
+GOLDEN_CLEAR_OF = 0.025
+"""A golden frame has no score this near to its threshold: another machine's rounding must not decide."""
+CATEGORIES: dict[str, Category] = {
+    "pressed_block": "CONTRABAND", "lithium_pack": "OTHER", "bottle": "OTHER", "inner_parcel": "OTHER",
+}  # fmt: skip
+"""Of the shipped detector's classes; everything else is a prohibited item."""
+
+
+class About(NamedTuple):
+    """What the bundle is to say of itself."""
+
+    name: str
+    version: str
+    description: str
+    licence: str
+    card: str
+
+
+class Chosen(NamedTuple):
+    """`bundle`, whether its convolutions are in eight bits, and the scores of both on the validation set."""
+
+    bundle: Bundle
+    eight_bits: bool
+    exact: Scores
+    rounded: Scores | None
+    looked: list[Looked]
+
+
+def input_of(size: int) -> ModelInput:
+    """What the network is given."""
+    return ModelInput(
+        name="image",
+        channels=("red", "green", "blue"),
+        size=(size, size),
+        crop="content",
+        pad=PAD,
+        batch=False,
+    )
+
+
+def manifest_of(
+    about: About, size: int, names: Sequence[str], thresholds: Mapping[str, float]
+) -> BundleManifest:
+    """The manifest, but for the model's hash."""
+    return BundleManifest(
+        version=1,
+        name=about.name,
+        model_version=about.version,
+        description=about.description,
+        licence=about.licence,
+        kind="object",
+        format="onnx",
+        model="model.onnx",
+        sha256="0" * 64,
+        input=input_of(size),
+        output=BoxesHead(boxes="boxes", scores="scores", labels="labels", background=False),
+        labels=tuple(
+            Label(
+                name=name,
+                category=CATEGORIES.get(name, "PI"),
+                threshold=round(float(thresholds.get(name, 0.3)), 3),
+                why=f"It looks like a {name.replace('_', ' ')} in the {{view}} view (score {{score}})",
+            )
+            for name in names
+        ),
+        golden="golden",
+    )
+
+
+def in_memory(detector_model: bytes, size: int, names: Sequence[str]) -> Bundle:
+    """A bundle that was never written, to measure with."""
+    about = About("measuring", "0", "not to be shipped", "none", "")
+    return Bundle(
+        folder=Path(), manifest=manifest_of(about, size, names, {}), model=detector_model, golden=()
+    )
+
+
+def scores_of(
+    model: bytes, size: int, dataset: Dataset, rows: Sequence[int], names: Sequence[str]
+) -> tuple[Scores, list[Looked]]:
+    """How good a model is on pictures of a data set whose classes are the model's."""
+    eye = Eye(in_memory(model, size, names))
+    try:
+        looked = look_at(eye, dataset, rows)
+    finally:
+        eye.close()
+    return average_precision([one.wanted for one in looked], [one.found for one in looked], names), looked
+
+
+def calibration_inputs(frames: Sequence[Frame], size: int) -> list[npt.NDArray[np.float32]]:
+    """What the network sees of frames."""
+    spec = input_of(size)
+    return [model_input(frame, spec)[0] for frame in frames]
+
+
+def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
+    """The first readable pictures as frames."""
+    made: list[Frame] = []
+    for row in rows:
+        if len(made) == most:
+            break
+        try:
+            made.append(frame_of(read_rgb(dataset.pictures[row].file)))
+        except DataError:
+            continue
+    return made
+
+
+class Trial(NamedTuple):
+    """What a network is measured on: pictures `rows` of a data set whose classes are its own; `calibration`:
+    frames for eight bits, none if they are not wanted."""
+
+    dataset: Dataset
+    rows: Sequence[int]
+    calibration: Sequence[Frame]
+
+
+def bundle_of(
+    detector: Detector,
+    size: int,
+    names: Sequence[str],
+    trial: Trial,
+    about: About,
+    folder: Path,
+    half: bool = False,
+) -> Chosen:
+    """Export, measure on a trial, and write the bundle that is to be used.
+
+    With `half` the convolutions are in 16 bits, for GPUs. Eight bits are taken if they lose no more than
+    `MAX_LOSS` of mAP50. Raises BundleError if it cannot be read back, DataError if no picture has anything
+    clear to be found on it.
+    """
+    exact_model = to_onnx(detector, size)
+    exact, exact_looked = scores_of(exact_model, size, trial.dataset, trial.rows, names)
+    rounded: Scores | None = None
+    model, looked = exact_model, exact_looked
+    if half:
+        model = halved(exact_model)
+        exact, looked = scores_of(model, size, trial.dataset, trial.rows, names)
+    if trial.calibration:
+        small = quantised(exact_model, calibration_inputs(trial.calibration, size))
+        rounded, rounded_looked = scores_of(small, size, trial.dataset, trial.rows, names)
+        if rounded.map50 >= exact.map50 - MAX_LOSS:
+            model, looked = small, rounded_looked
+    thresholds = best_thresholds(looked, names)
+    manifest = manifest_of(about, size, names, thresholds)
+    golden = golden_frames(model, manifest, trial.dataset, trial.rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = write_bundle(folder, manifest, model, golden, about.card)
+    save_weights(folder / FILE, detector)
+    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked)
+
+
+def best_thresholds(looked: Sequence[Looked], names: Sequence[str]) -> dict[str, float]:
+    """For each class the score at which precision and recall have the best harmonic mean, 0.1 to 0.7."""
+    made = {}
+    for label, name in enumerate(names):
+        total, scored = 0, []
+        for one in looked:
+            free = [mark for mark in one.wanted if mark.label == label and not mark.ignored]
+            total += len(free)
+            for found in sorted((f for f in one.found if f.label == label), key=lambda f: -f.score):
+                hit = next((mark for mark in free if overlap(mark.box, found.box) >= 0.5), None)
+                if hit is not None:
+                    free.remove(hit)
+                scored.append((found.score, hit is not None))
+        scored.sort(reverse=True)
+        hits, best, made[name] = 0, 0.0, 0.3
+        for count, (score, right) in enumerate(scored, 1):
+            hits += right
+            mean = 2 * hits / (count + total)
+            if mean > best:
+                best, made[name] = mean, min(max(score, 0.1), 0.7)
+    return made
+
+
+def golden_frames(
+    model: bytes, manifest: BundleManifest, dataset: Dataset, rows: Sequence[int]
+) -> tuple[GoldenFrame, ...]:
+    """Small pictures with clear findings, and what must be found on them."""
+    import cv2
+
+    from nii_edge.bundle import Expected
+
+    floors = {index: label.threshold for index, label in enumerate(manifest.labels)}
+    eye = Eye(Bundle(folder=Path(), manifest=manifest, model=model, golden=()))
+    made: list[GoldenFrame] = []
+    try:
+        for row in rows:
+            try:
+                rgb = read_rgb(dataset.pictures[row].file)
+            except DataError:
+                continue
+            scale = min(1.0, GOLDEN_SIDE / max(rgb.shape[:2]))
+            small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            frame = frame_of(np.ascontiguousarray(small, np.uint8))
+            found = eye.look(frame)
+            sure = [one for one in found if one.score >= floors[one.label]]
+            near = [one for one in found if abs(one.score - floors[one.label]) < GOLDEN_CLEAR_OF]
+            if near or not sure or len(sure) > 8:
+                continue
+            expected = tuple(
+                Expected(label=manifest.labels[one.label].name, score=one.score, box=one.box) for one in sure
+            )
+            made.append(GoldenFrame(name=f"found_{len(made) + 1}", frame=frame, expected=expected))
+            if len(made) == GOLDEN:
+                break
+    finally:
+        eye.close()
+    if not made:
+        raise DataError(
+            "on no validation picture is anything clear enough to be a golden frame; train longer"
+        )
+    return tuple(made)
+
+
+def write_metrics(folder: Path, tree: Any) -> None:
+    """``metrics.json`` beside the card: what was measured, for machines."""
+    (folder / "metrics.json").write_text(
+        json.dumps(msgspec.to_builtins(tree), indent=1) + "\n", encoding="utf-8"
+    )

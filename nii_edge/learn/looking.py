@@ -1,0 +1,125 @@
+"""A bundle's detections on labelled pictures, by the daemon's own path: front end, runtime, head. No
+torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.adapters import onnx_runtime
+from nii_edge.bundle import Bundle
+from nii_edge.config import Inference
+from nii_edge.detect.heads import output_names
+from nii_edge.detect.model_detector import ModelDetector
+from nii_edge.errors import DataError, DetectorFaultError
+from nii_edge.learn.cache import frame_of, read_rgb, usable_boxes
+from nii_edge.learn.readers import Dataset, Labelled
+from nii_edge.learn.scoring import Found, Wanted
+from nii_edge.records import Frame, Scan, ScanId, ScanType
+from nii_edge.xray.optics import Optics
+
+LOWEST = 0.02
+"""Thresholds while measuring: the whole curve is wanted."""
+_SCAN = ScanId(edge="evaluate", scanner="evaluate", epoch=0, seq=1)
+
+
+class Looked(NamedTuple):
+    """A picture that could be read, what its labels want (indices into the data set's names) and what was
+    found (indices into the bundle's labels). `extras`: what else the labels say of each wanted thing."""
+
+    picture: Labelled
+    wanted: tuple[Wanted, ...]
+    found: tuple[Found, ...]
+    extras: tuple[dict[str, Any], ...] = ()
+
+
+class Eye:
+    """One bundle, ready to look at frames. Close it."""
+
+    def __init__(
+        self, bundle: Bundle, threads: int = 2, optics: tuple[Optics, ...] = (), lowest: float = LOWEST
+    ) -> None:
+        manifest = bundle.manifest
+        labels = tuple(msgspec.structs.replace(label, threshold=lowest) for label in manifest.labels)
+        open_bundle = msgspec.structs.replace(
+            bundle, manifest=msgspec.structs.replace(manifest, labels=labels)
+        )
+        names = output_names(manifest.output)
+        self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
+        lanes = {_SCAN.scanner: optics} if optics else None
+        self._detector = ModelDetector(open_bundle, self._runtime, manifest.name, 1, lanes)
+        self._index = {label.name: number for number, label in enumerate(labels)}
+
+    def look(self, frame: Frame) -> tuple[Found, ...]:
+        """What is found in a frame, in its pixels.
+
+        Raises:
+            DataError: the bundle cannot look at such frames.
+        """
+        scan = Scan(id=_SCAN, scan_type=ScanType.NON_OPERATIONAL, frames=(frame,))
+        reason = self._detector.not_applicable(scan)
+        if reason is not None:
+            raise DataError(reason)
+        try:
+            (findings,) = self._detector.detect([scan])
+        except DetectorFaultError as error:
+            raise DataError(str(error)) from error
+        return tuple(
+            Found((box.x0, box.y0, box.x1, box.y1), self._index[finding.label], finding.score)
+            for finding in findings
+            if (box := finding.box) is not None
+        )
+
+    def close(self) -> None:
+        """Let the runtime go."""
+        self._runtime.close()
+
+
+Changed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
+
+
+def look_at(
+    eye: Eye,
+    dataset: Dataset,
+    rows: Sequence[int] | None = None,
+    told: Callable[[int, int], None] = lambda _done, _of: None,
+    change: Changed | None = None,
+) -> list[Looked]:
+    """Look at pictures of a data set, `change` applied before; those that cannot be read are counted in its
+    problems."""
+    chosen = range(len(dataset.pictures)) if rows is None else rows
+    made = []
+    for number, row in enumerate(chosen, 1):
+        picture = dataset.pictures[row]
+        try:
+            rgb = read_rgb(picture.file)
+            size = int(rgb.shape[0]), int(rgb.shape[1])
+            found = eye.look(frame_of(rgb if change is None else np.ascontiguousarray(change(rgb))))
+        except DataError as error:
+            dataset.problems.add("picture cannot be looked at (left out)", str(error))
+            continue
+        boxes, labels, rows_used = usable_boxes(picture, size, dataset.problems)
+        wanted = tuple(
+            Wanted(
+                (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                picture.boxes[k][4],
+                bool(label < 0),
+            )
+            for box, label, k in zip(boxes, labels, rows_used, strict=True)
+        )
+        extras = tuple(picture.extras[k] if k < len(picture.extras) else {} for k in rows_used)
+        made.append(Looked(picture, wanted, found, extras))
+        told(number, len(chosen))
+    return made
+
+
+def shipped_detector() -> Path:
+    """The folder of the detector that comes with this package."""
+    from nii_edge.resources import shipped
+
+    return shipped("models") / "detector" / "1.0.0"

@@ -1,0 +1,272 @@
+"""Labelled pictures in the three layouts people have: COCO, YOLO and Pascal VOC. What is wrong is counted.
+
+Nothing here decodes a picture: sizes and boxes are checked against it when it is read (`cache`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as Xml
+
+import yaml
+
+from nii_edge.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+MOST_EXAMPLES = 5
+
+
+class Labelled(NamedTuple):
+    """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with
+    `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
+    say. `ignored`: boxes in which nothing is taught or punished (crowds, things that cannot be seen).
+    `about`: what else the labels say of the picture, `extras` of each box."""
+
+    file: Path
+    boxes: tuple[tuple[float, float, float, float, int], ...]
+    size: tuple[int, int] | None = None
+    relative: bool = False
+    ignored: frozenset[int] = frozenset()
+    about: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    extras: tuple[dict[str, Any], ...] = ()
+
+
+class Problems:
+    """What was wrong with a data set: how often, and for example where."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, what: str, where: object) -> None:
+        """Count one."""
+        self.counts[what] += 1
+        examples = self.examples.setdefault(what, [])
+        if len(examples) < MOST_EXAMPLES:
+            examples.append(str(where))
+
+    def merge(self, other: Problems) -> None:
+        """Take in what was wrong elsewhere."""
+        self.counts.update(other.counts)
+        for what, examples in other.examples.items():
+            own = self.examples.setdefault(what, [])
+            own += examples[: MOST_EXAMPLES - len(own)]
+
+    def lines(self) -> list[str]:
+        """One line each: how often, what, and where for example."""
+        return [
+            f"{count} x {what}, for example {', '.join(self.examples[what])}"
+            for what, count in self.counts.most_common()
+        ]
+
+
+class Dataset(NamedTuple):
+    """`names` of the classes, `pictures`, and what was wrong."""
+
+    names: tuple[str, ...]
+    pictures: tuple[Labelled, ...]
+    problems: Problems
+
+
+def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
+    """Read labels: a COCO file; a folder of VOC's XML files; YOLO's `data.yaml`, or a folder of its text
+    files.
+
+    `images`: where the pictures are; beside the labels if None.
+
+    Raises:
+        DataError: not one of the three, or nothing usable in it; says what was found.
+    """
+    problems = Problems()
+    if annotations.is_file() and annotations.suffix.lower() == ".json":
+        dataset = _coco(annotations, images or annotations.parent / "images", problems)
+    elif annotations.is_file() and annotations.suffix.lower() in (".yaml", ".yml"):
+        dataset = _yolo_yaml(annotations, images, problems)
+    elif annotations.is_dir() and any(annotations.glob("*.xml")):
+        dataset = _voc(annotations, images or annotations, problems)
+    elif annotations.is_dir() and any(annotations.glob("*.txt")):
+        dataset = _yolo_folder(annotations, images or annotations, _names_beside(annotations), problems)
+    else:
+        raise DataError(
+            f"{annotations}: expected COCO's .json, a folder of VOC's .xml files, YOLO's data.yaml "
+            "or a folder of "
+            "its .txt files"
+        )
+    if not dataset.pictures:
+        raise DataError(
+            f"{annotations}: no usable picture; " + ("; ".join(problems.lines()) or "it lists none")
+        )
+    return dataset
+
+
+def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        categories = sorted(tree["categories"], key=lambda one: one["id"])
+        rows, marks = tree["images"], tree.get("annotations", [])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a COCO file with images and categories: {error!r}") from error
+    index = {one["id"]: number for number, one in enumerate(categories)}
+    names = tuple(str(one.get("name", one["id"])) for one in categories)
+    known = {row.get("id") for row in rows}
+    own: dict[Any, list[dict[str, Any]]] = {}
+    for mark in marks:
+        if mark.get("image_id") not in known:
+            problems.add("label of a picture that is not listed", mark.get("id"))
+        elif mark.get("category_id") not in index:
+            problems.add("label of a class that is not listed", mark.get("id"))
+        else:
+            own.setdefault(mark["image_id"], []).append(mark)
+    pictures = []
+    for row in rows:
+        file = images / str(row.get("file_name", ""))
+        if not file.is_file():
+            problems.add("picture is not there", file)
+            continue
+        boxes: list[tuple[float, float, float, float, int]] = []
+        extras: list[dict[str, Any]] = []
+        ignored: set[int] = set()
+        for mark in own.get(row["id"], []):
+            box = _numbers(mark.get("bbox"), 4)
+            if box is None:
+                problems.add("label without a box of four numbers", mark.get("id"))
+                continue
+            if mark.get("iscrowd") or mark.get("visible") is False:
+                ignored.add(len(boxes))
+            x, y, width, height = box
+            boxes.append((x, y, x + width, y + height, index[mark["category_id"]]))
+            extras.append(mark)
+        size = _numbers((row.get("height"), row.get("width")), 2)
+        pictures.append(
+            Labelled(
+                file,
+                tuple(boxes),
+                None if size is None else (int(size[0]), int(size[1])),
+                ignored=frozenset(ignored),
+                about=row,
+                extras=tuple(extras),
+            )
+        )
+    return Dataset(names, tuple(pictures), problems)
+
+
+def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
+    found: list[tuple[Path, list[tuple[str, list[float]]], tuple[int, int] | None]] = []
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.xml")):
+        try:
+            root = Xml.parse(path).getroot()  # noqa: S314 - expat expands no external entities
+        except (Xml.ParseError, OSError) as error:
+            problems.add(f"XML cannot be read ({type(error).__name__})", path)
+            continue
+        file = _picture(images, path.stem, root.findtext("filename"))
+        if file is None:
+            problems.add("picture is not there", path)
+            continue
+        boxes = []
+        for item in root.iter("object"):
+            name = (item.findtext("name") or "").strip()
+            box = _numbers([item.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")], 4)
+            if not name or box is None:
+                problems.add("label without a name or a box of four numbers", path)
+                continue
+            names.add(name)
+            boxes.append((name, box))
+        size = _numbers([root.findtext("size/height"), root.findtext("size/width")], 2)
+        found.append((file, boxes, None if size is None or min(size) < 1 else (int(size[0]), int(size[1]))))
+    ordered = tuple(sorted(names))
+    pictures = [
+        Labelled(file, tuple((*box, ordered.index(name)) for name, box in boxes), size)  # type: ignore[misc]
+        for file, boxes, size in found
+    ]
+    return Dataset(ordered, tuple(pictures), problems)
+
+
+def _yolo_yaml(path: Path, images: Path | None, problems: Problems) -> Dataset:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        names = tree["names"]
+        names = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
+        root = path.parent / str(tree.get("path") or "")
+        folder = images or root / str(tree.get("train") or "images")
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not YOLO's data.yaml with `names`: {error!r}") from error
+    labels = Path(*("labels" if part == "images" else part for part in folder.parts))
+    return _yolo_folder(labels, folder, tuple(map(str, names)), problems)
+
+
+def _names_beside(folder: Path) -> tuple[str, ...]:
+    """From classes.txt, if there is one."""
+    for path in (folder / "classes.txt", folder.parent / "classes.txt"):
+        if path.is_file():
+            return tuple(
+                line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+            )
+    return ()
+
+
+def _yolo_folder(folder: Path, images: Path, names: tuple[str, ...], problems: Problems) -> Dataset:
+    rows: list[tuple[Path, list[tuple[float, float, float, float, int]]]] = []
+    most = -1
+    for file in _pictures(images):
+        path = folder / f"{file.stem}.txt"
+        boxes = []
+        for number, line in enumerate(_lines(path, problems), 1):
+            fields = _numbers(line.split(), None)
+            if fields is None or len(fields) < 5 or fields[0] != int(fields[0]) or fields[0] < 0:
+                problems.add("line is not: class, middle x, middle y, width, height", f"{path}:{number}")
+                continue
+            if names and int(fields[0]) >= len(names):
+                problems.add("label of a class that is not listed", f"{path}:{number}")
+                continue
+            most = max(most, int(fields[0]))
+            boxes.append((*_corners(fields[1:]), int(fields[0])))
+        rows.append((file, boxes))
+    names = names or tuple(f"class_{number}" for number in range(most + 1))
+    return Dataset(
+        names, tuple(Labelled(file, tuple(boxes), relative=True) for file, boxes in rows), problems
+    )
+
+
+def _corners(fields: list[float]) -> tuple[float, float, float, float]:
+    """Corners of a box given by middle and sides, or of a polygon."""
+    if len(fields) >= 6 and len(fields) % 2 == 0:
+        return min(fields[::2]), min(fields[1::2]), max(fields[::2]), max(fields[1::2])
+    x, y, width, height = fields[:4]
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _lines(path: Path, problems: Problems) -> list[str]:
+    try:
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except FileNotFoundError:
+        return []  # YOLO's way of saying: nothing in this picture
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add(f"labels cannot be read ({type(error).__name__})", path)
+        return []
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    yield from sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _picture(folder: Path, stem: str, named: str | None) -> Path | None:
+    """The picture that a VOC file speaks of."""
+    candidates = [folder / named.strip()] if named else []
+    candidates += [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+    candidates += [folder.parent / "JPEGImages" / f"{stem}{suffix}" for suffix in SUFFIXES]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _numbers(values: Any, count: int | None) -> list[float] | None:
+    """Finite numbers, as many as `count`; None if they are not."""
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        return None
+    finite = all(abs(number) < 1e9 for number in numbers)
+    return numbers if finite and count in (None, len(numbers)) else None

@@ -1,0 +1,222 @@
+"""Training within a given time: the schedule runs over minutes, not epochs, and may be interrupted.
+
+AdamW, a short warm-up, a cosine down to almost nothing, a running mean of the weights (EMA) that is what gets
+validated and exported, a checkpoint every few minutes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from nii_edge.learn.feed import Batch
+from nii_edge.learn.loss import losses
+from nii_edge.learn.network import Detector, all_cells
+
+TOLD_EVERY = 20
+"""Steps."""
+
+
+class Plan(NamedTuple):
+    """`minutes` of wall time in all; `rate` the highest learning rate; `decay` of the weights; `ema` of the
+    running mean; `checkpoint_s` between checkpoints, `validate_s` between validations; `sizes`: from which
+    share of the time on inputs have which side; `steps`: end after so many, if
+    the time is not up before."""
+
+    minutes: float
+    rate: float = 2e-3
+    decay: float = 0.03
+    ema: float = 0.998
+    warmup: int = 150
+    checkpoint_s: float = 180.0
+    validate_s: float = 600.0
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 224), (0.4, 320))
+    steps: int | None = None
+
+    def size(self, share: float) -> int:
+        """The input's side at a share 0-1 of the time: small pictures first, which are quicker."""
+        return next(size for start, size in reversed(self.sizes) if share >= start)
+
+
+class Progress(NamedTuple):
+    """How far a run is: seconds spent, steps and pictures taken, and the curve so far."""
+
+    seconds: float
+    steps: int
+    images: int
+    curve: list[dict[str, float]]
+
+
+class Mean:
+    """The running mean of a network's weights."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval()
+        self._decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take a step of the network in; at first the mean follows quickly."""
+        self.steps += 1
+        keep = min(self._decay, (1 + self.steps) / (10 + self.steps))
+        for mine, theirs in zip(
+            self.network.state_dict().values(), network.state_dict().values(), strict=True
+        ):
+            if mine.dtype.is_floating_point:
+                mine.mul_(keep).add_(theirs, alpha=1 - keep)
+            else:
+                mine.copy_(theirs)
+
+
+class Watch(NamedTuple):
+    """Who hears of a run. `validate`: measures the mean network now and then; `told`: every row of the curve;
+    `stop`: whether to end early."""
+
+    validate: Callable[[Detector], dict[str, float]] | None = None
+    told: Callable[[dict[str, float]], None] = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def train(
+    network: Detector, feed: Callable[[int], Iterator[Batch]], plan: Plan, folder: Path, watch: Watch
+) -> tuple[Detector, Progress]:
+    """Train until the time is up; returns the mean network and how it went. Resumes from `folder`.
+
+    `feed` gives endless batches of inputs of a side. Where torch.distributed is set up, all processes share
+    their gradients, and the first one keeps the mean and the files.
+    """
+    run = _Run(network, plan, folder, watch)
+    size = 0
+    points: Tensor = torch.empty(0)
+    batches: Iterator[Batch] = iter(())
+    while (share := run.share()) < 1 and not watch.stop():
+        if size != plan.size(share):
+            size = plan.size(share)
+            batches, points = feed(size), all_cells((size, size))
+        run.step(next(batches), points, share)
+        if run.leads:
+            run.note()
+    if run.leads:
+        run.save()
+    return run.mean.network, run.progress()
+
+
+class _Run:
+    """One training under way."""
+
+    def __init__(self, network: Detector, plan: Plan, folder: Path, watch: Watch) -> None:
+        self._network = network.to(memory_format=torch.channels_last).train()
+        self._plan, self._folder, self._watch = plan, folder, watch
+        self._optimiser = torch.optim.AdamW(_groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99))
+        self.mean = Mean(network, plan.ema)
+        self._shared = dist.is_available() and dist.is_initialized()
+        self.leads = not self._shared or dist.get_rank() == 0
+        done = _resumed(folder, network, self.mean, self._optimiser)
+        self._stepping: nn.Module = network
+        if self._shared:
+            self._stepping = nn.parallel.DistributedDataParallel(network)
+        self._steps, self._images, self._curve = done.steps, done.images, done.curve
+        self._began = time.monotonic() - done.seconds
+        self._saved = self._checked = time.monotonic()
+        self._recent: list[tuple[float, float]] = []
+
+    def share(self) -> float:
+        """How much of the run is over, 0 to 1 and beyond."""
+        over = _together(time.monotonic() - self._began, self._shared) / (self._plan.minutes * 60)
+        return max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
+
+    def step(self, batch: Batch, points: Tensor, share: float) -> None:
+        """Learn from one batch."""
+        rate = (
+            self._plan.rate * min((self._steps + 1) / self._plan.warmup, 1) * (0.01 + 0.99 * _cosine(share))
+        )
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        logits, boxes = self._stepping(batch.inputs.contiguous(memory_format=torch.channels_last))
+        loss = losses(logits, boxes, points, batch.targets)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.total.backward()
+        nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
+        self._optimiser.step()
+        if self.leads:
+            self.mean.update(self._network)
+        self._steps += 1
+        self._images += len(batch.inputs) * (dist.get_world_size() if self._shared else 1)
+        self._recent.append((float(loss.scores), float(loss.boxes)))
+
+    def note(self) -> None:
+        """Tell, validate and save when it is time to."""
+        minutes = (time.monotonic() - self._began) / 60
+        if self._steps % TOLD_EVERY == 0:
+            scores, boxes = (sum(values) / len(self._recent) for values in zip(*self._recent, strict=True))
+            self._recent = []
+            self._curve.append({"minutes": minutes, "scores": scores, "boxes": boxes})
+            speed = self._images / max(60 * minutes, 1e-9)
+            self._watch.told({**self._curve[-1], "steps": self._steps, "images_per_s": speed})
+        now = time.monotonic()
+        if now - self._saved > self._plan.checkpoint_s:
+            self.save()
+            self._saved = now
+        if self._watch.validate is not None and now - self._checked > self._plan.validate_s:
+            self._curve.append({"minutes": minutes, **self._watch.validate(self.mean.network)})
+            self._watch.told(self._curve[-1])
+            self._checked = time.monotonic()
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(time.monotonic() - self._began, self._steps, self._images, self._curve)
+
+    def save(self) -> None:
+        """Write a checkpoint, all of it or none."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / "checkpoint.part"
+        state = {
+            "network": self._network.state_dict(),
+            "mean": self.mean.network.state_dict(),
+            "mean_steps": self.mean.steps,
+            "optimiser": self._optimiser.state_dict(),
+            "progress": json.dumps(self.progress()._asdict()),
+        }
+        torch.save(state, part)
+        part.rename(self._folder / "checkpoint.pt")
+
+
+def _together(seconds: float, shared: bool) -> float:
+    """The same time for all processes that train together: that of the first."""
+    if not shared:
+        return seconds
+    value = torch.tensor([seconds], dtype=torch.float64)
+    dist.broadcast(value, 0)
+    return float(value)
+
+
+def _cosine(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Biases and norms are not decayed; what is frozen is left out."""
+    flat: list[Tensor] = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    deep: list[Tensor] = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
+    return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+
+
+def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer) -> Progress:
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return Progress(0.0, 0, 0, [])
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state["network"])
+    mean.network.load_state_dict(state["mean"])
+    mean.steps = int(state["mean_steps"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Progress(**json.loads(state["progress"]))

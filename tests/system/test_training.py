@@ -1,0 +1,184 @@
+"""From labels to a bundle: a tiny detector of drawn shapes, trained, exported, quantised and run by the
+daemon's path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+torchvision = pytest.importorskip("torchvision")
+pytest.importorskip("onnx")
+pytest.importorskip("faster_coco_eval")
+
+from nii_edge.adapters import onnx_runtime  # noqa: E402
+from nii_edge.bundle import load_bundle  # noqa: E402
+from nii_edge.commands import evaluate as evaluating  # noqa: E402
+from nii_edge.commands import train as training  # noqa: E402
+from nii_edge.config import Inference  # noqa: E402
+from nii_edge.detect.heads import output_names  # noqa: E402
+from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
+from nii_edge.learn.bundling import in_memory, input_of, scores_of  # noqa: E402
+from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
+from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
+from nii_edge.learn.looking import Eye  # noqa: E402
+from nii_edge.learn.network import Detector  # noqa: E402
+from nii_edge.learn.readers import read_dataset  # noqa: E402
+from nii_edge.learn.weights import FILE, load_weights  # noqa: E402
+from nii_edge.xray.frontend import model_input  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
+
+SIZE = 96
+NAMES = ("bar", "disc")
+
+
+def draw(folder: Path, count: int, seed: int) -> Path:
+    """Bags of pale orange with a blue bar or disc in each, as COCO; and labels that are wrong in four
+    ways."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    images, marks = [], []
+    for number in range(1, count + 1):
+        pixels = np.full((160, 200, 3), 252, np.uint8)
+        pixels[30:130, 30:170] = (150, 200, 245)
+        label = number % 2
+        x, y = (int(value) for value in rng.integers(50, 100, 2))
+        if label:
+            cv2.circle(pixels, (x + 15, y), 15, (180, 60, 20), -1)
+            box = [x, y - 15, 31, 31]
+        else:
+            box = [x, y - 8, 56, 14]
+            pixels[y - 8 : y + 6, x : x + 56] = (180, 60, 20)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), pixels)
+        images.append({"id": number, "file_name": f"{number}.png", "height": 160, "width": 200})
+        marks.append({"id": number, "image_id": number, "category_id": label + 1, "bbox": box})
+    images.append({"id": 9001, "file_name": "missing.png"})
+    images.append({"id": 9002, "file_name": "broken.png"})
+    (folder / "images" / "broken.png").write_bytes(b"\x89PNG not really")
+    marks.append({"id": 9001, "image_id": 1, "category_id": 1, "bbox": [0, 0, 0, 0]})
+    marks.append({"id": 9002, "image_id": 1, "category_id": 8, "bbox": [0, 0, 9, 9]})
+    categories = [{"id": number, "name": name} for number, name in enumerate(NAMES, 1)]
+    path = folder / "annotations.json"
+    path.write_text(json.dumps({"images": images, "annotations": marks, "categories": categories}))
+    return path
+
+
+def request(annotations: Path, out: Path, steps: int) -> training.Request:
+    return training.Request(annotations, None, out, 60.0, SIZE, 8, 1, None, True, None, 0, steps)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, training.Summary]:
+    """Labels, the bundle trained on them, and what the command said. Interrupted once and taken up again."""
+    folder = tmp_path_factory.mktemp("training")
+    annotations, out = draw(folder / "data", 60, 1), folder / "models" / "shapes"
+    stages: list[str] = []
+
+    def told(stage: str, row: dict[str, float]) -> None:
+        stages.append(stage)
+        if row.get("steps") == 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.run(request(annotations, out, 240), told)
+    assert not (out / "bundle.yaml").exists()
+    summary = training.run(request(annotations, out, 240), lambda _stage, _row: None)
+    return annotations, out, summary
+
+
+def test_training_finds_the_shapes_and_names_what_was_wrong(
+    trained: tuple[Path, Path, training.Summary],
+) -> None:
+    """Good on pictures that were held back; the run was resumed; every bad label is counted."""
+    _, out, summary = trained
+    assert summary.map50 > 0.8
+    assert set(summary.per_class) == set(NAMES)
+    problems = "\n".join(summary.problems)
+    for what in ("picture is not there", "cannot be decoded", "box is empty", "class that is not listed"):
+        assert what in problems
+    tree = msgspec.to_builtins(summary)
+    assert {"map50", "minutes", "images_per_s"} <= set(tree)
+    assert (out / "report.html").read_text(encoding="utf-8").count("<svg") >= 2
+    assert json.loads((out / "metrics.json").read_text())["steps"] == summary.steps
+
+
+def test_the_bundle_passes_its_golden_frames(trained: tuple[Path, Path, training.Summary]) -> None:
+    """What was written is what the daemon takes."""
+    bundle = load_bundle(trained[1])
+    manifest = bundle.manifest
+    runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(), output_names(manifest.output))
+    assert check_golden(ModelDetector(bundle, runtime, "shapes", 4), bundle) == []
+    assert any(golden.expected for golden in bundle.golden)
+
+
+def test_daemon_and_trainer_find_the_same_boxes(trained: tuple[Path, Path, training.Summary]) -> None:
+    """torch with torchvision's suppression against ONNX Runtime by the daemon's path: within a pixel."""
+    annotations, out, _ = trained
+    detector = Detector(2).eval()
+    assert load_weights(out / FILE, detector, (0, 1)) == []
+    eye = Eye(in_memory(to_onnx(detector, SIZE), SIZE, NAMES))
+    compared = 0
+    for picture in read_dataset(annotations).pictures[:8]:
+        frame = frame_of(read_rgb(picture.file))
+        tensor, placement = model_input(frame, input_of(SIZE))
+        with torch.no_grad():
+            logits, boxes = detector(torch.from_numpy(tensor[None]))
+        scores, labels = logits[0].sigmoid().max(dim=1)
+        seen = scores > 0.3
+        kept = torchvision.ops.batched_nms(boxes[0][seen], scores[seen], labels[seen], NMS_IOU)
+        found = [one for one in eye.look(frame) if one.score > 0.3]
+        assert len(found) == len(kept)
+        for index in kept:
+            box = placement.to_frame(0, tuple(boxes[0][seen][index].tolist()))
+            assert box is not None
+            label, score = int(labels[seen][index]), float(scores[seen][index])
+            assert any(
+                one.label == label
+                and one.score == pytest.approx(score, abs=1e-3)
+                and one.box == pytest.approx((box.x0, box.y0, box.x1, box.y1), abs=1.0)
+                for one in found
+            )
+            compared += 1
+    eye.close()
+    assert compared >= 4
+    assert LOWEST_SCORE < 0.3
+
+
+def test_eight_and_sixteen_bits_find_as_much(trained: tuple[Path, Path, training.Summary]) -> None:
+    """Eight bits were taken because they lose next to nothing; sixteen lose nothing."""
+    annotations, out, summary = trained
+    assert summary.eight_bits
+    assert summary.map50 >= summary.map50_exact - 0.01
+    detector = Detector(2)
+    load_weights(out / FILE, detector, (0, 1))
+    dataset = read_dataset(annotations)
+    exact = to_onnx(detector.eval(), SIZE)
+    both = [scores_of(model, SIZE, dataset, range(20), NAMES)[0].map50 for model in (exact, halved(exact))]
+    assert both[0] == pytest.approx(both[1], abs=0.01)
+
+
+def test_evaluate_says_the_same_and_lists_strange_names(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """On labels with one more class: the mean is over the classes both know."""
+    annotations, out, _ = trained
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    tree["categories"].append({"id": 5, "name": "umbrella"})
+    tree["annotations"].append({"id": 7777, "image_id": 1, "category_id": 5, "bbox": [40, 40, 20, 20]})
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    asked = evaluating.Request(
+        out, annotations.parent / "images", tmp_path / "c.json", tmp_path / "page.html", 1, 2
+    )
+    summary = evaluating.evaluate(asked, lambda _done, _of: None)
+    assert summary.map50 > 0.8
+    assert summary.unmatched_names == ["umbrella"]
+    assert summary.images == 60
+    assert summary.interval[0] <= summary.map50 <= summary.interval[1]
+    assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -1,0 +1,157 @@
+"""Labels of three layouts, good ones and bad ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from nii_edge.errors import DataError
+from nii_edge.learn.cache import fill, read_rgb, sample_of, usable_boxes
+from nii_edge.learn.pool import Pool
+from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset
+
+
+def picture(path: Path, height: int = 80, width: int = 120) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((height, width, 3), 250, np.uint8)
+    pixels[20:60, 30:90] = (10, 120, 200)
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+def coco(folder: Path, **more: Any) -> Path:
+    picture(folder / "images" / "a.png")
+    tree: dict[str, Any] = {
+        "images": [{"id": 7, "file_name": "a.png", "height": 80, "width": 120}],
+        "categories": [{"id": 3, "name": "gun"}, {"id": 9, "name": "knife"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 9, "bbox": [30, 20, 60, 40]}],
+    }
+    tree.update(more)
+    path = folder / "annotations.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def voc(folder: Path) -> Path:
+    picture(folder / "a.png")
+    (folder / "a.xml").write_text(
+        "<annotation><filename>a.png</filename><size><width>120</width><height>80</height></size><object>"
+        "<name>knife</name><bndbox><xmin>30</xmin><ymin>20</ymin><xmax>90</xmax><ymax>60</ymax></bndbox></object>"
+        "</annotation>"
+    )
+    return folder
+
+
+def yolo(folder: Path) -> Path:
+    picture(folder / "images" / "a.png")
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    path = folder / "data.yaml"
+    path.write_text("names: [gun, knife]\ntrain: images\n")
+    return path
+
+
+@pytest.mark.parametrize("layout", [coco, voc, yolo])
+def test_three_layouts_say_the_same(tmp_path: Path, layout: Any) -> None:
+    """One knife at the same place, whoever wrote it down; cropped with its picture."""
+    dataset = read_dataset(layout(tmp_path))
+    assert not dataset.problems.counts
+    (one,) = dataset.pictures
+    boxes, labels, _ = usable_boxes(one, (80, 120), dataset.problems)
+    assert boxes.tolist() == [[30, 20, 90, 60]]
+    assert [dataset.names[label] for label in labels] == ["knife"]
+    sample = sample_of(one, dataset.problems)
+    x0, y0, x1, y1 = sample.boxes[0].astype(int)
+    assert (sample.rgb[y0:y1, x0:x1] == (200, 120, 10)).all()
+    assert sample.rgb.shape[0] < 80
+
+
+def test_bad_labels_are_named_and_counted(tmp_path: Path) -> None:
+    """Labels of nothing, for nothing and outside are left out, each counted; the good one stays."""
+    marks = [
+        {"id": 1, "image_id": 7, "category_id": 9, "bbox": [30, 20, 60, 40]},
+        {"id": 2, "image_id": 8, "category_id": 9, "bbox": [1, 1, 5, 5]},
+        {"id": 3, "image_id": 7, "category_id": 4, "bbox": [1, 1, 5, 5]},
+        {"id": 4, "image_id": 7, "category_id": 9, "bbox": [1, 1, None, 5]},
+        {"id": 5, "image_id": 7, "category_id": 9, "bbox": [30, 20, 60, 40]},
+        {"id": 6, "image_id": 7, "category_id": 3, "bbox": [50, 30, 0, 9]},
+        {"id": 7, "image_id": 7, "category_id": 3, "bbox": [100, 60, 60, 60]},
+    ]
+    images = [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "lost.png"}]
+    dataset = read_dataset(coco(tmp_path, annotations=marks, images=images))
+    (one,) = dataset.pictures
+    boxes, labels, _ = usable_boxes(one, (80, 120), dataset.problems)
+    assert boxes.tolist() == [[30, 20, 90, 60], [100, 60, 120, 80]]
+    assert labels.tolist() == [1, 0]
+    assert dict(dataset.problems.counts) == {
+        "label of a class that is not listed": 1,
+        "picture is not there": 1,
+        "label without a box of four numbers": 1,
+        "box is there twice (left out)": 1,
+        "box is empty (left out)": 1,
+        "box reaches out of its picture (cut)": 1,
+    }
+    assert any("lost.png" in line for line in dataset.problems.lines())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}'])
+def test_what_is_no_coco_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "annotations.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match="not a COCO file"):
+        read_dataset(path)
+
+
+def test_a_set_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
+    """The refusal says what was wrong."""
+    with pytest.raises(DataError, match=r"1 x picture is not there"):
+        read_dataset(coco(tmp_path, images=[{"id": 7, "file_name": "b.png"}]))
+
+
+def test_things_that_cannot_be_seen_are_ignored(tmp_path: Path) -> None:
+    """A crowd, or what the labels call invisible, neither teaches nor is punished."""
+    mark = {"id": 1, "image_id": 7, "category_id": 9, "bbox": [30, 20, 60, 40], "visible": False}
+    dataset = read_dataset(coco(tmp_path, annotations=[mark]))
+    _, labels, _ = usable_boxes(dataset.pictures[0], (80, 120), dataset.problems)
+    assert labels.tolist() == [-1]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_of_any_depth_become_eight_bits_of_three_colours(
+    tmp_path: Path, dtype: type[np.generic], channels: int
+) -> None:
+    top = np.iinfo(dtype).max  # type: ignore[type-var]
+    pixels = np.zeros((9, 12, channels), dtype)
+    pixels[..., 0] = top
+    cv2.imwrite(str(tmp_path / "a.png"), pixels.squeeze())
+    rgb = read_rgb(tmp_path / "a.png")
+    assert rgb.shape == (9, 12, 3)
+    assert rgb.dtype == np.uint8
+    assert rgb[0, 0].tolist() == ([255] * 3 if channels == 1 else [0, 0, 255])
+
+
+def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -> None:
+    """Boxes shrink with their pictures, a broken picture is counted, and a second filling reads nothing
+    again."""
+    good = picture(tmp_path / "good.png", 160, 240)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    box = (60.0, 40.0, 180.0, 120.0, 1)
+    pictures = (
+        Labelled(good, (box,)),
+        Labelled(tmp_path / "bad.png", (box,)),
+        Labelled(tmp_path / "gone.png", ()),
+    )
+    dataset = Dataset(("gun", "knife"), pictures, Problems())
+    assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1
+    assert dataset.problems.counts["picture cannot be decoded (left out)"] == 2
+    (sample,) = [Pool([tmp_path / "pool"])[0]]
+    assert sample.rgb.shape == (80, 120, 3)
+    assert sample.boxes.tolist() == [[30, 20, 90, 60]]
+    good.unlink()
+    assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1

@@ -1,0 +1,73 @@
+"""Average precision and the rates of cartons, on cases whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nii_edge.learn.scoring import (
+    Found,
+    Wanted,
+    average_precision,
+    calibration_error,
+    detection_rate,
+    matched_names,
+    right_or_not,
+)
+
+NAMES = ("gun", "knife")
+BOX = (10.0, 10.0, 50.0, 30.0)
+
+
+def test_what_is_found_right_scores_one() -> None:
+    scores = average_precision([(Wanted(BOX, 0),), ()], [(Found(BOX, 0, 0.9),), ()], NAMES)
+    assert scores.map50 == pytest.approx(1)
+    assert scores.per_class == {"gun": pytest.approx(1)}
+
+
+def test_a_loose_box_counts_at_30_but_not_at_50() -> None:
+    loose = (10.0, 10.0, 50.0, 60.0)  # IoU 0.4
+    scores = average_precision([(Wanted(BOX, 1),)], [(Found(loose, 1, 0.9),)], NAMES)
+    assert (scores.map50, scores.ap30) == (0, pytest.approx(1))
+
+
+def test_a_surer_false_alarm_halves_the_precision() -> None:
+    """One wrong detection before the right one: precision 1/2 at every recall."""
+    found = (Found((60.0, 60.0, 90.0, 90.0), 0, 0.9), Found(BOX, 0, 0.8))
+    assert average_precision([(Wanted(BOX, 0),)], [found], NAMES).map50 == pytest.approx(0.5)
+
+
+def test_ignored_labels_neither_help_nor_hurt() -> None:
+    wanted = (Wanted(BOX, 0), Wanted((60.0, 60.0, 90.0, 90.0), 0, ignored=True))
+    found = (Found((60.0, 60.0, 90.0, 90.0), 0, 0.9), Found(BOX, 0, 0.8))
+    assert average_precision([wanted], [found], NAMES).map50 == pytest.approx(1)
+    assert right_or_not([wanted], [found]) == [(0.8, True)]
+
+
+def test_nothing_found_is_no_error() -> None:
+    assert average_precision([(Wanted(BOX, 0),)], [()], NAMES).map50 == 0
+    assert average_precision([()], [()], NAMES).per_class == {}
+
+
+def test_calibration_error_of_an_honest_and_of_a_boastful_model() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.uniform(0, 1, 20_000)
+    assert calibration_error(scores.tolist(), (rng.uniform(0, 1, 20_000) < scores).tolist()) < 0.02
+    assert calibration_error([0.95] * 100, [False] * 50 + [True] * 50) == pytest.approx(0.45)
+
+
+def test_names_match_whatever_their_dress() -> None:
+    pairs, strange = matched_names(("gun", "lithium_pack"), ("Lithium Pack", "Guns", "umbrella"))
+    assert pairs == {0: 1, 1: 0}
+    assert strange == ["umbrella"]
+
+
+def test_detection_rate_keeps_false_alarms_below_what_is_allowed() -> None:
+    honest = {f"h{k}": k / 100 for k in range(100)}
+    lying = {"a": 0.985, "b": 0.5}
+    rate, achieved, threshold = detection_rate(
+        honest | lying, {key: key in lying for key in honest | lying}, 0.02
+    )
+    assert achieved <= 0.02
+    assert rate == 0.5
+    assert 0.97 < threshold < 0.985

@@ -1,0 +1,90 @@
+"""Cropping to what is not empty belt, and the way back for boxes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nii_edge.config import ModelInput
+from nii_edge.records import Frame
+from nii_edge.simulate.calibrated import calibrated
+from nii_edge.simulate.makes import SCANNERS
+from nii_edge.simulate.scan import air_frames
+from nii_edge.xray.frontend import content, model_input
+
+
+def cropping(size: tuple[int, int]) -> ModelInput:
+    return ModelInput(name="image", channels=("grey",), size=size, crop="content", pad=-1.0)
+
+
+def drawn(shape: tuple[int, int], block: tuple[int, int, int, int], ground: int = 230) -> Frame:
+    """A belt of one grey with a dark block (x0, y0, x1, y1)."""
+    pixels = np.full((*shape, 1), ground, np.uint8)
+    x0, y0, x1, y1 = block
+    pixels[y0:y1, x0:x1] = 60
+    return Frame(view=0, channels=("grey",), pixels=pixels, full_scale=255, opaque_below=0.2)
+
+
+@given(
+    shape=st.tuples(st.integers(60, 900), st.integers(60, 900)),
+    shares=st.tuples(*[st.floats(0, 0.8)] * 2, *[st.floats(0.12, 0.4)] * 2),
+    ground=st.integers(150, 255),
+)
+def test_content_holds_the_block_and_little_else(
+    shape: tuple[int, int], shares: tuple[float, float, float, float], ground: int
+) -> None:
+    """Whatever the belt's brightness, all of a block is kept; at most a quarter of the frame is, or not much
+    more than the block."""
+    height, width = shape
+    x0, y0 = int(shares[0] * width), int(shares[1] * height)
+    x1, y1 = min(width, x0 + int(shares[2] * width) + 4), min(height, y0 + int(shares[3] * height) + 4)
+    top, left, bottom, right = content(drawn(shape, (x0, y0, x1, y1), ground))
+    assert top <= y0
+    assert left <= x0
+    assert bottom >= y1
+    assert right >= x1
+    assert bottom - top <= max(1.1 * (y1 - y0), 0.26 * height) + 0.04 * height + 8
+    assert right - left <= max(1.1 * (x1 - x0), 0.26 * width) + 0.04 * width + 8
+
+
+def test_an_empty_belt_is_shown_whole() -> None:
+    """Nothing darker, nothing cropped; lines of noise one pixel wide are nothing."""
+    frame = drawn((200, 300), (0, 0, 0, 0))
+    assert content(frame) == (0, 0, 200, 300)
+
+
+def test_a_cropped_block_maps_back_to_where_it_was() -> None:
+    """Found in the input, a block's box returns to its own pixels."""
+    frame = drawn((832, 1024), (600, 500, 760, 580))
+    tensor, placement = model_input(frame, cropping((320, 320)))
+    x, y, width, height = cv2.boundingRect(((tensor[0] < 0.5) & (tensor[0] >= 0)).astype(np.uint8))
+    box = placement.to_frame(3, (x, y, x + width, y + height))
+    assert box is not None
+    assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx((600, 500, 760, 580), abs=1.0)
+    assert width > 160, "the block is enlarged, not shrunk"
+    assert (tensor[0, placement.content[0] :] == -1).all()
+
+
+def test_calibrated_counts_are_cropped_too() -> None:
+    """Counts with a calibration of their own pixels: the block is found, and its box returns to its place."""
+    unit = calibrated(SCANNERS["depot"])
+    pixels = (
+        air_frames(unit.scanner, np.random.default_rng(3), lines=400)[0].transpose(1, 0, 2).astype(np.float64)
+    )
+    offset = 1500.0
+    pixels[200:300, 120:260] = offset + 0.02 * (pixels[200:300, 120:260] - offset)
+    counts = np.ascontiguousarray(np.clip(pixels, 0, 65_535).astype(np.uint16))
+    frame = Frame(view=0, channels=("low", "high"), pixels=counts, full_scale=50_000, opaque_below=0.002)
+    spec = ModelInput(
+        name="image", channels=("transmission_high",), size=(320, 320), crop="content", pad=-1.0
+    )
+    tensor, placement = model_input(frame, spec, unit.optics[0])
+    dark = ((tensor[0] < 0.6) & (tensor[0] > -0.5)).astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+    box = placement.to_frame(0, (x, y, x + width, y + height))
+    assert box is not None
+    assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx((120, 200, 260, 300), abs=2.0)
+    assert placement.shown.width < 0.6 * counts.shape[1]

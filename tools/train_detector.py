@@ -1,0 +1,218 @@
+"""How a detector is made, from nothing but the simulator, in four steps.
+
+    python tools/train_detector.py sprites WORK --seed 11        things, bags and cartons (extra `simulate`)
+    python tools/train_detector.py pictures WORK --seed 1        scenes of them, on makers' displays
+    python tools/train_detector.py train WORK --minutes 60       the network (extra `train`), resumed if
+    interrupted python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden
+    frames, card
+
+WORK is a folder of several GB. VALIDATION is one that `nii-edge simulate` wrote with the training recipe.
+Several `sprites` and `pictures` with different seeds may run beside each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "models" / "detector" / "1.0.0"
+CLASSES = ("gun", "knife", "scissors", "wrench", "lithium_pack", "bottle", "pressed_block", "inner_parcel")
+WEIGHTS: dict[str, float] = {
+    "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1, "bottle": 1, "pressed_block": 1,
+    "inner_parcel": 0.6, "tablets": 0.3, "currency": 0.3,
+}  # fmt: skip
+"""How often each sort of threat is made."""
+CLUTTER = {"soft": 0.3, "electronics": 0.22, "household": 0.22, "metal": 0.26}
+LARGEST = 520
+"""Pixels: what is larger than this, other than bags and cartons, is left out."""
+SIDE = 352
+PER_SHARD = 300
+ADAPTING = 40
+"""Batches to which the norms of ImageNet's features are fitted."""
+
+
+def sprites(work: Path, seed: int, things: int, cartons: int) -> None:
+    """Two archives: things and bags, and cartons."""
+    from nii_edge.learn.sprites import save
+
+    (work / "sprites").mkdir(parents=True, exist_ok=True)
+    made = [sprite for sprite in _things(things, np.random.default_rng(seed)) if _keeps(sprite)]
+    save(work / "sprites" / f"things-{seed}.npz", made)
+    packed = list(_cartons(cartons, np.random.default_rng(seed + 1)))
+    save(work / "sprites" / f"cartons-{seed}.npz", packed)
+    sys.stderr.write(f"{len(made)} things and bags, {len(packed)} cartons\n")
+
+
+def _keeps(sprite) -> bool:  # type: ignore[no-untyped-def]
+    return sprite.kind in ("bag", "carton") or max(sprite.areal.shape) < LARGEST
+
+
+def _things(count: int, rng: np.random.Generator) -> Iterator:  # type: ignore[type-arg]
+    from nii_edge.errors import SceneError
+    from nii_edge.learn.sprites import bag_sprite, clutter_sprite, threat_sprite
+    from nii_edge.simulate import threats
+    from nii_edge.simulate.kit import pick
+    from nii_edge.simulate.luggage import bag_types
+
+    labels, chances = list(WEIGHTS), np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
+    for number in range(count * 17 // 8):
+        try:
+            if number < count:
+                label = labels[int(rng.choice(len(labels), p=chances))]
+                yield threat_sprite(label, pick(rng, threats.training_families(label)), rng)
+            elif number < 2 * count:
+                yield clutter_sprite(str(rng.choice(list(CLUTTER), p=list(CLUTTER.values()))), rng)
+            else:
+                yield bag_sprite(pick(rng, bag_types(held_out=False)), rng)
+        except SceneError as error:
+            sys.stderr.write(f"{error}\n")
+
+
+def _cartons(count: int, rng: np.random.Generator) -> Iterator:  # type: ignore[type-arg]
+    from nii_edge.errors import SceneError
+    from nii_edge.learn.sprites import carton_sprites
+    from nii_edge.simulate.recipe import load_recipe
+
+    recipe = load_recipe(ROOT / "configs" / "simulate" / "train.yaml")
+    made = 0
+    while made < count:
+        try:
+            for sprite in carton_sprites(recipe, rng):
+                made += 1
+                yield sprite
+        except SceneError as error:
+            sys.stderr.write(f"{error}\n")
+
+
+def pictures(work: Path, seed: int, shards: int) -> None:
+    """Shards of scenes, made of all sprites there are."""
+    from nii_edge.learn.compose import Composer
+    from nii_edge.learn.pool import Sample, write_shard
+    from nii_edge.learn.sprites import read
+    from nii_edge.simulate.makes import SCANNERS
+
+    cv2.setNumThreads(1)
+    things = [sprite for path in sorted((work / "sprites").glob("*.npz")) for sprite in read(path)]
+    composer = Composer(things, [scanner for scanner in SCANNERS.values() if not scanner.held_out])
+    for shard in range(shards):
+        rng = np.random.default_rng((seed, shard))
+        samples = [Sample(*composer.scene(rng, SIDE)) for _ in range(PER_SHARD)]
+        write_shard(work / "pool" / f"s{seed}_{shard:04d}", samples, SIDE)
+        sys.stderr.write(f"{PER_SHARD * (shard + 1)} pictures\n")
+
+
+def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> None:
+    """One process, or as many as RANK and WORLD_SIZE say."""
+    import torch
+    import torch.distributed as dist
+
+    from nii_edge.learn.augment import Strength
+    from nii_edge.learn.backbone import load_imagenet
+    from nii_edge.learn.feed import feed
+    from nii_edge.learn.network import Detector
+    from nii_edge.learn.training import Plan, Watch
+    from nii_edge.learn.training import train as run
+
+    rank = int(os.environ.get("RANK", "0"))
+    if "RANK" in os.environ:
+        dist.init_process_group("gloo")
+        torch.set_num_threads(1)
+    torch.manual_seed(seed + rank)
+    detector = Detector(len(CLASSES), variant)  # type: ignore[arg-type]
+    pools = [([work / "pool"], 1.0)]
+    if detector.lite is not None:
+        load_imagenet(detector.lite)
+        torch.manual_seed(seed)
+        few = feed(pools, 192, 12, Strength(), 99, workers=0)
+        with torch.no_grad():
+            detector.lite.adapt(detector.front(next(few).inputs) for _ in range(ADAPTING))
+        torch.manual_seed(seed + rank)
+
+    def told(row: dict[str, float]) -> None:
+        sys.stderr.write(" ".join(f"{key} {value:.4g}" for key, value in row.items()) + "\n")
+
+    sizes = ((0.0, 192),) if variant == "imagenet" else ((0.0, 160), (0.5, 224), (0.84, 288))
+    plan = Plan(minutes, warmup=60, sizes=sizes)
+    run(
+        detector,
+        lambda size: feed(pools, size, batch, Strength(), seed + size + 1000 * rank),
+        plan,
+        work / f"run-{variant}",
+        Watch(told=told),
+    )
+    if "RANK" in os.environ:
+        dist.destroy_process_group()
+
+
+def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> None:
+    """The bundle of the mean weights; its card is written by hand and kept."""
+    import torch
+
+    from nii_edge.commands.export import renamed
+    from nii_edge.learn.bundling import About, Trial, bundle_of, frames_of
+    from nii_edge.learn.network import Detector
+    from nii_edge.learn.readers import read_dataset
+    from nii_edge.learn.scoring import matched_names
+
+    detector = Detector(len(CLASSES), variant)  # type: ignore[arg-type]
+    state = torch.load(work / f"run-{variant}" / "checkpoint.pt", weights_only=True)
+    detector.load_state_dict(state["mean"])
+    dataset = read_dataset(validation / "annotations.json", validation / "images")
+    pairs, _ = matched_names(CLASSES, dataset.names)
+    own = renamed(dataset, pairs, CLASSES)
+    rows = range(len(own.pictures))
+    card = out / "CARD.md"
+    about = About(
+        "detector", "1.0.0", "Guns, knives, scissors, wrenches, lithium packs, bottles, pressed "
+        "blocks and inner "
+        "parcels in X-ray pictures of bags and cartons", "Apache-2.0",
+        card.read_text(encoding="utf-8") if card.is_file() else "# detector 1.0.0\n",
+    )  # fmt: skip
+    chosen = bundle_of(detector, size, CLASSES, Trial(own, rows, frames_of(own, rows[::2], 96)), about, out)
+    rounded = "" if chosen.rounded is None else f", in eight bits {chosen.rounded.map50:.4f}"
+    sys.stderr.write(
+        f"{out}: mAP50 {chosen.exact.map50:.4f}{rounded}; eight bits taken: {chosen.eight_bits}\n"
+    )
+    for label in chosen.bundle.manifest.labels:
+        sys.stderr.write(f"{label.name}: threshold {label.threshold}\n")
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=("sprites", "pictures", "train", "bundle"))
+    parser.add_argument("work", type=Path)
+    parser.add_argument("validation", type=Path, nargs="?")
+    parser.add_argument("out", type=Path, nargs="?", default=SHIPPED)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--things", type=int, default=3000)
+    parser.add_argument("--cartons", type=int, default=700)
+    parser.add_argument("--shards", type=int, default=24)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
+    given = parser.parse_args()
+    if given.step == "sprites":
+        sprites(given.work, given.seed, given.things, given.cartons)
+    elif given.step == "pictures":
+        pictures(given.work, given.seed, given.shards)
+    elif given.step == "train":
+        train(given.work, given.minutes, given.batch, given.variant, given.seed)
+    elif given.validation is None:
+        parser.error("bundle needs VALIDATION")
+    else:
+        bundle(given.work, given.validation, given.out, given.variant, given.size)
+
+
+if __name__ == "__main__":
+    main()
