@@ -204,24 +204,22 @@ def _grouped(lines: npt.NDArray[np.generic]) -> Floats:
 
 def _noise(frame: Frame, ways: Sequence[npt.NDArray[np.generic]], may_have_offset: bool) -> str | None:
     """Too much noise where it is bright, or too little where it is dark; lines along both axes, since only
-    along the belt one and the same pixel of the detector is followed."""
+    along the belt one and the same pixel of the detector is followed. Along the other, pixels that differ
+    look like noise."""
+    found = []
     for lines in ways:
         values: Floats = lines.astype(np.float32)
         middle = values[:, 1:-1]
         # second differences: slopes do not touch them
         second = np.abs(values[:, :-2] + values[:, 2:] - 2 * middle)
         bright = middle > BRIGHT * frame.full_scale
-        if np.count_nonzero(bright) >= FEWEST:
-            words = _noisy(middle[bright], second[bright])
-            if words is None and not may_have_offset:
-                words = _offset(frame, middle, second, bright)
-            if words is not None:
-                return words
-    return None
-
-
-def _noisy(levels: Floats, second: Floats) -> str | None:
-    noise = _NORMAL_MEDIAN * _quantile(second / levels, 0.5)
+        if np.count_nonzero(bright) < FEWEST:
+            continue
+        found.append(_NORMAL_MEDIAN * _quantile(second[bright] / middle[bright], 0.5))
+        words = None if may_have_offset else _offset(frame, middle, second, bright)
+        if words is not None:
+            return words
+    noise = min(found, default=0.0)
     return f"noise is {noise:.0%} of the signal; too few photons" if noise > MAX_NOISE else None
 
 

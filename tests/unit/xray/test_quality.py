@@ -154,6 +154,16 @@ def test_too_few_photons_are_named_though_the_level_is_right() -> None:
     assert "too few photons" in said
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_differ_are_no_noise(turned: bool) -> None:
+    """Raw counts of a detector whose pixels answer differently by a fifth: its calibration evens them out."""
+    uneven = RNG.normal(1, 0.2, (HEIGHT, 1, 1)).clip(0.5, 1.3)
+    pixels = (carton(level=40_000) * uneven).astype(np.uint16)
+    if turned:
+        pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
+    assert quality.problem(frame(pixels), calibrated=True) is None
+
+
 def test_a_frame_without_air_is_not_dim() -> None:
     """A dense carton that fills the frame, structured or wholly opaque, is no fault of the tube."""
     rng = np.random.default_rng(2)
