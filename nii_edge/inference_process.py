@@ -23,7 +23,7 @@ from nii_edge.detect.manifest import Lane, ManifestDetector
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import Failed, Job, JobDone, ManifestSetup, Ready, Setup
+from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, ManifestSetup, Ready, Setup
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.ports import Detector, Runtime
@@ -114,7 +114,7 @@ def inference(connection: Line, setup: Setup) -> None:
     def answer(job: Job) -> JobDone:
         return look(job, detectors, slots)
 
-    children.serve(connection, Job, answer)
+    children.serve(connection, Job, answer, at_once=JOBS_AHEAD)
 
 
 def main() -> None:

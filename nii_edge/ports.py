@@ -38,7 +38,8 @@ class Runtime(Protocol):
 
 
 class Detector(Protocol):
-    """Looks at scans. Runs in the inference process, does no I/O, keeps no state between calls."""
+    """Looks at scans. Runs in the inference process, does no I/O, keeps no state between calls. Two threads
+    may call `detect` at once: one prepares its frames while the other's model runs."""
 
     name: str
 

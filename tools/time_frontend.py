@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from nii_edge.config import ModelInput
-from nii_edge.records import Frame, Scan, ScanId, ScanType
+from nii_edge.records import Frame
 from nii_edge.xray import quality
 from nii_edge.xray.calibrate import Origin, calibrate
 from nii_edge.xray.frontend import model_input
@@ -74,10 +74,6 @@ def jobs() -> dict[str, Callable[[], object]]:
         raise AssertionError("the made-up view is fully calibrated")
     detector, materials, colours = view.detector, view.materials, view.colours
     planes = planes_of(frame, view)
-    other = Frame(view=1, channels=frame.channels, pixels=frame.pixels + 1, full_scale=AIR, opaque_below=1e-3)
-    scan_id = ScanId(edge="bench", scanner="bench", epoch=0, seq=1)
-    one = Scan(id=scan_id, scan_type=ScanType.NON_OPERATIONAL, frames=(frame,))
-    two = Scan(id=scan_id, scan_type=ScanType.NON_OPERATIONAL, frames=(frame, other))
 
     def spec(*channels: str, side: int) -> ModelInput:
         return ModelInput(name="x", channels=channels, size=(side, side))  # type: ignore[arg-type]
@@ -99,8 +95,7 @@ def jobs() -> dict[str, Callable[[], object]]:
         "full grey": lambda: grey(planes_of(frame, view)[1]),
         "full high penetration": lambda: high_penetration(planes_of(frame, view)[1]),
         "full Z, density, classes": lambda: look_up(planes, materials),
-        "quality, one view": lambda: quality.problem(one),
-        "quality, two views": lambda: quality.problem(two),
+        "image quality": lambda: quality.problem(frame),
     }
 
 

@@ -24,7 +24,8 @@ MAX_WAITING = 10_000
 
 
 class Lane(NamedTuple):
-    """One scanner: what it delivers, and its policy when there is no room.
+    """One scanner: what it delivers, its policy when there is no room, and whether its counts are corrected
+    here, by its calibration.
 
     `refer`: the scan is UNKNOWN(OVERLOAD) at once, the belt goes on and a person looks. `block`: the scan is
     not taken yet, the scanner holds its belt and tries again.
@@ -32,6 +33,7 @@ class Lane(NamedTuple):
 
     profile: Profile
     overload: Overload = "refer"
+    calibrated: bool = False
 
 
 @dataclass(slots=True)

@@ -64,6 +64,7 @@ class Assembler:
     ) -> None:
         self._edge = edge
         self._profiles = {name: lane.profile for name, lane in lanes.items()}
+        self._calibrated = {name for name, lane in lanes.items() if lane.calibrated}
         self._limits = limits
         self._slots = slots
         self._effects = effects
@@ -328,7 +329,8 @@ class Assembler:
         """Can this be a view of a carton? Raises FrameError if not."""
         if view.frame is None:  # not decoded yet
             return
-        problem = quality.problem(self._slots.frame(view.frame))
+        calibrated = opened.id.scanner in self._calibrated
+        problem = quality.problem(self._slots.frame(view.frame), calibrated=calibrated)
         if problem is not None:
             raise FrameError(*problem)
         if view.frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -103,11 +104,34 @@ def tell(connection: Connection[bytes, bytes], message: msgspec.Struct) -> None:
     connection.send_bytes(msgspec.msgpack.encode(message))
 
 
-def serve(connection: Connection[bytes, bytes], kind: type[T], answer: Callable[[T], msgspec.Struct]) -> None:
-    """Answer messages of type `kind` one by one until the parent closes the line."""
-    while True:
+def serve(
+    connection: Connection[bytes, bytes],
+    kind: type[T],
+    answer: Callable[[T], msgspec.Struct],
+    at_once: int = 1,
+) -> None:
+    """Answer messages of type `kind` until the parent closes the line, up to `at_once` of them at a time, in
+    threads; their answers may come in another order. An `answer` that raises ends the process."""
+    reading, writing = threading.Lock(), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with reading:
+                try:
+                    message = connection.recv_bytes()
+                except EOFError:
+                    return
+            answered = answer(msgspec.msgpack.decode(message, type=kind))
+            with writing:
+                tell(connection, answered)
+
+    def work_or_end() -> None:
         try:
-            message = connection.recv_bytes()
-        except EOFError:
-            return
-        tell(connection, answer(msgspec.msgpack.decode(message, type=kind)))
+            work()
+        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is ends the process
+            traceback.print_exc()
+            os._exit(1)
+
+    for _ in range(at_once - 1):
+        threading.Thread(target=work_or_end, name="answer", daemon=True).start()
+    work()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -189,7 +189,7 @@ class Daemon:
         config = self._parts.config
         limits = Limits(config.deadline_ms / 1000, config.view_timeout_ms / 1000, config.max_frame_bytes)
         lanes = {
-            name: Lane(profile, config.scanners[name].overload)
+            name: Lane(profile, config.scanners[name].overload, _corrected(self._parts.optics.get(name, ())))
             for name, profile in self._parts.profiles.items()
         }
         return Assembler(config.edge, lanes, limits, slots, ingest, self._clock, self.metrics)
@@ -257,3 +257,8 @@ class Daemon:
         """Stop what runs, last started first."""
         while self._running:
             self._running.pop()()
+
+
+def _corrected(views: Sequence[Optics]) -> bool:
+    """True if the lane's counts are corrected here: there is a detector calibration for every view."""
+    return bool(views) and all(view.detector is not None for view in views)

@@ -2,7 +2,7 @@
 
 Whoever brings a scan also sends it on its way, so that no time is lost between threads; the engine's own
 thread takes the answers and minds the deadlines. Batches are greedy: whatever waits goes in, oldest
-deadline first, with one batch running and one queued so that the process never idles between them.
+deadline first, with two batches at the process: while the network looks at one, the other is made ready.
 
 A trial (a projected threat) goes only when nothing else is at the process or waits for it, so a scan waits
 for no more than one, which had begun before it came.
@@ -20,7 +20,7 @@ from nii_edge.config import Policy
 from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
-from nii_edge.edge.jobs import Failed, Job, JobDone, JobScan, Ready, Setup
+from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, JobScan, Ready, Setup
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
@@ -30,8 +30,6 @@ from nii_edge.ports import Clock
 from nii_edge.records import Outcome, Reason, ScanId
 from nii_edge.telemetry import Metrics, logger
 
-JOBS_AHEAD = 2
-"""Batches at the inference process: one running, one queued behind it."""
 RESTART_PAUSE_S = 0.5
 """Between two starts of an inference process that does not come up."""
 HANG = 0.9
@@ -245,9 +243,9 @@ class Engine:
             self._bury(f"it answered job {done.number}, which it did not have, or not for all its scans")
             return
         del self._running[done.number]
-        if self._running:  # the next one begins now
-            oldest = min(self._running)
-            self._running[oldest] = self._running[oldest]._replace(sent_at=self._clock.monotonic())
+        behind = min(self._running, default=0)
+        if behind > done.number:  # it may have waited for this one, so its time begins now
+            self._running[behind] = self._running[behind]._replace(sent_at=self._clock.monotonic())
         for slot in running.slots:
             self._slots.release(slot)
         if running.trial is not None:
@@ -373,7 +371,7 @@ class Engine:
             if now >= self._child_since + self._settings.start_timeout_s:
                 self._bury(f"not ready within {self._settings.start_timeout_s:g} s")
         elif self._running:
-            begun = self._running[min(self._running)].sent_at  # those behind it have not begun
+            begun = self._running[min(self._running)].sent_at  # those behind it may wait for it
             if now >= begun + self._hang_s:
                 self._bury(f"no answer to a batch for {self._hang_s * 1000:g} ms")
 

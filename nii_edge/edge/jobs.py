@@ -7,6 +7,9 @@ import msgspec
 from nii_edge.config import Inference, Profile
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
+JOBS_AHEAD = 2
+"""Jobs at the inference process: it prepares one while the network looks at the other."""
+
 
 class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
     """One scanner's calibration files, one for each view, and the transmission it sees nothing below."""

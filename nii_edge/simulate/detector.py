@@ -103,10 +103,17 @@ def transmissions(areal: Floats, names: tuple[str, ...], tube: Tube, layers: Lay
     for column, name in enumerate(names):
         exponents[:, column] = -bin_attenuation(name, tube, layers)
     result = np.empty((4, flat.shape[1]), np.float32)
+    result[:] = weights.sum(axis=1, keepdims=True)
     for start in range(0, flat.shape[1], _BLOCK):
-        depth = exponents @ flat[:, start : start + _BLOCK]
-        np.exp(depth, out=depth)
-        np.matmul(weights, depth, out=result[:, start : start + _BLOCK])
+        block = flat[:, start : start + _BLOCK]
+        # most pixels are air, and most materials are not here
+        here = block.any(axis=1)
+        block = block[here]
+        matter = np.flatnonzero(block.any(axis=0))
+        if len(matter):
+            depth = exponents[:, here] @ block[:, matter]
+            np.exp(depth, out=depth)
+            result[:, start + matter] = weights @ depth
     return result.reshape(4, *areal.shape[1:])
 
 

@@ -12,9 +12,11 @@ numbers were read off pictures of real displays; every picture draws its own aro
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -135,30 +137,64 @@ def render(planes: Floats, display: Display, rng: np.random.Generator) -> Rgb:
     """
     x = np.maximum(planes[0], np.float32(0))
     rgb = _painted(x, _stations(x, planes[1], display, rng), display)
-    rgb *= _shading(x, display, rng)[:, :, None]
+    _shade(rgb, _shading(x, display, rng))
     size = tuple(max(1, round(side * scale)) for side, scale in zip(x.shape, display.resample, strict=True))
     shown = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
-    picture = cv2.convertScaleAbs(np.maximum(shown, 0), alpha=255)
+    picture = cv2.convertScaleAbs(np.maximum(shown, np.float32(0), out=shown), alpha=255)
     draw_overlays(picture, rng, display.cursor, display.frames)
     return _stored(picture, display.jpeg)
 
 
 def _stations(x: Floats, z: Floats, display: Display, rng: np.random.Generator) -> Floats:
     """Where between organic (0) and blue (4) each pixel's hue lies."""
-    station = np.interp(z, STATIONS_Z, range(len(STATIONS_Z))).astype(np.float32)
-    metal = np.clip(station - 2, 0, 1)
-    thickness = np.clip((x - display.thick_x) / 2, 0, 1)
-    station += (1 - np.clip(station, 0, 1)) * display.olive * np.clip((x - 1.2) / 2, 0, 1)
-    station -= metal * (display.thin * np.exp(-x / np.float32(0.35)) + display.thick * thickness)
+    station = np.empty_like(x)
+    _hues(station, x, np.asarray(z, np.float32), display.thick_x, display.olive, display.thin, display.thick)
     noise = cv2.GaussianBlur(
         rng.standard_normal(x.shape, np.float32), (0, 0), display.speckle_px, borderType=cv2.BORDER_REFLECT
     )
-    noise *= np.float32(display.speckle / max(float(noise.std()), 1e-6))
-    station += noise / (1 + np.float32(4) * x)
-    weight = x * x + np.float32(0.01)
-    blurred = cv2.GaussianBlur(cv2.merge([station * weight, weight]), (0, 0), display.hue_px)
+    spread = float(cv2.meanStdDev(noise)[1][0, 0])
+    weighted = np.empty((*x.shape, 2), np.float32)
+    _speckle(weighted, station, x, noise, display.speckle / max(spread, 1e-6))
+    blurred = cv2.GaussianBlur(weighted, (0, 0), display.hue_px)
     smooth: Floats = blurred[:, :, 0] / blurred[:, :, 1]
     return smooth
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _hues(
+    station: Floats, x: Floats, z: Floats, thick_x: float, olive: float, thin: float, thick: float
+) -> None:
+    """Where each pixel's hue lies before any noise: by its Z, moved by how thick it is."""
+    last = len(STATIONS_Z) - 1
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            here, deep = z[row, column], x[row, column]
+            place = 0.0
+            if here >= STATIONS_Z[last]:
+                place = float(last)
+            elif here > STATIONS_Z[0]:
+                k = 0
+                while here >= STATIONS_Z[k + 1]:
+                    k += 1
+                place = k + (here - STATIONS_Z[k]) / (STATIONS_Z[k + 1] - STATIONS_Z[k])
+            metal = min(max(place - 2, 0.0), 1.0)
+            if place < 1:
+                place += (1 - place) * olive * min(max((deep - 1.2) / 2, 0.0), 1.0)
+            if metal > 0:
+                thickness = min(max((deep - thick_x) / 2, 0.0), 1.0)
+                place -= metal * (thin * math.exp(-deep / 0.35) + thick * thickness)
+            station[row, column] = place
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _speckle(weighted: Floats, station: Floats, x: Floats, noise: Floats, amount: float) -> None:
+    """Hue with its noise, strong where there is little matter, times its weight; and the weight."""
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            deep = x[row, column]
+            weight = deep * deep + np.float32(0.01)
+            hue = station[row, column] + np.float32(amount) * noise[row, column] / (1 + 4 * deep)
+            weighted[row, column, 0], weighted[row, column, 1] = hue * weight, weight
 
 
 def _painted(x: Floats, station: Floats, display: Display) -> Floats:
@@ -185,19 +221,32 @@ def _colours(display: Display) -> Floats:
     return np.asarray(colours**display.gamma, np.float32)
 
 
+@numba.njit(cache=True, nogil=True)
+def _shade(rgb: Floats, shade: Floats) -> None:
+    """Multiply every colour by its pixel's shade."""
+    for row in range(shade.shape[0]):
+        for column in range(shade.shape[1]):
+            for colour in range(3):
+                rgb[row, column, colour] *= shade[row, column]
+
+
 def _shading(x: Floats, display: Display, rng: np.random.Generator) -> Floats:
     """Edge enhancement, dark inside and a halo outside, and noise of brightness."""
     detail = x - cv2.GaussianBlur(x, (0, 0), display.edge_px, borderType=cv2.BORDER_REFLECT)
-    detail = np.clip(detail * np.float32(display.edge), -display.halo, 3)
-    shade: Floats = np.exp(-detail)
-    shade += rng.standard_normal(x.shape, np.float32) * np.float32(display.grain) * (x > 0.02)
-    lines = rng.standard_normal((x.shape[0], 1), np.float32) * np.float32(display.streaks)
-    shade += lines * (x > 0.02)
+    detail *= np.float32(-display.edge)
+    np.clip(detail, -3, display.halo, out=detail)
+    shade: Floats = np.exp(detail, out=detail)
+    grain = rng.standard_normal(x.shape, np.float32)
+    grain *= np.float32(display.grain)
+    grain += rng.standard_normal((x.shape[0], 1), np.float32) * np.float32(display.streaks)
+    grain *= x > 0.02
+    shade += grain
     return shade
 
 
 def _stored(picture: Rgb, quality: int) -> Rgb:
     """Through JPEG and back."""
-    _, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded: Rgb = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(decoded[:, :, ::-1])
+    turned = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded: Rgb = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -35,27 +36,21 @@ def expose(
     _blur(signal, scanner.optics)
     ripple = 1 + rng.standard_normal((signal.shape[1], 1), np.float32) * scanner.stability.ripple
     counts = np.empty((signal.shape[1], width, 2), np.uint16)
+    offsets = _offsets(scanner, view, drift)
     for channel in range(2):
-        mean, spread = signal[channel], signal[channel + 2]
         # tube output raises photons and signal alike
-        photons = (scanner.photons * pixels.flux * level[channel]).astype(np.float32) * ripple
-        seen = _with_quanta(mean, spread, photons, rng)
+        photons = (scanner.photons * pixels.flux * level[channel]).astype(np.float32)
+        seen = _with_quanta(signal[channel], signal[channel + 2], photons, ripple, rng)
         if scanner.optics.crosstalk:
             share = scanner.optics.crosstalk
             kernel = np.array((share, 1 - 2 * share, share), np.float32)
             seen = cv2.sepFilter2D(seen, -1, kernel, np.ones(1, np.float32), borderType=cv2.BORDER_REPLICATE)
-        seen *= ripple
-        seen *= pixels.gain[channel] * drift.gains[view][channel] * level[channel]
         rms = np.full(width, scanner.electronics.noise, np.float32)
         rms[pixels.hot[channel]] *= HOT_NOISE
+        gain = pixels.gain[channel] * drift.gains[view][channel] * level[channel]
         noise = rng.standard_normal(seen.shape, np.float32)
-        noise *= rms
-        seen += noise
-        seen += _offsets(scanner, view, drift)[channel]
-        seen[:, pixels.dead[channel]] = pixels.stuck[channel, pixels.dead[channel]]
-        np.rint(seen, out=seen)
-        np.clip(seen, 0, 65535, out=seen)
-        counts[:, :, channel] = seen
+        _count(seen, ripple, gain, noise, rms, offsets[channel], counts, channel)
+        counts[:, pixels.dead[channel], channel] = np.rint(pixels.stuck[channel, pixels.dead[channel]])
     return counts
 
 
@@ -124,14 +119,41 @@ def _gauss(taps: int, sigma: float, shift: float) -> npt.NDArray[np.float64]:
     return np.asarray(kernel / kernel.sum())
 
 
-def _with_quanta(mean: Floats, spread: Floats, photons: Floats, rng: np.random.Generator) -> Floats:
-    """`mean` as so many photons would draw it: a scaled Poisson variable of the right mean and variance."""
-    variance = spread / photons
+def _with_quanta(
+    mean: Floats, spread: Floats, photons: Floats, ripple: Floats, rng: np.random.Generator
+) -> Floats:
+    """`mean` as so many photons would draw it: a scaled Poisson variable of the right mean and variance.
+    `photons` (pixels,) in air, times `ripple` (lines, 1)."""
     seen = rng.standard_normal(mean.shape, np.float32)
-    seen *= np.sqrt(variance)
-    seen += mean
-    few = mean * mean < np.float32(FEW_QUANTA) * variance
-    if few.any():
+    if _draw(seen, mean, spread, photons, ripple):
+        variance = spread / (photons * ripple)
+        few = mean * mean < np.float32(FEW_QUANTA) * variance
         size = variance[few] / np.maximum(mean[few], np.float32(1e-12))
         seen[few] = rng.poisson(mean[few] / np.maximum(size, np.float32(1e-12))) * size
     return seen
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _draw(seen: Floats, mean: Floats, spread: Floats, photons: Floats, ripple: Floats) -> bool:
+    """Standard normal values to those of `mean`, in place. Whether any pixel has too few quanta for them."""
+    few = 0
+    for line in range(seen.shape[0]):
+        for pixel in range(seen.shape[1]):
+            variance = spread[line, pixel] / (photons[pixel] * ripple[line, 0])
+            middle = mean[line, pixel]
+            few += middle * middle < np.float32(FEW_QUANTA) * variance
+            seen[line, pixel] = seen[line, pixel] * np.sqrt(variance) + middle
+    return few > 0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _count(
+    seen: Floats, ripple: Floats, gain: Floats, noise: Floats, rms: Floats, offset: Floats, counts: Counts,
+    channel: int,
+) -> None:  # fmt: skip
+    """Signals (lines, pixels), 1 in air, to whole counts within 16 bits."""
+    for line in range(seen.shape[0]):
+        for pixel in range(seen.shape[1]):
+            value = seen[line, pixel] * ripple[line, 0] * gain[pixel] + noise[line, pixel] * rms[pixel]
+            value = np.rint(value + offset[pixel])
+            counts[line, pixel, channel] = np.uint16(min(max(value, np.float32(0)), np.float32(65535)))

@@ -189,9 +189,8 @@ def material(name: str) -> Material:
 def mass_attenuation(name: str, energies: Values) -> Values:
     """Total mass attenuation in cm²/g at `energies` (n,) in keV, coherent scattering included."""
     total = np.zeros(len(energies))
-    key = energies.tobytes()
     for symbol, share in _elements(name):
-        total += share * _element_attenuation(symbol, key)
+        total += share * _element_attenuation(symbol, energies)
     return total
 
 
@@ -233,8 +232,18 @@ def _electrons_per_gram(symbol: str) -> float:
     return float(xraydb.atomic_number(symbol)) / float(xraydb.atomic_mass(symbol))
 
 
+def _element_attenuation(symbol: str, energies: Values) -> Values:
+    """xraydb's total mass attenuation, cm²/g, at energies in keV."""
+    if len(energies) <= len(_GRID) and np.array_equal(energies, _GRID[: len(energies)]):
+        return _grid_attenuation(symbol)[: len(energies)]
+    return np.asarray(xraydb.mu_elam(symbol, energies * 1000.0, kind="total"), np.float64)
+
+
+_GRID = 1.25 + 0.5 * np.arange(600)
+"""keV: how spekpy's spectra in bins of half a keV begin, whatever the voltage. xraydb is slow, so each
+element is asked for once."""
+
+
 @cache
-def _element_attenuation(symbol: str, energies: bytes) -> Values:
-    """xraydb's total mass attenuation, cm²/g, at float64 energies in keV."""
-    values = xraydb.mu_elam(symbol, np.frombuffer(energies) * 1000.0, kind="total")
-    return np.asarray(values, np.float64)
+def _grid_attenuation(symbol: str) -> Values:
+    return np.asarray(xraydb.mu_elam(symbol, _GRID * 1000.0, kind="total"), np.float64)

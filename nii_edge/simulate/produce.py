@@ -27,7 +27,7 @@ from nii_edge.simulate.scene import Placed, Role, Scene, Truth, shift, truths
 from nii_edge.simulate.shapes import rotation
 from nii_edge.simulate.shapes.transform import turned
 from nii_edge.simulate.solids import Part
-from nii_edge.xray.material import look_up
+from nii_edge.xray.material import look_up_z
 from nii_edge.xray.transmission import apply
 
 Kind = Literal["consignment", "luggage"]
@@ -150,7 +150,8 @@ def _luggage(job: Job, scanner: VirtualScanner, rng: np.random.Generator) -> Mad
 
 def _centred(scene: Scene, scanner: VirtualScanner) -> Scene:
     """The scene in the middle of the belt, turned by a quarter if it fits only so. Raises SceneError."""
-    for candidate in (scene, _quarter(scene)):
+    for turn in (False, True):
+        candidate = _quarter(scene) if turn else scene
         middle = candidate.size[1] / 2
         moved = Scene(
             tuple(placed._replace(thing=shift(placed.thing, 0, -middle, 0)) for placed in candidate.things)
@@ -210,7 +211,7 @@ def _one_seen(
     number: int, placed: Placed, own: Footprint, view: ScannedView, scanner: VirtualScanner, index: int
 ) -> Seen:
     mask = own.mask
-    sigma = float(np.median(visibility(view.projection, own, scanner, index)[mask]))
+    sigma = float(np.median(visibility(view.projection, own, scanner, index)))
     rows, columns = own.window
     total = view.projection.areal[:, rows, columns].sum(axis=0)
     height, width = mask.shape
@@ -236,11 +237,11 @@ def _picture(
     if optics.materials is None:
         raise SceneError(f"the wedges of {unit.scanner.name} make no table of materials")
     planes = apply(counts, unit.detectors[view])
-    material = look_up(planes, optics.materials)
-    opacity = -np.log(np.maximum(planes[1], np.float32(1e-6)))
-    shown = render(np.stack([opacity, material.z]), display, rng)
+    z = look_up_z(planes, optics.materials)
+    opacity = -cv2.log(np.maximum(planes[1], np.float32(1e-6)))
+    shown = render(np.stack([opacity, z]), display, rng)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 97]  # the display's own compression is in the pixels already
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(shown[:, :, ::-1]), quality)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), quality)
     return data.tobytes(), (int(shown.shape[0]), int(shown.shape[1])), display.family
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import SceneError
-from nii_edge.simulate.geometry import Rays, View, pixel_arcs, rays_of
+from nii_edge.simulate.geometry import View, pixel_arcs, rays_of
 from nii_edge.simulate.materials import material
-from nii_edge.simulate.raster import add_mesh, arc_of, mean_chord
+from nii_edge.simulate.measures import first_wrong, mean_chords
+from nii_edge.simulate.raster import add_meshes
+from nii_edge.simulate.sight import arc_of
 from nii_edge.simulate.solids import Part, Thing
 
 Floats = npt.NDArray[np.float32]
@@ -141,15 +143,23 @@ def _areal(
     """Areal densities (materials, lines, pixels), carved ones below 0."""
     rays = rays_of(view)
     areal = np.zeros((len(materials), len(lines), rays.rays.shape[1]), np.float32)
+    parts = [part for part in parts if len(part.mesh.faces)]
+    if not parts:
+        return areal
     for part in parts:
-        vertices = np.ascontiguousarray(part.mesh.vertices, np.float64)
-        faces = np.ascontiguousarray(part.mesh.faces, np.int32)
-        _check(part, vertices, faces, rays, view)
-        weight = part.fill * material(part.material).density / 10
-        chord = mean_chord(vertices, faces)
-        thin = chord < THIN_MM and chord * abs(weight) < THIN_AREAL
-        plane = areal[materials.index(part.material)]
-        add_mesh(plane, weight, vertices, faces, fine if thin else lines, PER_LINE if thin else 1, rays)
+        _check_shape(part)
+    vertices = np.concatenate([part.mesh.vertices for part in parts]).astype(np.float64)
+    faces = np.concatenate([part.mesh.faces for part in parts]).astype(np.int32, copy=False)
+    bounds = np.zeros((len(parts) + 1, 2), np.int32)
+    np.cumsum([(len(part.mesh.vertices), len(part.mesh.faces)) for part in parts], axis=0, out=bounds[1:])
+    wrong = first_wrong(vertices, faces, bounds, rays.frame, rays.rays[2:].mean(axis=1))
+    if wrong >= 0:
+        raise SceneError(_complaint(parts[wrong], view))
+    weights = np.array([part.fill * material(part.material).density / 10 for part in parts])
+    planes = np.array([materials.index(part.material) for part in parts], np.int32)
+    chords = mean_chords(vertices, faces, bounds)
+    thin = (chords < THIN_MM) & (chords * np.abs(weights) < THIN_AREAL)
+    add_meshes(areal, vertices, faces, bounds, planes, weights, thin, lines, fine, rays)
     return areal
 
 
@@ -162,27 +172,27 @@ def _between(lines: Values) -> Values:
     return np.maximum.accumulate((lines[:, None] + steps[:, None] * offsets).ravel())
 
 
-def _check(part: Part, vertices: Values, faces: npt.NDArray[np.int32], rays: Rays, view: View) -> None:
-    """The compiled code reads what it is told to; nothing out of bounds may reach it."""
+def _check_shape(part: Part) -> None:
+    vertices, faces = part.mesh
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise SceneError(
             f"a mesh of {part.material} has vertices {vertices.shape} and faces {faces.shape}; "
             "expected (n, 3) and (m, 3)"
         )
-    if faces.size and not (faces.min() >= 0 and faces.max() < len(vertices)):
-        raise SceneError(
+
+
+def _complaint(part: Part, view: View) -> str:
+    """What is wrong with a part: the compiled code reads what it is told to, so nothing out of bounds may
+    reach it."""
+    vertices, faces = part.mesh
+    if not (faces.min() >= 0 and faces.max() < len(vertices)):
+        return (
             f"a mesh of {part.material} has faces with vertices {faces.min()} to {faces.max()}; "
             f"expected 0 to {len(vertices) - 1}"
         )
     if not np.isfinite(vertices).all():
-        raise SceneError(f"a mesh of {part.material} has vertices that are NaN or infinite")
-    if view.source is None or not len(vertices):
-        return
-    # in front of the source: on the same side of a line through it as the whole detector
-    ahead = rays.rays[2:].mean(axis=1)
-    depth = (vertices[:, 1:] - rays.frame[:2]) @ ahead
-    if depth.min() <= 0:
-        raise SceneError(
-            f"a mesh of {part.material} reaches behind the source of view {view.name!r}; "
-            "expected it between source and detector"
-        )
+        return f"a mesh of {part.material} has vertices that are NaN or infinite"
+    return (
+        f"a mesh of {part.material} reaches behind the source of view {view.name!r}; "
+        "expected it between source and detector"
+    )

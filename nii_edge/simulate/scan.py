@@ -22,6 +22,7 @@ from nii_edge.simulate.scanner import (
     pixels_of,
     steady,
 )
+from nii_edge.simulate.shapes.transform import bounds
 from nii_edge.simulate.solids import Thing
 
 Floats = npt.NDArray[np.float32]
@@ -59,10 +60,10 @@ def belt_lines(
 
 def span_of(things: Sequence[Thing]) -> tuple[float, float]:
     """The stretch of belt in mm that holds `things`, with `LEAD_MM` of empty belt at both ends."""
-    ends = [part.mesh.vertices[:, 0] for thing in things for part in thing.parts if len(part.mesh.vertices)]
+    ends = [bounds(part.mesh)[:, 0] for thing in things for part in thing.parts if len(part.mesh.vertices)]
     if not ends:
         return -LEAD_MM, LEAD_MM
-    return min(float(x.min()) for x in ends) - LEAD_MM, max(float(x.max()) for x in ends) + LEAD_MM
+    return min(float(x[0]) for x in ends) - LEAD_MM, max(float(x[1]) for x in ends) + LEAD_MM
 
 
 def scan(
@@ -99,20 +100,20 @@ def ideal(projection: Projection, scanner: VirtualScanner) -> Floats:
 
 
 def visibility(projection: Projection, thing: Footprint, scanner: VirtualScanner, view: int) -> Floats:
-    """How far a thing stands out from the noise, pixel by pixel (height, width) in its window.
+    """How far a thing stands out from the noise, at each pixel (n,) of its mask.
 
     The change of both signals when the thing is taken away, in standard deviations of one pixel.
     """
     rows, columns = thing.window
-    present = transmissions(
-        projection.areal[:, rows, columns], projection.materials, scanner.tube, scanner.layers
-    )
-    absent = transmissions(
-        without(projection, thing).areal, projection.materials, scanner.tube, scanner.layers
-    )
+    mask = thing.mask
+    whole = projection.areal[:, rows, columns][:, mask]
+    rest = without(projection, thing).areal[:, mask]
+    present = transmissions(whole, projection.materials, scanner.tube, scanner.layers)
+    absent = transmissions(rest, projection.materials, scanner.tube, scanner.layers)
     pixels = pixels_of(scanner, view)
-    photons = scanner.photons * pixels.flux[columns]
-    electronic = scanner.electronics.noise / pixels.gain[:, None, columns]
+    at = np.nonzero(mask)[1] + thing.left
+    photons = scanner.photons * pixels.flux[at]
+    electronic = scanner.electronics.noise / pixels.gain[:, at]
     variance = absent[2:] / photons + electronic**2
     distance: Floats = np.sqrt(((present[:2] - absent[:2]) ** 2 / variance).sum(axis=0))
     return distance
@@ -130,11 +131,11 @@ def check_fit(things: Sequence[Thing], scanner: VirtualScanner) -> None:
         for part in thing.parts:
             if not len(part.mesh.vertices):
                 continue
-            _, y, z = part.mesh.vertices.T
-            if max(abs(y.min()), abs(y.max())) > width / 2 + 1 or z.min() < -1 or z.max() > height + 1:
+            (_, left, low), (_, right, high) = bounds(part.mesh).tolist()
+            if max(-left, right) > width / 2 + 1 or low < -1 or high > height + 1:
                 raise SceneError(
-                    f"{thing.label} ({part.material}) reaches from y {y.min():.0f} to {y.max():.0f} mm and z "
-                    f"{z.min():.0f} to {z.max():.0f} mm; the tunnel of {scanner.name} is {width:.0f} x "
+                    f"{thing.label} ({part.material}) reaches from y {left:.0f} to {right:.0f} mm and z "
+                    f"{low:.0f} to {high:.0f} mm; the tunnel of {scanner.name} is {width:.0f} x "
                     f"{height:.0f} mm"
                 )
 

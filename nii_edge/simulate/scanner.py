@@ -201,6 +201,7 @@ def opaque_below(scanner: VirtualScanner, sigmas: float = 3.0) -> float:
     return half + math.sqrt(half**2 + (sigmas * electronic) ** 2)
 
 
+@lru_cache(maxsize=32)
 def check_scanner(scanner: VirtualScanner) -> None:
     """Refuse a scanner whose fans do not cover its tunnel, or that has no view.
 

@@ -2,12 +2,16 @@
 
 Counts always carry photon noise. Lines that repeat each other exactly were not measured; a pixel that never
 changes is no detector; noise far above a few per cent of air means that hardly any photons came. A stopped
-belt whose lines differ by noise alone looks like uniform goods: only the belt's encoder can tell.
+belt whose lines differ by noise alone looks like uniform goods: only the belt's encoder can tell. Dark areas
+with less noise than their photons leave hold an offset nobody subtracted: what is opaque would look as if
+something came through.
 
 Display pictures have none of this: white may be constant there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +19,12 @@ import numpy.typing as npt
 from nii_edge.records import Frame, Pixels, Reason
 from nii_edge.xray.transmission import energies_swapped
 
-ROWS, COLUMNS = 24, 10
-"""Lines of each axis that are looked at, spread over the frame; fewer columns, for memory is in rows."""
-SPARSE = 6
-"""Of the sampled rows every so many serve for levels and noise: a few thousand values are enough."""
+ROWS = 24
+"""Rows that are looked at, spread over the frame."""
+BANDS, BAND = 3, 4
+"""So many bands of so many columns each: neighbours share a line of the cache."""
+ENOUGH = 4_000
+"""Values that serve for levels and noise, about: every so many of the sampled lines."""
 MAX_SATURATED = 0.2
 """Of the values looked at: a scanner in working order clips a few, not a fifth of them."""
 PLAUSIBLE = (-0.5, 4.0)
@@ -41,16 +47,32 @@ MAX_NOISE = 0.1
 """Of the level, in bright areas: fewer than a hundred photons a pixel. Working scanners have thousands."""
 BRIGHT = 0.3
 """Of full scale: where noise is looked at."""
+FEWEST = 60
+"""Values needed to say anything of noise."""
+DARK = 0.1
+"""Of full scale: offsets of detectors lie below it."""
+PLATEAU = 1.25
+"""Dark values up to this factor above the darkest tenth are one level."""
+TOO_QUIET = 0.45
+"""Of the photon noise that belongs to the level: an area with less is mostly offset. What shows nothing, by a
+limit of 0.1 % of air, is seen to stand on an offset from about 0.5 % of air."""
+
+_NORMAL_MEDIAN, _NORMAL_QUARTILE = 1 / (0.67449 * 6**0.5), 1 / (0.31864 * 6**0.5)
+"""From quantiles of the size of a second difference of normal noise to the noise's standard deviation."""
 
 Problem = tuple[Reason, str]
+Floats = npt.NDArray[np.float32]
 
 
-def problem(frame: Frame) -> Problem | None:
+def problem(frame: Frame, *, calibrated: bool = False) -> Problem | None:
     """Why this view cannot be judged, if it cannot: not finite, blank, stuck, saturated, lines that do not
-    change or repeat, too few photons, energies swapped."""
+    change or repeat, too few photons, an offset left in, energies swapped.
+
+    `calibrated`: whoever reads the counts subtracts their offset, so they may have one.
+    """
     found = _not_finite(frame)
     if found is None and frame.channels[0] in ("low", "high"):
-        found = _counts(frame)
+        found = _counts(frame, may_have_offset=calibrated and frame.pixels.dtype.kind == "u")
     return found
 
 
@@ -68,11 +90,11 @@ def _not_finite(frame: Frame) -> Problem | None:
     return None
 
 
-def _counts(frame: Frame) -> Problem | None:
+def _counts(frame: Frame, *, may_have_offset: bool) -> Problem | None:
     """What is wrong with counts, in words."""
     across = frame.pixels
     down = frame.pixels.swapaxes(0, 1)
-    rows, columns = _some(across, ROWS), _some(down, COLUMNS)
+    rows, columns = _some(across, ROWS), _bands(down)
     words = (
         _stuck(rows, "columns")
         or _stuck(columns, "rows")
@@ -80,12 +102,12 @@ def _counts(frame: Frame) -> Problem | None:
         or _repeated(columns, frame, "rows")
         or _repeated(rows, frame, "columns")
         or _dim(frame, rows)
-        or _noisy(frame, rows)
+        or _noise(frame, (_fewer(rows), _fewer(columns)), may_have_offset)
     )
     if words is not None:
         return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
     if frame.channels == ("low", "high") and energies_swapped(
-        np.moveaxis(rows, 2, 0).astype(np.float32) / np.float32(frame.full_scale)
+        np.moveaxis(rows[::4, ::4], 2, 0).astype(np.float32) / np.float32(frame.full_scale)
     ):
         detail = (
             f"view {frame.view}: more of the low energy comes through than of the high; are they swapped?"
@@ -99,27 +121,38 @@ def _some(lines: Pixels, count: int) -> Pixels:
     return np.ascontiguousarray(lines[:: max(1, lines.shape[0] // count)])
 
 
+def _fewer(lines: Pixels) -> Pixels:
+    """Some of the lines, in the last channel, which is the high energy if there are two."""
+    return lines[:: max(1, lines.shape[0] * lines.shape[1] // ENOUGH), :, -1]
+
+
+def _bands(columns: Pixels) -> Pixels:
+    """Some columns (the first axis), in groups of neighbours; all of a narrow frame's."""
+    count = columns.shape[0]
+    if count <= BANDS * BAND:
+        return np.ascontiguousarray(columns)
+    starts = [round((2 * band + 1) * (count - BAND) / (2 * BANDS)) for band in range(BANDS)]
+    return np.concatenate([columns[start : start + BAND] for start in starts])
+
+
 def _stuck(some: Pixels, crossing: str) -> str | None:
     """Lines that cross the sampled ones and have the same value in all of them, in any channel."""
-    same = _all(some == some[:1])
+    lines = some.shape[1]
+    same = some[0] == some[-1]  # of most lines this says it all
+    suspects = np.flatnonzero(same[:, 0] | same[:, -1])
+    same = np.logical_and.reduce(some[:, suspects] == some[:1, suspects], axis=0)
     stuck = int(np.count_nonzero(np.logical_or.reduce(same, axis=1)))
-    if stuck == same.shape[0] and bool(same.all()):
+    if stuck == lines and bool(same.all()):
         return "every line is the same; the detector is off or stuck"
-    if stuck >= max(MIN_STUCK, MAX_STUCK * same.shape[0]):
-        return f"{stuck} of {same.shape[0]} {crossing} never change; detector pixels are dead or stuck"
+    if stuck >= max(MIN_STUCK, MAX_STUCK * lines):
+        return f"{stuck} of {lines} {crossing} never change; detector pixels are dead or stuck"
     return None
-
-
-def _all(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Over the first axis of (lines, pixels, channels)."""
-    flat: npt.NDArray[np.bool_] = np.logical_and.reduce(flags.reshape(len(flags), -1), axis=0)
-    return flat.reshape(flags.shape[1:])
 
 
 def _saturated(rows: Pixels) -> str | None:
     if rows.dtype.kind != "u":
         return None
-    share = float((rows == 2 ** (8 * rows.dtype.itemsize) - 1).mean())
+    share = np.count_nonzero(rows == 2 ** (8 * rows.dtype.itemsize) - 1) / rows.size
     if share > MAX_SATURATED:
         return f"{share:.0%} of the values are at the end of their range"
     return None
@@ -130,7 +163,11 @@ def _repeated(some: Pixels, frame: Frame, which: str) -> str | None:
 
     `some` holds crossing lines, so its second axis counts the lines meant.
     """
-    equal = np.flatnonzero(np.logical_and.reduce(_all(some[:, 1:] == some[:, :-1]), axis=1))
+    same = some[0, 1:] == some[0, :-1]
+    equal = np.flatnonzero(same[:, 0] & same[:, -1])
+    if equal.size:  # in the first of the crossing lines; and in the others?
+        same = some[:, equal + 1] == some[:, equal]
+        equal = equal[np.logical_and.reduce(same, axis=(0, 2))]
     if equal.size <= MAX_REPEATED:
         return None
     opaque = frame.opaque_below * frame.full_scale
@@ -142,12 +179,12 @@ def _repeated(some: Pixels, frame: Frame, which: str) -> str | None:
 
 def _dim(frame: Frame, rows: Pixels) -> str | None:
     """Air that has too few counts. Air is where two opposite borders are even and as bright as anything."""
-    brightest = float(max((_grouped(row).max(initial=0.0) for row in rows[::SPARSE, :, -1]), default=0.0))
+    brightest = float(_grouped(_fewer(rows)).max(initial=0.0))
     if brightest >= MIN_AIR * frame.full_scale or brightest <= frame.opaque_below * frame.full_scale:
         return None
     pixels, (lines, _) = frame.pixels[:, :, -1], BORDER
     for one, other in ((pixels[:lines], pixels[-lines:]), (pixels[:, :lines].T, pixels[:, -lines:].T)):
-        border = np.concatenate([_averaged(one), _averaged(other)])
+        border = np.concatenate([_grouped(side.mean(axis=0, dtype=np.float32)) for side in (one, other)])
         if not border.size:  # shorter than a group
             continue
         level = float(border.mean())
@@ -157,26 +194,62 @@ def _dim(frame: Frame, rows: Pixels) -> str | None:
     return None
 
 
-def _averaged(border: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Means of groups of pixels along a border of a few lines."""
-    return _grouped(border.astype(np.float32).mean(axis=0))
-
-
-def _grouped(line: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    whole = line[: line.size // BORDER[1] * BORDER[1]].reshape(-1, BORDER[1])
-    means: npt.NDArray[np.float32] = whole.mean(axis=1, dtype=np.float32)
+def _grouped(lines: npt.NDArray[np.generic]) -> Floats:
+    """Means of groups of pixels along the last axis; a rest that fills no group is left out."""
+    groups = lines.shape[-1] // BORDER[1]
+    whole = lines[..., : groups * BORDER[1]].reshape(*lines.shape[:-1], groups, BORDER[1])
+    means: Floats = whole.mean(axis=-1, dtype=np.float32)
     return means
 
 
-def _noisy(frame: Frame, rows: Pixels) -> str | None:
-    """Noise in bright areas from second differences along the rows, which slopes do not touch."""
-    values: npt.NDArray[np.float32] = rows[::SPARSE, :, -1].astype(np.float32)
-    left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
-    bright = middle > BRIGHT * frame.full_scale
-    if np.count_nonzero(bright) < 100:
-        return None
-    second = np.abs(left + right - 2 * middle)[bright] / middle[bright]
-    noise = 1.4826 * float(np.median(second)) / 6**0.5
-    if noise > MAX_NOISE:
-        return f"noise is {noise:.0%} of the signal; too few photons"
+def _noise(frame: Frame, ways: Sequence[npt.NDArray[np.generic]], may_have_offset: bool) -> str | None:
+    """Too much noise where it is bright, or too little where it is dark; lines along both axes, since only
+    along the belt one and the same pixel of the detector is followed."""
+    for lines in ways:
+        values: Floats = lines.astype(np.float32)
+        middle = values[:, 1:-1]
+        # second differences: slopes do not touch them
+        second = np.abs(values[:, :-2] + values[:, 2:] - 2 * middle)
+        bright = middle > BRIGHT * frame.full_scale
+        if np.count_nonzero(bright) >= FEWEST:
+            words = _noisy(middle[bright], second[bright])
+            if words is None and not may_have_offset:
+                words = _offset(frame, middle, second, bright)
+            if words is not None:
+                return words
     return None
+
+
+def _noisy(levels: Floats, second: Floats) -> str | None:
+    noise = _NORMAL_MEDIAN * _quantile(second / levels, 0.5)
+    return f"noise is {noise:.0%} of the signal; too few photons" if noise > MAX_NOISE else None
+
+
+def _offset(frame: Frame, middle: Floats, second: Floats, bright: npt.NDArray[np.bool_]) -> str | None:
+    """Photon noise grows with the root of the level, by a factor that bright areas tell; the lower quartile
+    there, since texture adds to noise and never takes away."""
+    dark = middle < DARK * frame.full_scale
+    dark &= middle > frame.opaque_below * frame.full_scale
+    if np.count_nonzero(dark) < FEWEST:
+        return None
+    levels = middle[dark]
+    plateau = levels < PLATEAU * _quantile(levels, 0.1)
+    if np.count_nonzero(plateau) < FEWEST:
+        return None
+    level = float(levels[plateau].mean())
+    found = _NORMAL_MEDIAN * _quantile(second[dark][plateau], 0.5)
+    rooted = (second[bright] / np.sqrt(middle[bright])).astype(np.float32)
+    root = _NORMAL_QUARTILE * _quantile(rooted, 0.25)
+    photons = root * float(np.sqrt(level))
+    if found < TOO_QUIET * photons:
+        return (
+            f"dark areas have {level / frame.full_scale:.1%} of air but {found / photons:.0%} of the noise "
+            "of so many photons: an offset was not subtracted; see `nii-edge scanner calibrate`"
+        )
+    return None
+
+
+def _quantile(values: Floats, share: float) -> float:
+    """The nearest value below; a tenth of NumPy's time on a few thousand values."""
+    rank = int(share * (values.size - 1))
+    return float(np.partition(values, rank)[rank])

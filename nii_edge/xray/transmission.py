@@ -50,7 +50,7 @@ def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, siz
     """`apply`, then averaged down to `size` (height, width), neither larger than the frame, in less time.
 
     Offset and gain belong to detector pixels and are the same in every line, so lines may be averaged first
-    and corrected when there are fewer.
+    and corrected when there are fewer. Averages of counts are rounded: off by half a count at most.
 
     Raises:
         CalibrationError: see `apply`.
@@ -58,10 +58,10 @@ def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, siz
     _check(counts, calibration)
     height, width = size
     fewer = (width, counts.shape[0]) if calibration.belt_axis == "columns" else (counts.shape[1], height)
-    lines = cv2.resize(counts.astype(np.float32), fewer, interpolation=cv2.INTER_AREA)
+    lines = cv2.resize(counts, fewer, interpolation=cv2.INTER_AREA)
     planes = np.empty((counts.shape[2], height, width), np.float32)
     for index in range(counts.shape[2]):
-        plane = cv2.extractChannel(lines, index)
+        plane = cv2.extractChannel(lines, index).astype(np.float32)
         _correct(plane, calibration, index)
         planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     return planes
@@ -114,11 +114,13 @@ def energies_swapped(planes: Planes) -> bool:
 
     False also where there is too little matter to say.
     """
-    low, high = planes[0, ::4, ::4], planes[-1, ::4, ::4]
+    low, high = planes[0], planes[-1]
     both = (np.minimum(low, high) > SWAP_SPAN[0]) & (np.maximum(low, high) < SWAP_SPAN[1])
-    if np.count_nonzero(both) < SWAP_PIXELS:
+    pixels = np.count_nonzero(both)
+    if pixels < SWAP_PIXELS:
         return False
-    return bool(np.median(np.log(low[both]) / np.log(high[both])) < SWAP_RATIO)
+    # both logarithms are negative; more than half of the ratios below the limit is their median below it
+    return bool(2 * np.count_nonzero(np.log(low[both]) > SWAP_RATIO * np.log(high[both])) > pixels)
 
 
 def _box(rows: Floats, width: int) -> Floats:

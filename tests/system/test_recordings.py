@@ -76,6 +76,16 @@ def test_what_is_recorded_plays_again_with_the_same_verdicts(site: Site, tmp_pat
     )
 
 
+def test_raw_counts_on_a_lane_without_a_calibration_hide_no_lead(site: Site) -> None:
+    """The demo's counts have their detector's offset still in them, 2 % of air: on a lane that takes them for
+    corrected, the cartons with lead in them are no CLEAR."""
+    profile = DEMO.parents[2] / "configs" / "scanners" / "dual-energy.yaml"
+    edge = site.edge(scanners={"lane-1": {"profile": str(profile)}})
+    summary = replay(edge, DEMO, "--rate", "max")
+    assert summary["verdicts"] == verdicts(CLEARS, 0, ALARMS)
+    assert summary["reasons"] == {"IMAGE_QUALITY": ALARMS}
+
+
 def test_the_pace_of_a_recording_is_kept_and_multiplied(site: Site) -> None:
     """At 8 times the recorded pace, seven cartons 1.2 s apart take at least an eighth of 7.2 s."""
     edge = demo_edge(site)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.simulate.measures import bounding_box, enclosed_volume
 from nii_edge.simulate.solids import Mesh, Points
 
 Axis = Literal["x", "y", "z"]
@@ -107,8 +108,10 @@ def directed(mesh: Mesh, start: npt.ArrayLike, end: npt.ArrayLike) -> Mesh:
 
 def bounds(mesh: Mesh) -> Points:
     """(2, 3): the lowest and the highest corner."""
-    rows = np.ascontiguousarray(mesh.vertices.T)
-    return np.stack([rows.min(axis=1), rows.max(axis=1)])
+    if not len(mesh.vertices):
+        raise ValueError("a mesh without vertices has no bounds")
+    corners: Points = bounding_box(np.ascontiguousarray(mesh.vertices, np.float32))
+    return corners
 
 
 def stack_bounds(meshes: Iterable[Mesh]) -> Points:
@@ -123,11 +126,11 @@ def centred(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices - middle, mesh.faces)
 
 
+def _plain(mesh: Mesh) -> Mesh:
+    """The mesh in the one layout that is compiled for."""
+    return Mesh(np.ascontiguousarray(mesh.vertices, np.float32), np.ascontiguousarray(mesh.faces, np.int32))
+
+
 def volume(mesh: Mesh) -> float:
     """mm³, by the divergence theorem; cavities count negative."""
-    x, y, z = mesh.vertices.T.astype(np.float64, order="C")
-    x, y, z = x - x.mean(), y - y.mean(), z - z.mean()
-    i, j, k = np.ascontiguousarray(mesh.faces.T)
-    xi, yi = x[i], y[i]
-    area = (x[j] - xi) * (y[k] - yi) - (x[k] - xi) * (y[j] - yi)
-    return float(area @ (z[i] + z[j] + z[k])) / 6
+    return float(enclosed_volume(*_plain(mesh)))

@@ -162,6 +162,46 @@ def test_a_frame_without_air_is_not_dim() -> None:
     assert words(rng.integers(0, 12, (HEIGHT, WIDTH, 2)).astype(np.uint16)) is None
 
 
+def shielded(offset: float, photons: float = 8_000, seed: int = 1) -> np.ndarray:
+    """The carton with a lead box in it, and an offset of the detector, in counts, that nobody subtracts: the
+    same for all pixels or, as in real detectors, a little different for each."""
+    rng = np.random.default_rng(seed)
+    pixels = carton(photons, level=45_000, seed=seed).astype(np.float64)
+    pixels[60:120, 80:160] = np.abs(rng.normal(0, 8, (60, 80, 2)))
+    column = rng.normal(1, 0.05, (HEIGHT, 1, 2))
+    return np.clip(np.round(pixels + offset * column), 0, 65_535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("offset", [300, 1_000, 2_500])
+@pytest.mark.parametrize("photons", [800, 8_000])
+def test_an_offset_that_nobody_subtracted_is_named(offset: float, photons: float, seed: int) -> None:
+    """Lead on an offset of 2 % of air would pass for something that lets 2 % through: never CLEAR by that.
+    A lane whose calibration subtracts it has it by right, in counts; transmission has none."""
+    pixels = shielded(offset, photons, seed)
+    for turned in (pixels, np.ascontiguousarray(pixels.swapaxes(0, 1))):
+        said = words(turned)
+        assert said is not None
+        assert "an offset was not subtracted" in said
+        assert quality.problem(frame(turned), calibrated=True) is None
+        ratio = (turned / 50_000).astype(np.float32)
+        assert quality.problem(frame(ratio), calibrated=True) is not None
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("photons", [800, 8_000, 80_000])
+def test_dark_areas_with_the_noise_of_their_photons_have_no_offset(photons: float, seed: int) -> None:
+    """Steel that lets 0.3 to 8 % through, and lead that lets nothing through, on counts without an offset."""
+    assert words(shielded(0, photons, seed)) is None
+    rng = np.random.default_rng(seed)
+    for share in (0.003, 0.01, 0.03, 0.08):
+        pixels = carton(photons, seed=seed)
+        area = pixels[60:120, 80:160]
+        counts = rng.poisson(share * photons, area.shape) / photons * 50_000 + rng.normal(0, 6, area.shape)
+        area[...] = np.clip(np.round(counts), 0, 65_535)
+        assert words(pixels) is None
+
+
 def test_display_pictures_are_left_alone() -> None:
     """Constant areas, black and white, repeated lines: all of it is normal on a display."""
     picture = np.full((64, 96, 3), 255, np.uint8)
