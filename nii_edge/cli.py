@@ -546,6 +546,83 @@ def export(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
+@app.command("evaluate-cartons", epilog="Example: nii-edge evaluate-cartons --cartons 2000 --seed 7 --json")
+def evaluate_cartons(
+    cartons: Annotated[int, typer.Option(min=50, help="Cartons to simulate at least.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cartons.")] = 1,
+    recipe: Annotated[Path | None, typer.Option(help="The shipped configs/simulate/test.yaml.")] = None,
+    folders: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--from", metavar="TEST HISTORY", help="Folders of nii-edge simulate, for engineers."),
+    ] = None,
+    fit: Annotated[Path | None, typer.Option(help="What fit-cartons wrote; the shipped one.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure what is found in whole cartons, on freshly simulated consignments with their papers."""
+    from nii_edge.commands import measure_cartons as command
+    from nii_edge.resources import shipped
+
+    path = recipe or shipped("configs") / "simulate" / "test.yaml"
+    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
+        result = command.evaluate(
+            cartons,
+            seed,
+            path,
+            folders,
+            fit or command.fit_file(),
+            workers or command.cores(),
+            _bar(progress),
+        )
+    tree = msgspec.to_builtins(result)
+    if as_json:
+        _print_json(tree)
+    else:
+        _out.print_json(json.dumps(tree))
+
+
+@app.command(
+    "fit-cartons", epilog="Example: nii-edge fit-cartons --consignments 400 --seed 111 --out fit.npz"
+)
+def fit_cartons(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+    consignments: Annotated[int, typer.Option(min=20, help="Consignments to simulate.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cartons.")] = 111,
+    recipe: Annotated[Path | None, typer.Option(help="The shipped configs/simulate/train.yaml.")] = None,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="DIR", help="Folders of nii-edge simulate; may be repeated."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fit the carton detectors: parcel counts, how honest cartons differ, the joint fusion."""
+    from nii_edge.commands import measure_cartons as command
+    from nii_edge.resources import shipped
+
+    path = recipe or shipped("configs") / "simulate" / "train.yaml"
+    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
+        tree = command.fit_and_write(
+            consignments, seed, path, folders or [], out, workers or command.cores(), _bar(progress)
+        )
+    if as_json:
+        _print_json(tree)
+    else:
+        _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
+
+
+def _bar(progress: Progress) -> Callable[[str, int, int], None]:
+    """Shows how far each of several stages is."""
+    bars: dict[str, Any] = {}
+
+    def told(stage: str, done: int, of: int) -> None:
+        if stage not in bars:
+            bars[stage] = progress.add_task(stage, total=of)
+        progress.update(bars[stage], completed=done, total=of)
+
+    return told
+
+
 app.add_typer(keys_app, name="keys")
 app.add_typer(scanner_app, name="scanner")
 app.add_typer(manifest_app, name="manifest")

@@ -22,12 +22,13 @@ from nii_edge.adapters.zmq_uplink import ZmqUplink
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
+from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
-from nii_edge.edge.jobs import LaneFiles
+from nii_edge.edge.jobs import LaneFiles, ManifestSetup
 from nii_edge.edge.tip import TipPlan
-from nii_edge.errors import CalibrationError, ConfigError, NiiEdgeError
-from nii_edge.inference_process import model_id, open_detector
+from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
+from nii_edge.inference_process import model_id, open_detector, open_manifest
 from nii_edge.locks import link_keys, read_security, who_may
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
@@ -53,6 +54,7 @@ class EdgePlan(NamedTuple):
     security: Security | None
     link_keys: ClientKeys | None
     tip: TipPlan | None
+    manifest: ManifestSetup | None
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -63,7 +65,8 @@ def plan_edge(path: Path) -> EdgePlan:
     policy_path = here / config.policy
     policy = load(policy_path, Policy)
     bundles = {name: load_bundle(here / entry.bundle) for name, entry in config.detectors.items()}
-    check_policy(policy, policy_path, bundles)
+    check_policy(policy, policy_path, labels_of(config, bundles))
+    manifest = plan_manifest(config, here, profiles)
     if config.inference.runtime == "torch" and not config.inference.allow_torch:
         raise ConfigError(
             f"{path}: inference.runtime is torch, whose files can carry code; say `allow_torch: true` "
@@ -82,7 +85,36 @@ def plan_edge(path: Path) -> EdgePlan:
     optics = read_calibrations(config, profiles, files)
     state_dir = here / config.state_dir
     tip = plan_tip(config, path, profiles, bundles, optics)
-    return EdgePlan(config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip)
+    return EdgePlan(
+        config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip, manifest
+    )
+
+
+def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile]) -> ManifestSetup | None:
+    """What the manifest verifier is to be, its files read once to see that they can. Raises ConfigError."""
+    entry = config.manifest
+    if entry is None:
+        return None
+    setup = ManifestSetup(
+        store=str(here / entry.store),
+        regime=str(here / entry.regime),
+        fit=str(here / entry.fit),
+        prior=entry.prior,
+        profiles=dict(profiles),
+    )
+    try:
+        open_manifest(setup, {})
+    except ManifestError as error:
+        raise ConfigError(f"manifest.store: {error}") from error
+    return setup
+
+
+def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tuple[str, ...]]:
+    """The labels of every detector, by its name."""
+    found = {name: tuple(label.name for label in bundle.manifest.labels) for name, bundle in bundles.items()}
+    if config.manifest is not None:
+        found["manifest"] = MANIFEST_LABELS
+    return found
 
 
 def calibration_files_of(
@@ -125,15 +157,15 @@ def read_calibrations(
     return found
 
 
-def check_policy(policy: Policy, path: Path, bundles: Mapping[str, Bundle]) -> None:
+def check_policy(policy: Policy, path: Path, known: Mapping[str, tuple[str, ...]]) -> None:
     """Raises ConfigError if the policy speaks of detectors or labels that do not exist."""
     named = {*policy.required_for_clear, *policy.may_be_not_applicable, *(r.detector for r in policy.alarms)}
-    for name in sorted(named - set(bundles)):
+    for name in sorted(named - set(known)):
         raise ConfigError(
-            f"{path}: detector {name!r} is not in the edge's `detectors` ({', '.join(sorted(bundles))})"
+            f"{path}: detector {name!r} is not in the edge's `detectors` ({', '.join(sorted(known))})"
         )
     for rule in policy.alarms:
-        labels = [label.name for label in bundles[rule.detector].manifest.labels]
+        labels = list(known[rule.detector])
         if rule.label not in labels:
             raise ConfigError(f"{path}: {rule.detector} has no label {rule.label!r}; it has {labels}")
 
@@ -166,6 +198,7 @@ def edge(plan: EdgePlan) -> Daemon:
         open_side=open_side,
         open_sink=None if link is None else lambda: ZmqUplink(context, link.endpoint, plan.link_keys),
         tip=plan.tip,
+        manifest=plan.manifest,
     )
     return Daemon(parts, SystemClock(), metrics)
 
@@ -260,6 +293,8 @@ def check_edge(path: Path) -> Check:
             runtime.close()
         except NiiEdgeError as error:
             problems.append(str(error))
+    if plan.manifest is not None:
+        would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
     listen = config.listen
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")

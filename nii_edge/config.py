@@ -99,10 +99,34 @@ class LineScan(Config, frozen=True, kw_only=True):
             raise ValueError("`max_length_mm` and two gaps must not be over 65,535 lines")
 
 
+Millimetre = Annotated[float, Meta(ge=-100_000, le=100_000)]
+
+
+class ViewGeometry(Config, frozen=True, kw_only=True):
+    """Where one view's source and detector stand, in mm across the belt (from its middle) and up from it, as
+    in the scanner's installation drawing. `source_mm` is null for parallel rays; `detector_mm`: the corners
+    of its panels, in the order of its pixels, of `pitch_mm` each; every `card` pixels (0: never) there is a
+    dead stretch of `gap_mm`."""
+
+    source_mm: tuple[Millimetre, Millimetre] | None
+    detector_mm: tuple[tuple[Millimetre, Millimetre], ...]
+    pitch_mm: Annotated[float, Meta(gt=0, le=1_000)]
+    card: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    gap_mm: Annotated[float, Meta(ge=0, le=1_000)] = 0.0
+
+    def __post_init__(self) -> None:
+        ends = list(zip(self.detector_mm, self.detector_mm[1:], strict=False))
+        if not ends or any(one == other for one, other in ends):
+            raise ValueError("`detector_mm` needs two corners or more, each another place")
+        if self.source_mm in self.detector_mm:
+            raise ValueError(f"the source {self.source_mm} stands in the detector")
+
+
 class Profile(Config, frozen=True, kw_only=True):
     """What is true of every frame of one make and set-up of scanner, so its headers need not say it.
 
-    With `line_scan` it sends lines as the belt moves, otherwise whole frames.
+    With `line_scan` it sends lines as the belt moves, otherwise whole frames. `geometry`, one for each view,
+    is what mass and size in true units need.
     """
 
     version: Literal[1]
@@ -115,10 +139,13 @@ class Profile(Config, frozen=True, kw_only=True):
     penetration_limit: Annotated[float, Meta(gt=0, lt=1)]
     black_level: Annotated[float, Meta(gt=0, lt=1)]
     line_scan: LineScan | None = None
+    geometry: tuple[ViewGeometry, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.views or len(self.views) > 8 or not self.formats:
             raise ValueError("a profile needs 1 to 8 views and at least one format")
+        if self.geometry is not None and len(self.geometry) != len(self.views):
+            raise ValueError(f"`geometry` is of {len(self.geometry)} views; there are {len(self.views)}")
         if self.line_scan is None:
             return
         offsets = self.line_scan.view_offsets_mm
@@ -377,6 +404,17 @@ class ThreatProjection(Config, frozen=True, kw_only=True):
     labels: dict[Name, tuple[Name, ...]] = {}
 
 
+class ManifestCheck(Config, frozen=True, kw_only=True):
+    """The manifest verifier, detector `manifest`. `store`: what `nii-edge manifest import` wrote; `regime`:
+    the rules; `fit`: what `nii-edge fit-cartons` wrote; `prior`: the share of cartons that the site expects
+    not to be what they say."""
+
+    store: str
+    regime: str
+    fit: str
+    prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
+
+
 class Log(Config, frozen=True, kw_only=True):
     """Logs go to stderr, one line an event."""
 
@@ -404,12 +442,15 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
     security: Security | None = None
     collector: CollectorLink | None = None
     tip: ThreatProjection | None = None
+    manifest: ManifestCheck | None = None
     log: Log = Log()
 
     def __post_init__(self) -> None:
         if not self.scanners or not self.detectors:
             raise ValueError("`scanners` and `detectors` need at least one entry each")
         listen, link = self.listen, self.collector
+        if self.manifest is not None and "manifest" in self.detectors:
+            raise ValueError("`detectors.manifest` and `manifest` would be two detectors of one name")
         if self.security is None:
             _refuse_open_bind(listen.insecure, listen.scanners, listen.verdicts, listen.tap)
         if link is not None and link.server_key and not link.key and self.security is None:

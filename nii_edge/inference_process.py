@@ -12,17 +12,22 @@ from typing import TypeAlias
 
 import cv2
 
+from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
-from nii_edge.config import Inference
+from nii_edge.config import Inference, load
+from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.heads import output_names
+from nii_edge.detect.manifest import Lane, ManifestDetector
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, Ready, Setup
+from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, ManifestSetup, Ready, Setup
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
-from nii_edge.ports import Runtime
+from nii_edge.ports import Detector, Runtime
+from nii_edge.regime import Regime
 from nii_edge.xray.optics import Optics
 
 Line: TypeAlias = "Connection[bytes, bytes]"
@@ -59,6 +64,18 @@ def open_detector(
     return ModelDetector(bundle, runtime, name, settings.batch, lanes), runtime, bundle
 
 
+def open_manifest(
+    setup: ManifestSetup, lanes: Mapping[str, tuple[Optics, ...]]
+) -> tuple[ManifestDetector, str]:
+    """The manifest verifier and what verdicts cite of it. Raises ManifestError, ConfigError, BundleError."""
+    reader = ManifestReader(Path(setup.store))
+    arrays, digest = read_arrays(Path(setup.fit))
+    known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
+    regime = load(Path(setup.regime), Regime)
+    detector = ManifestDetector(known, reader.find, regime, from_arrays(arrays), setup.prior)
+    return detector, f"manifest@{regime.name}#{digest[:12]}"
+
+
 def model_id(bundle: Bundle) -> str:
     """Name, version and the beginning of the hash, as verdicts cite it."""
     manifest = bundle.manifest
@@ -69,7 +86,8 @@ def inference(connection: Line, setup: Setup) -> None:
     """Load every bundle, prove each on its golden frames, then look at scans until told to end."""
     cv2.setNumThreads(setup.inference.threads)
     slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
-    detectors, models, untrusted, devices = [], [], {}, []
+    detectors: list[Detector] = []
+    models, untrusted, devices = [], {}, []
     try:
         lanes = {
             scanner: tuple(read_optics(Path(file), lane.penetration_limit) for file in lane.files)
@@ -83,6 +101,10 @@ def inference(connection: Line, setup: Setup) -> None:
             detectors.append(detector)
             models.append(model_id(bundle))
             devices.append(runtime.device)
+        if setup.manifest is not None:
+            verifier, model = open_manifest(setup.manifest, lanes)
+            detectors.append(verifier)
+            models.append(model)
     except NiiEdgeError as error:
         children.tell(connection, Failed(error=str(error)))
         return

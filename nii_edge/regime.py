@@ -30,8 +30,6 @@ class Regime(Config, frozen=True, kw_only=True):
         nobody: names that are nobody's.
         value_limit_usd: the most one house bill may be worth; null: no limit.
         value_per_kg_usd: least and most that goods plausibly cost.
-        weight_tolerance: share by which the declared weight may differ from a scale or from the X-ray mass,
-            beyond the measurement's own error.
     """
 
     version: Literal[1]
@@ -43,7 +41,6 @@ class Regime(Config, frozen=True, kw_only=True):
     nobody: tuple[str, ...] = ()
     value_limit_usd: Annotated[float, Meta(gt=0)] | None = None
     value_per_kg_usd: tuple[Annotated[float, Meta(ge=0)], Annotated[float, Meta(gt=0)]] = (0.0, 1e6)
-    weight_tolerance: Annotated[float, Meta(gt=0, lt=1)] = 0.2
 
     def __post_init__(self) -> None:
         if self.value_per_kg_usd[0] >= self.value_per_kg_usd[1]:

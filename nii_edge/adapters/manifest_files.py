@@ -106,8 +106,13 @@ def _read_json(path: Path, columns: Columns, rows: Collecting) -> None:
         tree = [tree]
     if not isinstance(tree, list):
         raise ManifestError(f"{path}: a {type(tree).__name__}; expected a list of master bills or of lines")
-    for number, item in enumerate(tree, 1):
-        where = f"{path.name} item {number}"
+    add_items(path.name, tree, columns, rows)
+
+
+def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -> None:
+    """Give every row of the items of a JSON list to `rows`; `name` is the file's, for people."""
+    for number, item in enumerate(items, 1):
+        where = f"{name} item {number}"
         if not isinstance(item, dict):
             rows.complain(where, PaperProblem.BAD_ROW, f"a {type(item).__name__}; expected an object")
         elif "house_bills" in item or "barcodes" in item:

@@ -8,6 +8,7 @@ marked LISTED_TWICE for ever.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,15 +90,20 @@ class ManifestStore:
 
 
 class ManifestReader:
-    """Looks up, and changes nothing: the file is opened read-only. For one thread; close it."""
+    """Looks up, and changes nothing: the file is opened read-only. Thread-safe; close it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         if not path.is_file():
             raise ManifestError(f"{path}: there is no store of manifests; nii-edge manifest import makes it")
         with _translated(path):
             self._connection = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_MS / 1000
+                f"{path.resolve().as_uri()}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                timeout=BUSY_MS / 1000,
+                check_same_thread=False,
             )
             try:
                 found = dict(self._connection.execute("SELECT key, value FROM meta"))
@@ -110,7 +116,7 @@ class ManifestReader:
 
     def find(self, barcode: str) -> Papers | None:
         """The papers of a carton; None if it has none. Raises ManifestError."""
-        with _translated(self._path):
+        with _translated(self._path), self._lock:
             return _read(self._connection, barcode)
 
     def counts(self) -> tuple[int, int]:

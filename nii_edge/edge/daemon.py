@@ -19,7 +19,7 @@ from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
-from nii_edge.edge.jobs import LaneFiles, Ready, Setup
+from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.tip import Tip, TipPlan
@@ -51,6 +51,7 @@ class Parts(NamedTuple):
     open_side: Callable[[OnFailure], ScannerSide]
     open_sink: Callable[[], AlertSink] | None
     tip: TipPlan | None = None
+    manifest: ManifestSetup | None = None
 
 
 class Daemon:
@@ -124,6 +125,7 @@ class Daemon:
             bundles=dict(self._parts.bundles),
             inference=config.inference,
             calibrations=dict(self._parts.calibrations),
+            manifest=self._parts.manifest,
         )
         concluder = Concluder(
             self._parts.policy.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nii_edge.config import Inference
+from nii_edge.config import Inference, Profile
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
 JOBS_AHEAD = 2
@@ -18,6 +18,16 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
     penetration_limit: float
 
 
+class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What the manifest verifier needs: its files, the site's prior, and the lanes' profiles."""
+
+    store: str
+    regime: str
+    fit: str
+    prior: float
+    profiles: dict[str, Profile]
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """First message to a child: the shared memory it inherits, and what it is to be."""
 
@@ -27,6 +37,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     bundles: dict[str, str] = {}  # detector name -> bundle folder
     inference: Inference = Inference()
     calibrations: dict[str, LaneFiles] = {}  # by scanner, those that have any
+    manifest: ManifestSetup | None = None
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

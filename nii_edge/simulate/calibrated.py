@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.config import Format, Profile
+from nii_edge.config import Format, Profile, ViewGeometry
 from nii_edge.simulate.scan import air_frames, dark_frames, wedge_scan
 from nii_edge.simulate.scanner import VirtualScanner, opaque_below, steady
 from nii_edge.xray.calibrate import Calibration, Origin, calibrate
@@ -99,6 +99,16 @@ def profile_of(scanner: VirtualScanner) -> Profile:
         palette="none",
         penetration_limit=round(opaque_below(scanner), 6),
         black_level=0.17,
+        geometry=tuple(
+            ViewGeometry(
+                source_mm=view.source,
+                detector_mm=view.detector,
+                pitch_mm=view.pitch,
+                card=view.card,
+                gap_mm=view.gap,
+            )
+            for view in scanner.views
+        ),
     )
 
 

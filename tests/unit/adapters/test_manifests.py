@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,18 @@ def test_the_daemon_reads_while_an_import_writes(tmp_path: Path) -> None:
         reader._connection.execute("DELETE FROM cartons")
     reader.close()
     writer.close()
+
+
+def test_one_reader_serves_several_threads(tmp_path: Path) -> None:
+    """The inference process prepares one job while it looks at another: both look up papers."""
+    store = ManifestStore(tmp_path / "m.db")
+    store.put([Papers(barcode=f"B{k}") for k in range(20)])
+    store.close()
+    reader = ManifestReader(tmp_path / "m.db")
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda k: reader.find(f"B{k % 20}"), range(300)))
+    assert [papers.barcode for papers in found if papers is not None] == [f"B{k % 20}" for k in range(300)]
+    reader.close()
 
 
 def test_files_that_are_no_store(tmp_path: Path) -> None:

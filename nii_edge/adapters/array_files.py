@@ -1,0 +1,50 @@
+"""Fitted numbers in a file: a NumPy archive without pickles, known by its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.errors import BundleError
+
+Values = npt.NDArray[np.float64]
+
+MAX_BYTES = 256 << 20
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Values]) -> str:
+    """Write arrays as float32; the file's SHA-256."""
+    memory = io.BytesIO()
+    as_stored: dict[str, Any] = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
+    np.savez_compressed(memory, **as_stored)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(memory.getvalue())
+    return hashlib.sha256(memory.getvalue()).hexdigest()
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Values], str]:
+    """The arrays, as float64, and the SHA-256 of the very bytes they were read from.
+
+    Raises:
+        BundleError: the file is not there, too large, damaged, or holds what is not finite.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BundleError(f"{path}: over {MAX_BYTES} bytes")
+        data = path.read_bytes()
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name], np.float64) for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise BundleError(f"{path}: {name} holds values that are not finite")
+    return arrays, hashlib.sha256(data).hexdigest()

@@ -1,0 +1,195 @@
+"""Simulated cartons with their papers and their truth, measured: for fitting and for evaluating."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.manifest_files import add_items, read_into
+from nii_edge.adapters.manifest_rows import Collecting
+from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.config import Profile, load
+from nii_edge.errors import ConfigError
+from nii_edge.papers import Papers
+from nii_edge.records import Frame
+from nii_edge.regime import Columns, Regime
+from nii_edge.resources import shipped
+from nii_edge.simulate import labels
+from nii_edge.simulate.calibrated import Calibrated, calibrated, know
+from nii_edge.simulate.produce import Job, Made, jobs, produce
+from nii_edge.simulate.recipe import Recipe
+from nii_edge.xray.carton import Measures, measure
+from nii_edge.xray.optics import Optics
+
+METALS = frozenset(
+    {"aluminium", "magnesium", "titanium", "steel", "stainless", "iron", "nickel", "brass", "bronze",
+     "copper", "zinc", "zamak", "tin", "solder", "lead", "silver", "gold", "tungsten"}
+)  # fmt: skip
+NAMES_KEY = bytes(32)
+"""Simulated names need no secret."""
+
+
+class Carton(NamedTuple):
+    """One carton. `views`: how many; `lie` is empty and `faults` false where it may pass; `parcels` and
+    `grams` are true; `metal`: true share of its mass in things of metal."""
+
+    measures: Measures
+    papers: Papers
+    views: int
+    story: str
+    lie: str
+    faults: bool
+    parcels: int
+    grams: float
+    metal: float
+
+    @property
+    def honest(self) -> bool:
+        """Whether it may pass."""
+        return not self.lie and not self.faults
+
+
+def regime() -> Regime:
+    """The shipped rules."""
+    return load(shipped("configs") / "regime.yaml", Regime)
+
+
+def simulated(
+    recipe: Recipe, seed: int, consignments: int, workers: int, told: Callable[[int, int], None]
+) -> list[Carton]:
+    """Cartons of freshly simulated consignments, in order; the same for the same seed."""
+    work = jobs(recipe, seed, consignments, 0, None, False)
+    units = [calibrated(make) for make in recipe.makes()]
+    found: list[Carton] = []
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(units,)
+    ) as pool:
+        for number, cartons in enumerate(pool.map(_one, work, chunksize=1), 1):
+            found += cartons
+            told(number, len(work))
+    return found
+
+
+def frames_of(made: Made, carton: int) -> tuple[Frame, ...]:
+    """A simulated carton's frames as the daemon would have them."""
+    profile = _unit(made).profile
+    return tuple(_frame(profile, view, shot.counts) for view, shot in enumerate(made.cartons[carton].shots))
+
+
+def papers_of(made: Made) -> list[Papers]:
+    """A simulated consignment's papers, by the same import that customers' files take."""
+    rows = Collecting(regime(), Columns(version=1), NAMES_KEY)
+    tree = json.loads(json.dumps(labels.manifest(made)))
+    add_items("simulated", [tree], Columns(version=1), rows)
+    return rows.papers()
+
+
+def recorded(folder: Path) -> list[Carton]:
+    """Cartons that `nii-edge simulate` wrote to a folder. Raises ConfigError, RecordingError."""
+    truth = {tree["barcode"]: tree for tree in json.loads((folder / "truth.json").read_text())}
+    columns = Columns(version=1)
+    rows = Collecting(regime(), columns, NAMES_KEY)
+    read_into(folder / "manifests.json", columns, rows)
+    papers = {each.barcode: each for each in rows.papers()}
+    units: dict[str, tuple[Profile, list[Optics]]] = {}
+    for path in sorted((folder / "scanners").glob("*.yaml")):
+        profile = load(path, Profile)
+        files = [path.with_name(f"{path.stem}-{view}.cal") for view in range(len(profile.views))]
+        units[path.stem] = profile, [read_optics(file, profile.penetration_limit) for file in files]
+    found = []
+    for scanner, barcode, frames in _scans(folder / "recording.mcap"):
+        if barcode not in papers:
+            continue  # luggage
+        profile, optics = units[scanner]
+        shown = [_frame(profile, view, counts) for view, counts in enumerate(frames)]
+        carton = _carton(measure(profile, optics, shown), papers[barcode], len(frames), truth[barcode])
+        if carton is not None:
+            found.append(carton)
+    if not found:
+        raise ConfigError(f"{folder}: no cartons with papers; nii-edge simulate --consignments N makes some")
+    return found
+
+
+def _scans(path: Path) -> Iterator[tuple[str, str, list[npt.NDArray[np.uint16]]]]:
+    frames: list[npt.NDArray[np.uint16]] = []
+    for source in McapSource(path):
+        header = source.header
+        pixels = np.frombuffer(source.payload, "<u2").reshape(header.height or 0, header.width or 0, 2)
+        frames.append(pixels)
+        if len(frames) == header.views:
+            yield header.scanner, header.carton or "", frames
+            frames = []
+
+
+def _prepare(units: Sequence[Calibrated]) -> None:
+    cv2.setNumThreads(1)
+    know(units)
+
+
+def _unit(made: Made) -> Calibrated:
+    make = next(make for make in made.job.recipe.makes() if make.name == made.scanner)
+    return calibrated(make)
+
+
+def _one(job: Job) -> list[Carton]:
+    """One consignment, simulated and measured, in a worker."""
+    made = produce(job)
+    unit, papers = _unit(made), papers_of(made)
+    found = []
+    for number, declared in enumerate(papers):
+        frames = frames_of(made, number)
+        measures = measure(unit.profile, unit.optics, frames)
+        carton = _carton(measures, declared, len(frames), labels.truth(made, number))
+        if carton is not None:
+            found.append(carton)
+    return found
+
+
+def _frame(profile: Profile, view: int, counts: npt.NDArray[np.uint16]) -> Frame:
+    return Frame(
+        view=view,
+        view_name=profile.views[view],
+        channels=("low", "high"),
+        pixels=counts,
+        full_scale=profile.formats[0].air or 1.0,
+        opaque_below=profile.penetration_limit,
+    )
+
+
+def _carton(measures: Measures | None, papers: Papers, views: int, truth: dict[str, Any]) -> Carton | None:
+    if measures is None:
+        return None
+    things = truth["things"]
+    grams = sum(thing["mass_g"] for thing in things)
+    metal = sum(thing["mass_g"] for thing in things if thing["material"] in METALS)
+    return Carton(
+        measures=measures,
+        papers=papers,
+        views=views,
+        story=truth["story"],
+        lie=truth["lie"] or "",
+        faults=bool(truth["faults"]),
+        parcels=sum(thing["role"] == "parcel" for thing in things),
+        grams=grams,
+        metal=metal / max(grams, 1e-9),
+    )
+
+
+def seconds(call: Callable[[], object], times: int) -> float:
+    """The median time of a call."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))

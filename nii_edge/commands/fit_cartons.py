@@ -1,0 +1,125 @@
+"""What the carton detectors fit: parcel counts, the null of the odd one out, the joint fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.commands.cartons import Carton, regime
+from nii_edge.detect import anomaly, bank, evidence, fusion, norms, parcels
+from nii_edge.detect.carton_fit import CartonFit
+
+Values = npt.NDArray[np.float64]
+
+RIDGE = 10.0
+"""Penalty on squared standardised weights, against a likelihood summed over all cartons."""
+UNLIKE = evidence.FEATURES.index(("other_material", "unlike its heading"))
+PAPERS = np.array([name in evidence.PAPERS_ALONE for _, name in evidence.FEATURES])
+
+
+class History(NamedTuple):
+    """What a site learns from: cartons that turned out to be honest."""
+
+    samples: list[norms.Sample]
+    entries: list[bank.Entry]
+
+    def site(self, leave_out: str | None = None) -> evidence.Site:
+        """What is learned from all consignments but one."""
+        return evidence.Site(norms.learn(self.samples, leave_out), bank.learn(self.entries, leave_out))
+
+
+def history_of(cartons: Sequence[Carton]) -> History:
+    """What a site learns from these cartons."""
+    honest = [each for each in cartons if each.honest]
+    samples = [norms.sample(each.measures, each.papers) for each in honest]
+    entries = [bank.entry(each.measures, each.papers) for each in honest]
+    return History(
+        [each for each in samples if each is not None], [each for each in entries if each is not None]
+    )
+
+
+class Looked(NamedTuple):
+    """`features` (cartons, features); `distance` (cartons,) to what is known of its heading, NaN without."""
+
+    features: Values
+    distance: Values
+
+
+def look_at(
+    cartons: Sequence[Carton],
+    model: parcels.ParcelModel,
+    null: anomaly.Null,
+    learned: History,
+    own: bool,
+    counts: Values | None = None,
+) -> Looked:
+    """The evidence of cartons in the order they pass.
+
+    `own`: the norms were learned from these very cartons, so each consignment is judged by norms without it.
+    `counts` are given where the model has seen these cartons.
+    """
+    rules = regime()
+    by_group: dict[str | None, evidence.Site] = {}
+    consignments: dict[str, anomaly.Consignment] = {}
+    found, away = [], []
+    for index, carton in enumerate(cartons):
+        group = carton.papers.master_bill
+        if group not in consignments:
+            consignments[group] = anomaly.Consignment(null)
+        odd = consignments[group].look(carton.papers.barcode, anomaly.traits(carton.measures, carton.papers))
+        out = group if own else None
+        if out not in by_group:
+            by_group[out] = learned.site(out)
+        if counts is None:
+            count = parcels.count(model, carton.measures)
+        else:
+            count = parcels.ParcelCount(float(counts[index]), 0.0, 0.0)
+        site = by_group[out]
+        found.append(evidence.gather(carton.measures, carton.papers, rules, count, site, odd).features)
+        away.append(found[-1][UNLIKE])
+    return Looked(np.array(found), np.array(away))
+
+
+def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
+    """How honest cartons of one consignment differ."""
+    every: dict[str, list[Values]] = {}
+    for each in cartons:
+        if each.honest:
+            every.setdefault(each.papers.master_bill, []).append(anomaly.traits(each.measures, each.papers))
+    return anomaly.pool([np.array(group) for group in every.values()], seed)
+
+
+def fit(cartons: Sequence[Carton], seed: int = 0) -> CartonFit:
+    """Everything, from labelled cartons of many consignments."""
+    groups = [each.papers.master_bill for each in cartons]
+    inputs = np.array([parcels.inputs(each.measures) for each in cartons])
+    true = np.array([each.parcels for each in cartons], np.float64)
+    model = parcels.fit(inputs, true, groups)
+    many = true >= 2
+    several = parcels.fit(inputs[many], true[many], [g for g, own in zip(groups, many, strict=True) if own])
+    null = null_of(cartons, seed)
+    counts = parcels.held_out(inputs, true, groups)
+    found = look_at(cartons, model, null, history_of(cartons), True, counts).features
+    lies = np.array([each.lie for each in cartons])
+    honest = np.array([each.honest for each in cartons])
+    master = honest | (lies == "master_carton")
+    use = honest | (lies != "")
+    return CartonFit(
+        parcels=model,
+        several=several,
+        null=null,
+        fusion=_fusion(found[use], lies[use]),
+        master=_fusion(found[master], lies[master]),
+        papers=_fusion(np.where(PAPERS, found, np.nan)[use], lies[use]),
+    )
+
+
+def _fusion(found: Values, lies: npt.NDArray[np.str_]) -> fusion.Fusion:
+    """Every sort of lie counts the same, however frequent it is."""
+    importance = np.ones(len(lies))
+    for lie in set(lies.tolist()) - {""}:
+        importance[lies == lie] = 1 / np.sqrt((lies == lie).sum())
+    return fusion.fit(found, lies != "", RIDGE, importance)

@@ -1,0 +1,155 @@
+"""`nii-edge evaluate-cartons` and `nii-edge fit-cartons`: from recipes or folders to numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from nii_edge.adapters.array_files import read_arrays, write_arrays
+from nii_edge.commands import evaluate_cartons, fit_cartons
+from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds, simulated
+from nii_edge.detect import anomaly, evidence, fusion, parcels
+from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
+from nii_edge.resources import shipped
+from nii_edge.simulate.calibrated import calibrated
+from nii_edge.simulate.produce import Job, produce
+from nii_edge.simulate.recipe import Recipe, load_recipe
+from nii_edge.xray.carton import measure
+
+Told = Callable[[str, int, int], None]
+
+PER_CONSIGNMENT = 5.5
+"""Cartons of a consignment on average: recipes say 3 to 8."""
+HISTORY_SEED = 7_919
+"""Added to the seed for the site's history: consignments that the test never sees."""
+HISTORY_SHARE = 0.35
+"""Cartons of history to one of the test."""
+LEAST_HISTORY = 40
+"""Consignments of it at least."""
+SHIPPED_FIT = "carton/1.0.0/fit.npz"
+
+
+def fit_file() -> Path:
+    """The shipped fit."""
+    return shipped("models") / SHIPPED_FIT
+
+
+def load_fit(path: Path) -> tuple[CartonFit, str]:
+    """A fit, and its SHA-256. Raises BundleError."""
+    arrays, digest = read_arrays(path)
+    return from_arrays(arrays), digest
+
+
+def evaluate(
+    cartons: int,
+    seed: int,
+    recipe: Path,
+    folders: tuple[Path, Path] | None,
+    fit: Path,
+    workers: int,
+    told: Told,
+) -> evaluate_cartons.Result:
+    """Everything that `nii-edge evaluate-cartons` prints. `folders`: the test's and the history's, instead of
+    simulating."""
+    began = time.monotonic()
+    fitted, digest = load_fit(fit)
+    drawn = load_recipe(recipe)
+    if folders is None:
+        wanted = math.ceil(cartons / PER_CONSIGNMENT)
+        before = max(LEAST_HISTORY, math.ceil(HISTORY_SHARE * wanted))
+        past = simulated(
+            drawn, seed + HISTORY_SEED, before, workers, lambda done, of: told("history", done, of)
+        )
+        test = simulated(drawn, seed, wanted, workers, lambda done, of: told("test", done, of))
+        while len(test) < cartons:  # a few consignments were small
+            wanted = math.ceil(wanted * 1.05) + 1
+            test = simulated(drawn, seed, wanted, workers, lambda done, of: told("test", done, of))
+    else:
+        test, past = recorded(folders[0]), recorded(folders[1])
+    found = evaluate_cartons.evaluate(test, past, fitted, seed)
+    tree: dict[str, Any] = {
+        **found,
+        "ms_per_carton": 1000 * _seconds_each(drawn, seed, fitted, fit_cartons.history_of(past)),
+        "cartons": len(test),
+        "consignments": len({each.papers.master_bill for each in test}),
+        "history_cartons": len(past),
+        "seed": seed,
+        "fit": digest[:12],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return msgspec.convert(_rounded(tree), evaluate_cartons.Result)
+
+
+def fit_and_write(
+    consignments: int, seed: int, recipe: Path, folders: Sequence[Path], out: Path, workers: int, told: Told
+) -> dict[str, Any]:
+    """Fit everything on freshly simulated consignments, or on folders, and write it."""
+    if folders:
+        cartons: list[Carton] = []
+        for number, folder in enumerate(folders, 1):
+            cartons += recorded(folder)
+            told("read", number, len(folders))
+    else:
+        cartons = simulated(
+            load_recipe(recipe), seed, consignments, workers, lambda done, of: told("training", done, of)
+        )
+    fitted = fit_cartons.fit(cartons, seed)
+    digest = write_arrays(out, to_arrays(fitted))
+    return {
+        "cartons": len(cartons),
+        "lying": sum(bool(each.lie) for each in cartons),
+        "parcel_interval": [round(fitted.parcels.low, 3), round(fitted.parcels.high, 3)],
+        "sha256": digest,
+    }
+
+
+def cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _seconds_each(recipe: Recipe, seed: int, fit: CartonFit, learned: fit_cartons.History) -> float:
+    """Seconds for all carton detectors on one carton of two views, on two cores."""
+    makes = [make for make in recipe.makes() if len(make.views) == 2] or list(recipe.makes())
+    made = produce(Job(recipe, "consignment", seed, 0, makes[0].name, False))
+    unit, papers, rules = calibrated(makes[0]), papers_of(made), regime()
+    site = learned.site()
+    consignment = anomaly.Consignment(fit.null)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+
+    def look(number: int) -> float:
+        measures = measure(unit.profile, unit.optics, frames_of(made, number))
+        if measures is None:
+            return float("nan")
+        count = parcels.count(fit.parcels, measures)
+        odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number]))
+        found = evidence.gather(measures, papers[number], rules, count, site, odd)
+        return float(fusion.log_odds(fit.fusion, found.features))
+
+    with contextlib.ExitStack() as closing:
+        closing.callback(cv2.setNumThreads, threads)
+        look(0)
+        return float(np.median([seconds(partial(look, number), 3) for number in range(len(papers))]))
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers with four digits after the point; what is not a number has no place in JSON: -1 says that there
+    was nothing to tell it from."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else -1.0
+    return value

@@ -1,0 +1,169 @@
+"""The odd carton of a consignment: the first cartons of a master bill teach, on line, what others are like.
+
+Five cartons cannot set a threshold of their own, so few numbers are compared, how much honest cartons of one
+consignment differ is known beforehand from many consignments (`Null`), and a consignment's own spread counts
+only as far as its cartons are many. Medians stand up to bad cartons as long as most are good; when the first
+ones were bad, they become the odd ones as soon as they are outnumbered. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.papers import Papers
+from nii_edge.xray.carton import Measures
+from nii_edge.xray.texture import TEXTURE
+
+Values = npt.NDArray[np.float64]
+
+TRAITS: tuple[str, ...] = (
+    "mass over declared", "organic share", "inorganic share", "metal share", "densest spot",
+    "largest metal spot", "material of the densest spot", "mean material", "range of materials",
+    "fine texture", "small texture", "middle texture", "coarse texture", "fine outliers", "sharpest outliers",
+    "larger outliers", "metal area", "densest hundredth", "unlike blocks", "blocks of other material",
+    "unevenness", "impenetrable area",
+)  # fmt: skip
+"""What cartons of one consignment are compared in, as a person may read it."""
+MASS = 0
+TEACHERS = 2
+"""Cartons that must have gone before: one alone cannot say whether it or the next is the odd one."""
+OWN_WEIGHT = 6.0
+"""Cartons that the pooled null counts for, against a consignment's own spread."""
+MEDIAN_TO_VARIANCE = 2.2
+"""Median squared deviation to variance, for a normal distribution (1 / 0.6745 squared)."""
+CUT = 8.0
+"""Deviations beyond this many standard deviations say no more."""
+RECALL_FROM = 5
+"""Cartons of a master bill from which an early one may be called odd after all."""
+
+
+class Null(NamedTuple):
+    """How honest cartons of one consignment differ: `spread` (len(TRAITS),) standard deviations; `scores`,
+    rising: `Oddity.score` of honest cartons, pooled over consignments."""
+
+    spread: Values
+    scores: Values
+
+
+class Oddity(NamedTuple):
+    """How odd one carton is among others. `deviations` (len(TRAITS),) in standard deviations, signed; `score`
+    their size; `chance`: the share of honest cartons that are at least as odd."""
+
+    score: float
+    chance: float
+    deviations: Values
+
+    @property
+    def trait(self) -> str:
+        """What it is oddest in."""
+        return TRAITS[int(np.argmax(np.abs(self.deviations)))]
+
+
+def traits(measures: Measures, papers: Papers | None) -> Values:
+    """(len(TRAITS),) of one carton, scaled so that they vary alike; NaN for what is not declared."""
+    texture = measures.texture
+
+    def of(name: str) -> Values:
+        column: Values = texture[:, TEXTURE.index(name)]
+        return column
+
+    def log(name: str) -> Values:
+        return np.asarray(np.log(np.maximum(of(name), 1e-3)))
+
+    gross = None if papers is None else papers.gross_kg
+    mass = np.nan if not gross else np.log(max(measures.grams, 1.0) / 1000 / gross)
+    return np.array(
+        [
+            mass, measures.organic, measures.inorganic, measures.metal, log("dense_blob").max(),
+            np.sqrt(max(of("metal_blob").max(), 0.0)), of("dense_blob_z").max() / 8,
+            np.log(max(of("z_mean").mean(), 1e-3)), of("z_spread").mean() / 5,
+            log("band1").mean(), log("band2").mean(), log("band4").mean(), log("band8").mean(),
+            of("peaky1").mean() / 2, of("peaky1").max() / 2, of("peaky4").max() / 2,
+            np.sqrt(max(of("metal_share").mean(), 0.0)), log("q99").max(), log("nearest_q90").max(),
+            log("blocks_z").max(), log("blocks_mass").mean(), np.sqrt(measures.impenetrable_cm2) / 5,
+        ]
+    )  # fmt: skip
+
+
+def pool(consignments: Sequence[Values], seed: int) -> Null:
+    """The null of many honest consignments, each (cartons, len(TRAITS)); only those of three cartons and more
+    count. Scores are of every carton against as many of its fellows as come in a random order.
+
+    Raises:
+        ValueError: too few consignments.
+    """
+    several = [cartons for cartons in consignments if len(cartons) > TEACHERS]
+    if len(several) < 5:
+        raise ValueError(f"{len(several)} consignments of three cartons or more; expected five")
+    apart = [
+        (cartons - np.nanmean(cartons, axis=0)) * np.sqrt(len(cartons) / (len(cartons) - 1))
+        for cartons in several
+    ]
+    spread = np.maximum(np.sqrt(np.nanmean(np.concatenate(apart) ** 2, axis=0)), 1e-3)
+    null = Null(spread, np.zeros(0))
+    rng = np.random.default_rng(seed)
+    scores = []
+    for cartons in several:
+        for _ in range(4):
+            order = rng.permutation(len(cartons))
+            scores += [
+                oddity(null, cartons[order[k]], cartons[order[:k]]).score
+                for k in range(TEACHERS, len(cartons))
+            ]
+    return Null(spread, np.sort(scores))
+
+
+def oddity(null: Null, own: Values, others: Values) -> Oddity:
+    """How odd a carton is among `others`, (cartons, len(TRAITS)) of at least `TEACHERS`."""
+    centre = np.nanmedian(others, axis=0)
+    count = len(others)
+    around = np.nanmedian((others - centre) ** 2, axis=0) * MEDIAN_TO_VARIANCE
+    variance = (OWN_WEIGHT * null.spread**2 + count * np.nan_to_num(around)) / (OWN_WEIGHT + count)
+    off = np.nan_to_num((own - centre) / np.sqrt(variance * (1 + 1.5 / count)))
+    deviations = np.clip(off, -CUT, CUT)
+    score = float(np.log1p(deviations**2 / 2).sum())
+    at_least = len(null.scores) - int(np.searchsorted(null.scores, score, side="left"))
+    return Oddity(score, (at_least + 1) / (len(null.scores) + 1), deviations)
+
+
+class Consignment:
+    """The cartons of one master bill so far. Not thread-safe; its owner bounds how many there are."""
+
+    def __init__(self, null: Null) -> None:
+        self._null = null
+        self._cartons: dict[str, Values] = {}
+        self._recalled: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._cartons)
+
+    def look(self, carton: str, found: Values) -> Oddity | None:
+        """How odd a carton is among those before it, then one of them itself; None while they are too few.
+
+        The same carton again is compared with the others and changes nothing.
+        """
+        others = [values for name, values in self._cartons.items() if name != carton]
+        self._cartons.setdefault(carton, found)
+        return oddity(self._null, found, np.array(others)) if len(others) >= TEACHERS else None
+
+    def turned_odd(self, chance: float) -> list[tuple[str, Oddity]]:
+        """Earlier cartons that no more than `chance` of honest ones are as odd as, each told once.
+
+        From `RECALL_FROM` cartons on: to be recalled."""
+        if len(self._cartons) < RECALL_FROM:
+            return []
+        names = list(self._cartons)
+        found = []
+        for name in names[:-1]:
+            if name in self._recalled:
+                continue
+            others = np.array([self._cartons[other] for other in names if other != name])
+            odd = oddity(self._null, self._cartons[name], others)
+            if odd.chance <= chance:
+                self._recalled.add(name)
+                found.append((name, odd))
+        return found

@@ -1,0 +1,87 @@
+"""What a site has seen pass under each heading of the Harmonized System: one entry a consignment, no labels.
+
+A carton is as odd as it is unlike the most similar consignment of its heading. Pure. Low-dimensional on
+purpose: a few consignments of a heading are all that a site has for most goods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.detect.anomaly import TRAITS, traits
+from nii_edge.papers import Papers
+from nii_edge.xray.carton import Measures
+
+Values = npt.NDArray[np.float64]
+
+DIGITS = 4
+"""Of the code: its heading."""
+BETWEEN = 0.5
+"""Share of the spread of all goods that two honest consignments of one heading may differ by."""
+LEAST = 5
+"""Consignments below which nothing is said."""
+
+
+class Entry(NamedTuple):
+    """One carton to learn from. `values` (len(TRAITS),), without what is declared."""
+
+    heading: str
+    group: str
+    values: Values
+
+
+class Bank(NamedTuple):
+    """`entries`: by heading, (consignments, len(TRAITS)); `spread` (len(TRAITS),): what is no difference."""
+
+    entries: dict[str, Values]
+    spread: Values
+
+
+def entry(measures: Measures, papers: Papers) -> Entry | None:
+    """A carton of one heading; None if it holds goods of several, or of none that is declared."""
+    headings = {line.hs_code[:DIGITS] for line in papers.lines}
+    if len(headings) != 1 or "" in headings:
+        return None
+    return Entry(headings.pop(), papers.master_bill, _seen(measures))
+
+
+def learn(samples: Sequence[Entry], leave_out: str | None = None) -> Bank | None:
+    """A bank of all samples but those of one group; None if there are too few consignments."""
+    groups: dict[tuple[str, str], list[Values]] = {}
+    for each in samples:
+        if each.group != leave_out:
+            groups.setdefault((each.heading, each.group), []).append(each.values)
+    if len(groups) < LEAST:
+        return None
+    means = {key: np.mean(values, axis=0) for key, values in groups.items()}
+    apart = np.concatenate([np.array(values) - means[key] for key, values in groups.items()])
+    every = np.array(list(means.values()))
+    spread = np.sqrt(2 * (apart**2).mean(axis=0) + (BETWEEN * every.std(axis=0)) ** 2) + 1e-6
+    headings = sorted({heading for heading, _ in means})
+    return Bank(
+        {name: np.array([mean for (own, _), mean in means.items() if own == name]) for name in headings},
+        spread,
+    )
+
+
+def unlikeness(bank: Bank, measures: Measures, papers: Papers) -> float:
+    """How unlike a carton is to everything of its headings, about 0.2 for like ones; NaN if the bank has none
+    of them. Of several declared headings the most similar one counts."""
+    known = {line.hs_code[:DIGITS] for line in papers.lines} & set(bank.entries)
+    if not known:
+        return float("nan")
+    seen = _seen(measures)
+    return min(
+        float(np.log1p(((seen - bank.entries[name]) / bank.spread) ** 2 / 2).mean(axis=1).min())
+        for name in known
+    )
+
+
+def _seen(measures: Measures) -> Values:
+    found = traits(measures, None)
+    found[TRAITS.index("mass over declared")] = 0.0
+    return found

@@ -1,0 +1,163 @@
+"""What speaks for or against a carton being what its papers say, as numbers: `FEATURES`, by indicator. Pure.
+
+NaN is where data are missing: it weighs nothing, and the indicator does not apply.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.detect import bank, norms
+from nii_edge.detect.anomaly import MASS, Oddity
+from nii_edge.detect.parcels import ParcelCount
+from nii_edge.papers import Papers
+from nii_edge.regime import Regime
+from nii_edge.xray.carton import GOOD_FIT_MM, Measures
+from nii_edge.xray.texture import TEXTURE
+
+Values = npt.NDArray[np.float64]
+
+Indicator = Literal[
+    "mass_differs", "more_parcels", "unlikely_piece", "vague_words", "other_material", "dense_spot",
+    "mixed_contents", "odd_one_out",
+]  # fmt: skip
+"""The warning indicators (reference numbers of the domain list in docs/DETECTION.md)."""
+
+FEATURES: tuple[tuple[Indicator, str], ...] = (
+    ("mass_differs", "heavier than gross"),
+    ("mass_differs", "lighter than gross"),
+    ("mass_differs", "gross off by 15 %"),
+    ("mass_differs", "heavier than net"),
+    ("mass_differs", "lighter than net"),
+    ("more_parcels", "over packages"),
+    ("more_parcels", "over pieces"),
+    ("more_parcels", "count"),
+    ("more_parcels", "few packages"),
+    ("more_parcels", "one line"),
+    ("unlikely_piece", "weight off the norm"),
+    ("unlikely_piece", "heavier than the norm"),
+    ("unlikely_piece", "few pieces"),
+    ("unlikely_piece", "litres a piece"),
+    ("unlikely_piece", "kilograms a piece"),
+    ("unlikely_piece", "value a kilogram"),
+    ("vague_words", "vague"),
+    ("other_material", "shares off the norm"),
+    ("other_material", "look off the norm"),
+    ("other_material", "unlike its heading"),
+    ("other_material", "metal"),
+    ("dense_spot", "impenetrable"),
+    ("dense_spot", "densest spot"),
+    ("dense_spot", "metal spot"),
+    ("dense_spot", "material of the spot"),
+    ("dense_spot", "spot in light goods"),
+    ("mixed_contents", "uneven"),
+    ("mixed_contents", "uneven with one line"),
+    ("mixed_contents", "repeats along"),
+    ("mixed_contents", "repeats across"),
+    ("odd_one_out", "score"),
+    ("odd_one_out", "largest deviation"),
+    ("odd_one_out", "mass deviation"),
+)
+"""Every number of the joint fusion, with the indicator whose contribution it is part of."""
+PAPERS_ALONE: tuple[str, ...] = (
+    "one line", "few packages", "weight off the norm", "heavier than the norm", "few pieces",
+    "kilograms a piece", "value a kilogram", "vague",
+)  # fmt: skip
+"""Features that need no X-ray: what they reveal alone is reported apart."""
+
+MASS_SIGMA = 0.05
+METAL_SIGMA = 0.15
+"""Errors of the X-ray mass as a share: without metal, and more for each share of metal."""
+TARE_LOG = 0.15
+"""ln of total over net mass that a carton and its filling explain."""
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+class Site(NamedTuple):
+    """What a site has learned of the goods that pass it; nothing at first."""
+
+    norms: norms.Norms | None = None
+    bank: bank.Bank | None = None
+
+
+class Evidence(NamedTuple):
+    """`features` (len(FEATURES),); what findings need to say besides."""
+
+    features: Values
+    parcels: ParcelCount
+    kilograms: float
+    lower_bound: bool
+    oddity: Oddity | None
+
+
+def is_vague(description: str, regime: Regime) -> bool:
+    """Whether a description consists of nothing but words that say nothing, numbers and codes."""
+    words = _WORD.findall(description.casefold())
+    return all(word in regime.vague_words for word in words)
+
+
+def gather(
+    measures: Measures,
+    papers: Papers,
+    regime: Regime,
+    parcels: ParcelCount,
+    site: Site,
+    odd: Oddity | None,
+) -> Evidence:
+    """The evidence of one carton."""
+    lines, net, gross = papers.lines, papers.net_kg, papers.gross_kg
+    pieces, packages, value = papers.pieces, papers.packages, papers.value_usd
+    kilograms = max(measures.grams / 1000, 1e-3)
+    sigma = MASS_SIGMA + METAL_SIGMA * measures.metal
+    off = _log(kilograms, gross) / sigma if measures.fit_mm <= GOOD_FIT_MM else np.nan
+    if measures.impenetrable_cm2 > 0:  # a lower bound cannot be too light
+        off = max(off, 0.0) if np.isfinite(off) else off
+    tare = _log(kilograms, net) - TARE_LOG
+    away = np.full(len(norms.NORM), np.nan)
+    chapters = [line.chapter for line in lines if line.chapter is not None]
+    if site.norms is not None and chapters:
+        away = norms.distance(site.norms, chapters, norms.values(measures, papers))
+    unlike = np.nan if site.bank is None else bank.unlikeness(site.bank, measures, papers)
+    texture = measures.texture
+    top = texture.max(axis=0)
+
+    def most(name: str) -> float:
+        return float(top[TEXTURE.index(name)])
+
+    count, single = np.log1p(parcels.expected), float(len(lines) == 1)
+    uneven = float(texture[:, TEXTURE.index("blocks_mass")].mean())
+    spot = np.log(max(most("dense_blob"), 1e-3))
+    odd_three = [np.nan] * 3 if odd is None else [
+        min(odd.score, 40.0) / 10, float(np.abs(odd.deviations).max()), float(abs(odd.deviations[MASS]))
+    ]  # fmt: skip
+    features = np.array(
+        [
+            max(off, 0.0), max(-off, 0.0), max(abs(off) - 0.15 / sigma, 0.0), max(tare, 0.0), max(-tare, 0.0),
+            max(count - _log1p(packages) - 0.3, 0.0), max(count - _log1p(pieces), 0.0), count,
+            -_log1p(packages), single if lines else np.nan,
+            abs(away[-1]), max(away[-1], 0.0), -_log1p(pieces), _log(measures.litres, pieces),
+            _log(net, pieces), _log(value, net),
+            float(any(is_vague(line.description, regime) for line in lines)) if lines else np.nan,
+            np.sqrt((away[norms.MATERIAL] ** 2).mean()), np.sqrt((away[norms.LOOK] ** 2).mean()),
+            unlike, measures.metal,
+            np.log1p(measures.impenetrable_cm2), spot, most("metal_blob"), most("dense_blob_z"),
+            spot * (1.0 - min(measures.metal, 1.0)),
+            uneven, uneven * single, most("repeat_along"), most("repeat_across"),
+            *odd_three,
+        ]
+    )  # fmt: skip
+    return Evidence(features, parcels, kilograms, measures.impenetrable_cm2 > 0, odd)
+
+
+def _log(one: float | None, other: float | None) -> float:
+    if not one or not other:
+        return float("nan")
+    return float(np.log(max(one, 1e-4) / max(other, 1e-4)))
+
+
+def _log1p(count: int | None) -> float:
+    return float("nan") if count is None else float(np.log1p(count))

@@ -1,0 +1,157 @@
+"""The manifest verifier: is this carton what its papers say? No I/O of its own; papers are looked up by what
+it is given.
+
+It measures the carton, gathers the evidence, and says one finding for the whole (`not_as_declared`, the joint
+fusion) and one for each indicator that speaks against the carton by itself. Wrong papers are findings too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nii_edge.config import Profile
+from nii_edge.detect import evidence, fusion, paper_rules, parcels
+from nii_edge.detect.carton_fit import CartonFit
+from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
+from nii_edge.papers import Papers
+from nii_edge.records import Finding, Scan
+from nii_edge.regime import Regime
+from nii_edge.xray import carton
+from nii_edge.xray.optics import Optics
+
+FUSED = "not_as_declared"
+GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
+LABELS: tuple[str, ...] = (
+    FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
+    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE,
+)  # fmt: skip
+"""Every label that a policy may speak of."""
+SPEAKS_FROM = np.log(3.0)
+"""Log likelihood ratio from which an indicator is told by itself."""
+SHOWN_FROM = 0.02
+"""Probability from which the whole is told."""
+
+
+NO_SITE = evidence.Site()
+
+
+class Lane(NamedTuple):
+    """What is known of one scanner."""
+
+    profile: Profile
+    optics: tuple[Optics, ...]
+
+
+class ManifestDetector:
+    """`nii_edge.ports.Detector`. `find` gives a barcode's papers and may raise; `prior`: the share of cartons
+    that are not what they say, as the site expects it; `site`: what it has learned, at first nothing."""
+
+    def __init__(
+        self,
+        lanes: Mapping[str, Lane],
+        find: Callable[[str], Papers | None],
+        regime: Regime,
+        fit: CartonFit,
+        prior: float,
+        site: evidence.Site = NO_SITE,
+        name: str = "manifest",
+    ) -> None:
+        self.name = name
+        self._lanes, self._find, self._regime = lanes, find, regime
+        self._fit, self._prior, self._site = fit, prior, site
+
+    def not_applicable(self, scan: Scan) -> str | None:
+        """Why the carton cannot be compared with its papers; None if it can, or if the papers alone speak."""
+        if scan.carton is None:
+            return "the scan names no carton, so nobody can tell which papers are its"
+        lack = self._lacks(scan)
+        if lack is None:
+            return None
+        try:
+            papers = self._find(scan.carton)
+        except ManifestError:  # `detect` will raise it again: a fault is no "not applicable"
+            return None
+        return None if paper_rules.remarks(scan.carton, papers, self._regime) else lack
+
+    def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
+        """The findings of each scan.
+
+        Raises:
+            DetectorFaultError: a frame cannot be measured. ManifestError: the store cannot be read.
+        """
+        return [self._look(scan) for scan in scans]
+
+    def _lacks(self, scan: Scan) -> str | None:
+        lane = self._lanes.get(scan.id.scanner)
+        if lane is None:
+            return "the scanner has no calibration: no mass, no material"
+        return carton.missing(lane.profile, lane.optics, scan.frames)
+
+    def _look(self, scan: Scan) -> tuple[Finding, ...]:
+        if scan.carton is None:
+            raise DetectorFaultError("asked for a scan that names no carton")
+        papers = self._find(scan.carton)
+        found = [
+            self._finding(remark.label, remark.score, remark.why)
+            for remark in paper_rules.remarks(scan.carton, papers, self._regime)
+        ]
+        if papers is None or self._lacks(scan) is not None:
+            return tuple(found)
+        lane = self._lanes[scan.id.scanner]
+        try:
+            measures = carton.measure(lane.profile, lane.optics, scan.frames)
+        except FrameError as error:
+            raise DetectorFaultError(f"{self.name}: {error}") from error
+        if measures is None:
+            found.append(self._finding(FUSED, 1.0, "The frames show nothing where a carton was announced."))
+            return tuple(found)
+        return (*found, *self._compared(measures, papers))
+
+    def _compared(self, measures: carton.Measures, papers: Papers) -> list[Finding]:
+        count = parcels.count(self._fit.parcels, measures)
+        facts = evidence.gather(measures, papers, self._regime, count, self._site, None)
+        facts = facts._replace(parcels=parcels.count(self._fit.parcels, measures, self._fit.several))
+        added = fusion.terms(self._fit.fusion, facts.features)
+        if not np.isfinite(added).all():
+            raise DetectorFaultError(f"{self.name}: evidence that is not finite")
+        ratios = fusion.by_group(added, GROUPS)
+        whole = fusion.probability(float(added.sum()) + self._fit.fusion.bias, self._prior)
+        strongest = sorted(ratios, key=lambda group: -ratios[group])
+        found = []
+        if whole >= SHOWN_FROM:
+            told = [sentence(group, facts, papers) for group in strongest[:2] if ratios[group] > 0]
+            found.append(self._finding(FUSED, whole, " ".join(told) or "Nothing by itself; all together."))
+        for group in strongest:
+            if ratios[group] >= SPEAKS_FROM:
+                words = f"{sentence(group, facts, papers)} (likelihood ratio {np.exp(ratios[group]):.0f})"
+                found.append(self._finding(group, fusion.probability(ratios[group], self._prior), words))
+        return found
+
+    def _finding(self, label: str, score: float, why: str) -> Finding:
+        return Finding(
+            detector=self.name, kind="manifest", label=label, category="ANOMALY", score=score, why=why[:200]
+        )
+
+
+def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
+    """What an indicator saw, for the person at the screen."""
+    chapters = ", ".join(sorted({str(line.chapter) for line in papers.lines if line.chapter is not None}))
+    declared = papers.gross_kg if papers.gross_kg is not None else papers.net_kg
+    said = "nothing" if declared is None else f"{declared:.1f} kg"
+    least = "at least " if facts.lower_bound else ""
+    packages = "no number" if papers.packages is None else f"{papers.packages}"
+    words = {
+        "mass_differs": f"X-rays weigh {least}{facts.kilograms:.1f} kg, the papers say {said}.",
+        "more_parcels": f"The image shows about {facts.parcels.expected:.0f} inner parcels (at least "
+        f"{facts.parcels.low:.0f}), the papers say {packages}.",
+        "unlikely_piece": f"Weight, size or value of a piece is unusual for chapter {chapters or '?'}.",
+        "vague_words": "The description says nothing.",
+        "other_material": f"Its materials are not those of chapter {chapters or '?'} on this site.",
+        "dense_spot": "Something much denser lies among the goods.",
+        "mixed_contents": "Contents are mixed where one sort of goods is declared.",
+        "odd_one_out": "It differs from the other cartons of its master bill.",
+    }
+    return words[indicator]

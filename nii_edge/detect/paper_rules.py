@@ -1,0 +1,73 @@
+"""What the papers of a carton say against it by themselves, by the rules of the entry regime. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nii_edge.detect.evidence import is_vague
+from nii_edge.papers import HouseBill, Line, Papers
+from nii_edge.regime import Field, Regime
+
+NO_PAPERS = "no_papers"
+BAD_PAPERS = "bad_papers"
+NOT_DECLARED = "not_declared"
+OVER_LIMIT = "over_value_limit"
+UNLIKELY_VALUE = "unlikely_value"
+VAGUE = "vague_words"
+
+
+class Remark(NamedTuple):
+    """One thing that the papers say against the carton; `score` 0-1: 1 breaks a rule, less makes wonder."""
+
+    label: str
+    score: float
+    why: str
+
+
+def remarks(barcode: str, papers: Papers | None, regime: Regime) -> list[Remark]:
+    """Everything wrong with the papers of the carton `barcode`; empty if nothing is."""
+    if papers is None:
+        return [Remark(NO_PAPERS, 1.0, f"There are no papers for carton {barcode}.")]
+    found = []
+    if papers.problems:
+        names = ", ".join(problem.value for problem in papers.problems)
+        found.append(Remark(BAD_PAPERS, 0.9, f"Its papers do not hold together: {names}."))
+    missing = sorted({field for field in regime.required if _lacks(papers, field)})
+    if missing:
+        found.append(Remark(NOT_DECLARED, 0.9, f"Its papers leave out {', '.join(missing)}."))
+    limit = regime.value_limit_usd
+    for bill in papers.house_bills:
+        value = sum(line.value_usd or 0.0 for line in bill.lines)
+        if limit is not None and value > limit:
+            found.append(
+                Remark(OVER_LIMIT, 0.9, f"House bill {bill.number} is worth {value:.0f} USD, over {limit:g}.")
+            )
+            break
+    net, value_all = papers.net_kg, papers.value_usd
+    low, high = regime.value_per_kg_usd
+    if net and value_all is not None and not low <= value_all / net <= high:
+        found.append(
+            Remark(
+                UNLIKELY_VALUE, 0.3, f"{value_all / net:.2f} USD a kilogram; {low:g} to {high:g} is usual."
+            )
+        )
+    vague = next((line for line in papers.lines if is_vague(line.description, regime)), None)
+    if vague is not None:
+        found.append(Remark(VAGUE, 0.3, f'The description "{vague.description[:60]}" says nothing.'))
+    return found
+
+
+_OF_LINE: tuple[Field, ...] = ("hs_code", "description", "quantity", "weight_kg", "value_usd", "origin")
+_OF_BILL: tuple[Field, ...] = ("house_bill", "packages", "shipper", "consignee")
+
+
+def _lacks(papers: Papers, field: Field) -> bool:
+    if field in _OF_LINE:
+        return any(_empty(line, field) for line in papers.lines) or not papers.lines
+    if field in _OF_BILL:
+        return any(_empty(bill, field) for bill in papers.house_bills) or not papers.house_bills
+    return getattr(papers, field) in (None, "")
+
+
+def _empty(record: Line | HouseBill, field: Field) -> bool:
+    return getattr(record, "number" if field == "house_bill" else field) in (None, "")

@@ -1,0 +1,193 @@
+"""What X-rays say of a whole carton: its box, mass, materials, and how its contents are spread. Pure.
+
+Two views settle the box (`geometry.fit_box`), and with it how much every ray is magnified; then mass is a
+sum, and texture is measured in millimetres, so that scanners can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.config import Profile, ViewGeometry
+from nii_edge.errors import FrameError
+from nii_edge.records import Frame, Reason
+from nii_edge.xray.geometry import Box, Rays, chords, fit_box, rays_of
+from nii_edge.xray.material import Material, MaterialClass, MaterialTable, log_of, look_up
+from nii_edge.xray.optics import Optics, planes_of
+from nii_edge.xray.texture import TEXTURE, texture
+from nii_edge.xray.transmission import Planes
+
+Floats = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float64]
+
+AIR_LINES = 8
+"""Lines at either end of a frame that are air, against which every detector pixel is set to 1 again."""
+AIR_RANGE = 0.25
+"""A pixel that differs more from its calibration there sees no air."""
+BELT_X = 0.06
+"""Opacity of a line's densest pixels, on average, from which it belongs to the carton: two walls of it."""
+BELT_PIXELS = 60
+ACROSS_X = 0.015
+"""Mean opacity of a detector pixel over all lines of the carton from which it belongs to it."""
+HOLE = 6
+"""Lines or pixels of air that do not end a carton."""
+LEAST_PIXELS = 12
+GRID_MM = 2.5
+"""A pixel of the map that texture is measured on."""
+GOOD_FIT_MM = 8.0
+"""Edges off the box by more than this belong to no one box on the belt."""
+
+
+class Measures(NamedTuple):
+    """One carton. Lengths in mm, `litres` of its box; `grams` is a lower bound if `impenetrable_cm2` is above
+    0. `organic`, `inorganic`, `metal`: shares of the mass that is not too thin to tell. `texture`, (views,
+    `len(TEXTURE)`): see `texture.TEXTURE`. `spread`: how far the views' masses are apart, as a share."""
+
+    length: float
+    width: float
+    height: float
+    litres: float
+    fit_mm: float
+    grams: float
+    spread: float
+    impenetrable_cm2: float
+    organic: float
+    inorganic: float
+    metal: float
+    texture: Values
+
+    @property
+    def density(self) -> float:
+        """Kilograms a litre of the box."""
+        return self.grams / 1000 / max(self.litres, 1e-6)
+
+
+class _Seen(NamedTuple):
+    """One view: its material and the (first, last) lines and detector pixels of the carton, rows across."""
+
+    material: Material
+    rays: Rays
+    lines: tuple[int, int]
+    across: tuple[int, int]
+
+
+def missing(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame]) -> str | None:
+    """What is lacking for measuring a carton, in words; None if nothing is."""
+    if profile.geometry is None or profile.pixel_pitch_mm is None:
+        return "the scanner's profile has no `geometry` and `pixel_pitch_mm`: no true size, no mass"
+    for frame in frames:
+        if frame.channels != ("low", "high"):
+            return f"view {frame.view} is {'+'.join(frame.channels)}; mass and material need low+high counts"
+        if frame.view >= len(optics) or optics[frame.view].materials is None:
+            return f"view {frame.view} has no wedge calibration: no mass and no material"
+    return None
+
+
+def measure(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame]) -> Measures | None:
+    """Everything measured on one carton; None if the frames show nothing.
+
+    Raises:
+        FrameError: PROFILE_MISMATCH if something is `missing` or a frame does not fit its calibration.
+    """
+    lack = missing(profile, optics, frames)
+    if lack is not None or profile.geometry is None or profile.pixel_pitch_mm is None:
+        raise FrameError(Reason.PROFILE_MISMATCH, lack or "no geometry")
+    belt_pitch = profile.pixel_pitch_mm[0 if profile.belt_axis == "columns" else 1]
+    seen = []
+    for frame in frames:
+        view = optics[frame.view]
+        planes = planes_of(frame, view)
+        if profile.belt_axis == "rows":
+            planes = np.ascontiguousarray(planes.swapaxes(1, 2))
+        found = None if view.materials is None else _see(planes, view.materials, profile.geometry[frame.view])
+        if found is not None:
+            seen.append(found)
+    if not seen:
+        return None
+    box = fit_box([(each.rays, *each.across) for each in seen])
+    return _measured(seen, box, belt_pitch)
+
+
+def _see(planes: Planes, table: MaterialTable, view: ViewGeometry) -> _Seen | None:
+    """Where in a view the carton is, and of what; None if it is not there."""
+    ends = np.concatenate([planes[:, :, :AIR_LINES], planes[:, :, -AIR_LINES:]], axis=2).mean(axis=2)
+    ends[np.abs(ends - 1) > AIR_RANGE] = 1
+    planes = planes / ends[:, :, None]
+    opacity = -log_of(planes[-1])
+    dense = np.sort(opacity, axis=0)[-BELT_PIXELS:].mean(axis=0)
+    lines = longest(dense, BELT_X)
+    if lines is None:
+        return None
+    across = longest(opacity[:, lines[0] : lines[1] + 1].mean(axis=1), ACROSS_X)
+    if across is None:
+        return None
+    return _Seen(look_up(planes, table), rays_of(view, planes.shape[1]), lines, across)
+
+
+def longest(profile: Floats, threshold: float) -> tuple[int, int] | None:
+    """First and last place of the run above `threshold` with the most in it; None if none is `LEAST_PIXELS`
+    long."""
+    on = np.flatnonzero(profile > threshold)
+    if not on.size:
+        return None
+    cuts = np.flatnonzero(np.diff(on) > HOLE)
+    starts, ends = on[np.r_[0, cuts + 1]], on[np.r_[cuts, on.size - 1]]
+    sums = [float(profile[a : b + 1].sum()) for a, b in zip(starts, ends, strict=True)]
+    best = int(np.argmax(sums))
+    first, last = int(starts[best]), int(ends[best])
+    return (first, last) if last - first >= LEAST_PIXELS else None
+
+
+def _measured(seen: Sequence[_Seen], box: Box, belt_pitch: float) -> Measures:
+    grams, blind, shares, textures = [], [], [], []
+    for view in seen:
+        a, b = view.lines
+        _, distance = chords(view.rays, box)
+        millimetres = view.rays.width * (distance if view.rays.fan else 1.0)
+        area = (millimetres * belt_pitch / 100).astype(np.float32)[:, None]  # cm² of a pixel at the box
+        density = view.material.areal_density[:, a : b + 1]
+        classes = view.material.classes[:, a : b + 1]
+        mass = np.maximum(density, 0) * area
+        grams.append(float((density * area).sum(dtype=np.float64)))
+        blind.append(float(((classes == MaterialClass.IMPENETRABLE) * area).sum()))
+        by_class = np.bincount(classes.ravel(), mass.ravel(), 6)
+        shares.append(by_class[1:4] / max(float(by_class[1:4].sum()), 1e-9))
+        first, last = view.across
+        pitch = float(np.median(millimetres[first : last + 1])) or 1.0
+        z = view.material.z[first : last + 1, a : b + 1]
+        cut = (density[first : last + 1], z, classes[first : last + 1])
+        size = (
+            max(8, round((b - a + 1) * belt_pitch / GRID_MM)),
+            max(8, round((last - first + 1) * pitch / GRID_MM)),
+        )
+        small = [cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_AREA) for each in cut[:2]]
+        metal = cv2.resize(
+            (cut[2] >= MaterialClass.METAL).astype(np.float32), size, interpolation=cv2.INTER_AREA
+        )
+        textures.append(texture(small[0], small[1], metal))
+    organic, inorganic, metal_share = np.mean(shares, axis=0)
+    length = float(np.mean([view.lines[1] - view.lines[0] + 1 for view in seen])) * belt_pitch
+    width = box.right - box.left
+    mean = float(np.mean(grams))
+    return Measures(
+        length=length,
+        width=width,
+        height=box.height,
+        litres=length * width * box.height / 1e6,
+        fit_mm=box.residual,
+        grams=mean,
+        spread=float(np.ptp(grams)) / max(mean, 1e-6),
+        impenetrable_cm2=float(np.max(blind)),
+        organic=float(organic),
+        inorganic=float(inorganic),
+        metal=float(metal_share),
+        texture=np.stack(textures),
+    )
+
+
+__all__ = ["TEXTURE", "Measures", "measure", "missing"]

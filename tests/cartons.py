@@ -1,0 +1,51 @@
+"""One small simulated consignment with its scanner's calibration and its papers, made once a test run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+from harness import ROOT
+
+from nii_edge.commands.cartons import frames_of, papers_of
+from nii_edge.detect.manifest import Lane
+from nii_edge.papers import Papers
+from nii_edge.records import Frame
+from nii_edge.simulate.calibrated import calibrated
+from nii_edge.simulate.produce import Job, Made, produce
+from nii_edge.simulate.recipe import load_recipe
+from nii_edge.xray.carton import Measures, measure
+
+SCANNER = "border"
+
+
+class Consignment(NamedTuple):
+    made: Made
+    lane: Lane
+    papers: list[Papers]
+    frames: list[tuple[Frame, ...]]
+    measures: list[Measures]
+
+
+@lru_cache(maxsize=1)
+def consignment() -> Consignment:
+    """Three plain cartons of one sort of goods on a two-view scanner."""
+    recipe = load_recipe(ROOT / "configs" / "simulate" / "test.yaml")
+    small = msgspec.structs.replace(
+        recipe.consignments, stories={"plain": 1.0}, cartons=(3, 3), litres=(8.0, 10.0)
+    )
+    made = produce(
+        Job(msgspec.structs.replace(recipe, consignments=small), "consignment", 3, 0, SCANNER, False)
+    )
+    make = next(make for make in recipe.makes() if make.name == SCANNER)
+    unit = calibrated(make)
+    frames = [frames_of(made, number) for number in range(3)]
+    found = [measure(unit.profile, unit.optics, each) for each in frames]
+    return Consignment(
+        made,
+        Lane(unit.profile, unit.optics),
+        papers_of(made),
+        frames,
+        [each for each in found if each is not None],
+    )

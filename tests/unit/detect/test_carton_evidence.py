@@ -1,0 +1,214 @@
+"""Counting parcels, the odd one out, banks, fusion: on numbers whose answer is known."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from cartons import consignment
+from harness import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nii_edge.config import load
+from nii_edge.detect import anomaly, bank, evidence, fusion, norms, paper_rules, parcels
+from nii_edge.papers import HouseBill, Line, PaperProblem, Papers
+from nii_edge.regime import Regime
+
+REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
+GOOD = Line(
+    hs_code="610910", description="cotton t-shirts", quantity=20, weight_kg=5.0, value_usd=100.0, origin="CN"
+)
+PAPERS = Papers(
+    barcode="B",
+    master_bill="M",
+    gross_kg=5.5,
+    house_bills=(HouseBill(number="H", packages=1, lines=(GOOD,)),),
+)
+
+
+def with_line(**changes: object) -> Papers:
+    line = msgspec.structs.replace(GOOD, **changes)
+    return msgspec.structs.replace(PAPERS, house_bills=(HouseBill(number="H", packages=1, lines=(line,)),))
+
+
+# ---- papers by themselves
+
+
+def labels(papers: Papers | None, regime: Regime = REGIME) -> set[str]:
+    return {remark.label for remark in paper_rules.remarks("B", papers, regime)}
+
+
+def test_what_papers_say_against_themselves() -> None:
+    """Good papers say nothing; each fault has its own name, and no papers at all is one."""
+    assert labels(PAPERS) == set()
+    assert labels(None) == {paper_rules.NO_PAPERS}
+    assert labels(with_line(weight_kg=None)) == {paper_rules.NOT_DECLARED}
+    assert labels(with_line(description="gift 9")) == {paper_rules.VAGUE}
+    assert labels(with_line(value_usd=1e6)) == {paper_rules.UNLIKELY_VALUE}
+    assert labels(Papers(barcode="B")) == {paper_rules.NOT_DECLARED}
+    bad = msgspec.structs.replace(PAPERS, problems=(PaperProblem.LISTED_TWICE,))
+    assert labels(bad) == {paper_rules.BAD_PAPERS}
+    limited = msgspec.structs.replace(REGIME, value_limit_usd=50.0)
+    assert labels(PAPERS, limited) == {paper_rules.OVER_LIMIT}
+
+
+@pytest.mark.parametrize(
+    ("words", "vague"),
+    [("daily necessities", True), ("gift", True), ("9", True), ("SKU 4711", True), ("", True),
+     ("cotton socks", False), ("gift of chocolate", False)],
+)  # fmt: skip
+def test_vague_descriptions(words: str, vague: bool) -> None:
+    """Words that say nothing, alone; one that says something is enough."""
+    assert evidence.is_vague(words, REGIME) is vague
+
+
+# ---- the odd one out
+
+
+def null() -> anomaly.Null:
+    rng = np.random.default_rng(1)
+    return anomaly.pool([rng.normal(size=(5, len(anomaly.TRAITS))) for _ in range(20)], 0)
+
+
+def test_the_odd_one_out_is_found_and_named() -> None:
+    """A carton that differs in one trait by much is odd, and it is said in what; its fellows are not."""
+    rng, pooled = np.random.default_rng(2), null()
+    cartons = anomaly.Consignment(pooled)
+    width = len(anomaly.TRAITS)
+    assert cartons.look("1", rng.normal(size=width)) is None
+    assert cartons.look("2", rng.normal(size=width)) is None
+    scores = []
+    for number in range(3, 7):
+        odd = cartons.look(str(number), rng.normal(size=width))
+        assert odd is not None
+        scores.append(odd.score)
+    strange = rng.normal(size=width)
+    strange[5] += 12
+    odd = cartons.look("7", strange)
+    assert odd is not None
+    assert odd.trait == anomaly.TRAITS[5]
+    assert odd.score > max(scores)
+    assert cartons.look("7", strange) is not None
+    assert len(cartons) == 7
+
+
+def test_first_cartons_that_were_the_bad_ones_are_recalled_once() -> None:
+    """Two bad ones teach first; as soon as they are outnumbered they are the odd ones."""
+    rng, pooled = np.random.default_rng(3), null()
+    cartons = anomaly.Consignment(pooled)
+    width = len(anomaly.TRAITS)
+    told: list[str] = []
+    for number in range(10):
+        found = rng.normal(scale=0.6, size=width) + (8.0 if number < 2 else 0.0)
+        cartons.look(str(number), found)
+        told += [name for name, _ in cartons.turned_odd(0.01)]
+    assert sorted(told) == ["0", "1"]
+
+
+def test_a_null_needs_consignments() -> None:
+    """Few or too small consignments are no null."""
+    with pytest.raises(ValueError, match="expected five"):
+        anomaly.pool([np.zeros((2, len(anomaly.TRAITS)))] * 9, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 2**31))
+def test_oddity_is_finite_and_its_chance_a_share(count: int, seed: int) -> None:
+    """Whatever is compared, also where nothing was declared."""
+    rng = np.random.default_rng(seed)
+    others = rng.normal(scale=10 ** rng.uniform(-3, 3), size=(count, len(anomaly.TRAITS)))
+    others[:, 0] = np.nan
+    pooled = anomaly.Null(np.ones(len(anomaly.TRAITS)), np.sort(rng.random(10)))
+    odd = anomaly.oddity(pooled, rng.normal(size=len(anomaly.TRAITS)), np.nan_to_num(others))
+    assert np.isfinite(odd.score)
+    assert 0 < odd.chance <= 1
+
+
+# ---- counting, banks, norms
+
+
+def test_counts_are_learned_and_their_interval_holds_most() -> None:
+    """A count that depends on what is measured is learned; groups are never on both sides."""
+    rng = np.random.default_rng(4)
+    true = rng.integers(0, 30, 200).astype(float)
+    rows = np.column_stack([np.log1p(true) + rng.normal(scale=0.1, size=200), rng.normal(size=(200, 4))])
+    groups = [str(k // 4) for k in range(200)]
+    model = parcels.fit(rows, true, groups)
+    out = parcels.held_out(rows, true, groups)
+    assert np.median(np.abs(np.log1p(out) - np.log1p(true))) < 0.25
+    assert model.low < 0 < model.high
+    with pytest.raises(ValueError, match="five or more"):
+        parcels.fit(rows[:8], true[:8], groups[:8])
+
+
+def test_a_site_learns_what_passes_and_says_nothing_before() -> None:
+    """Without consignments there is no norm and no bank; with them like goods are the less unlike ones."""
+    made = consignment()
+    samples = [norms.sample(m, p) for m, p in zip(made.measures, made.papers, strict=True)]
+    entries = [bank.entry(m, p) for m, p in zip(made.measures, made.papers, strict=True)]
+    assert None not in samples
+    assert norms.learn([each for each in samples if each is not None]) is None
+    assert bank.learn([each for each in entries if each is not None]) is None
+    own = [each for each in entries if each is not None]
+    rng = np.random.default_rng(5)
+    many = [
+        each._replace(
+            group=f"{each.group}{k}", values=each.values + rng.normal(scale=0.02, size=each.values.size)
+        )
+        for k in range(4)
+        for each in own
+    ]
+    others = [
+        each._replace(group=f"x{each.group}", heading="0101", values=each.values + 1.0) for each in many
+    ]
+    learned = bank.learn([*many, *others])
+    assert learned is not None
+    like = bank.unlikeness(learned, made.measures[0], made.papers[0])
+    pretending = msgspec.structs.replace(PAPERS, house_bills=with_line(hs_code="010110").house_bills)
+    assert like < bank.unlikeness(learned, made.measures[0], pretending)
+    assert np.isnan(bank.unlikeness(learned, made.measures[0], PAPERS))
+
+
+# ---- fusion
+
+
+def test_fusion_finds_what_separates_and_ignores_what_is_missing() -> None:
+    """The weight goes to the feature that tells; a carton without data gets even odds; terms add up."""
+    rng = np.random.default_rng(6)
+    bad = rng.random(600) < 0.3
+    rows = rng.normal(size=(600, 3))
+    rows[:, 0] += 2 * bad
+    rows[::7, 1] = np.nan
+    fitted = fusion.fit(rows, bad, 3.0)
+    assert fitted.weights[0] > 5 * np.abs(fitted.weights[1:]).max()
+    odds = fusion.log_odds(fitted, rows)
+    assert np.allclose(odds, fusion.terms(fitted, rows).sum(axis=1) + fitted.bias)
+    assert np.mean(odds[bad]) > np.mean(odds[~bad]) + 1
+    assert float(fusion.log_odds(fitted, np.full(3, np.nan))) == pytest.approx(fitted.bias)
+    with pytest.raises(ValueError, match="both kinds"):
+        fusion.fit(rows, np.zeros(600, bool), 3.0)
+
+
+@given(st.floats(-1e3, 1e3), st.floats(0.001, 0.999))
+def test_probabilities_are_probabilities(odds: float, prior: float) -> None:
+    """At any evidence, and at none the prior itself."""
+    assert 0 <= fusion.probability(odds, prior) <= 1
+    assert fusion.probability(0.0, prior) == pytest.approx(prior)
+
+
+def test_evidence_of_a_carton_without_declarations_is_missing_not_zero() -> None:
+    """What is not declared does not speak, for or against."""
+    made = consignment()
+    count = parcels.ParcelCount(3.0, 1.0, 6.0)
+    site = evidence.Site()
+    bare = evidence.gather(made.measures[0], Papers(barcode="B"), REGIME, count, site, None).features
+    full = evidence.gather(made.measures[0], made.papers[0], REGIME, count, site, None).features
+    names = [name for _, name in evidence.FEATURES]
+    assert full.shape == bare.shape == (len(names),)
+    for name in ("heavier than gross", "over packages", "vague", "score", "unlike its heading"):
+        assert np.isnan(bare[names.index(name)])
+    assert np.isfinite(full[names.index("heavier than gross")])
+    heavier = msgspec.structs.replace(made.papers[0], gross_kg=0.5 * (made.papers[0].gross_kg or 1))
+    more = evidence.gather(made.measures[0], heavier, REGIME, count, site, None).features
+    assert more[names.index("heavier than gross")] > full[names.index("heavier than gross")] + 5

@@ -1,0 +1,140 @@
+"""The manifest verifier on simulated cartons: what it says, and when it does not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from cartons import SCANNER, consignment
+from harness import ROOT
+
+from nii_edge.adapters.array_files import read_arrays, write_arrays
+from nii_edge.config import load
+from nii_edge.detect import paper_rules
+from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
+from nii_edge.detect.manifest import FUSED, LABELS, ManifestDetector
+from nii_edge.edge.inference import _ask
+from nii_edge.errors import BundleError, ManifestError
+from nii_edge.papers import Papers
+from nii_edge.records import Finding, Scan, ScanId, ScanType
+from nii_edge.regime import Regime
+
+SHIPPED = ROOT / "models" / "carton" / "1.0.0" / "fit.npz"
+REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
+
+
+def shipped() -> CartonFit:
+    return from_arrays(read_arrays(SHIPPED)[0])
+
+
+def scan(number: int = 0, carton: str | None = "own", scanner: str = SCANNER) -> Scan:
+    made = consignment()
+    name = made.papers[number].barcode if carton == "own" else carton
+    return Scan(
+        id=ScanId(edge="e", scanner=scanner, epoch=1, seq=number + 1),
+        scan_type=ScanType.OPERATIONAL,
+        frames=made.frames[number],
+        carton=name,
+    )
+
+
+def detector(find: Callable[[str], Papers | None] | None = None) -> ManifestDetector:
+    made = consignment()
+    known = {papers.barcode: papers for papers in made.papers}
+    return ManifestDetector({SCANNER: made.lane}, find or known.get, REGIME, shipped(), 0.02)
+
+
+def found(papers: Papers | None, number: int = 0) -> dict[str, Finding]:
+    (findings,) = detector(lambda _: papers).detect([scan(number)])
+    assert {finding.label for finding in findings} <= set(LABELS)
+    return {finding.label: finding for finding in findings}
+
+
+def test_honest_cartons_do_not_alarm() -> None:
+    """What the papers say is what is there: nothing reaches even odds."""
+    for findings in detector().detect([scan(number) for number in range(3)]):
+        assert all(finding.score < 0.5 for finding in findings)
+
+
+def test_a_master_carton_on_paper_is_told_in_words() -> None:
+    """One piece of a gift, of half the weight: more likely than before, with the numbers that contradict."""
+    papers = consignment().papers[0]
+    (bill,) = papers.house_bills
+    line = msgspec.structs.replace(
+        bill.lines[0], description="gift", quantity=1, weight_kg=0.4 * (bill.lines[0].weight_kg or 1)
+    )
+    bent = msgspec.structs.replace(
+        papers,
+        gross_kg=0.5 * (papers.gross_kg or 1),
+        house_bills=(msgspec.structs.replace(bill, lines=(line,)),),
+    )
+    honest = found(papers).get(FUSED)
+    bad = found(bent)
+    assert bad[FUSED].score > 0.2 > (honest.score if honest else 0.0)
+    assert "kg" in bad["mass_differs"].why
+    assert paper_rules.VAGUE in bad
+    assert all(len(finding.why) <= 200 for finding in bad.values())
+
+
+def test_a_carton_without_papers_is_a_finding() -> None:
+    """Certain, whatever the image shows."""
+    assert found(None)[paper_rules.NO_PAPERS].score == 1.0
+
+
+def test_when_it_does_not_apply_it_says_why() -> None:
+    """No barcode; a lane that cannot weigh, as long as the papers alone say nothing."""
+    verifier = detector()
+    assert "names no carton" in (verifier.not_applicable(scan(carton=None)) or "")
+    assert "calibration" in (verifier.not_applicable(scan(scanner="other")) or "")
+    assert verifier.not_applicable(scan()) is None
+    no_papers = detector(lambda _: None)
+    assert no_papers.not_applicable(scan(scanner="other")) is None
+    ((finding,),) = no_papers.detect([scan(scanner="other")])
+    assert finding.label == paper_rules.NO_PAPERS
+
+
+def test_a_store_that_fails_is_a_fault_and_nothing_else() -> None:
+    """The scan gets a fault, so it cannot be CLEAR; never "no papers", never "not applicable"."""
+
+    def broken(_: str) -> Papers | None:
+        raise ManifestError("the disk is gone")
+
+    for each in (scan(), scan(scanner="other")):
+        (outcome,) = _ask(detector(broken), [each])
+        assert outcome.fault is not None
+        assert "the disk is gone" in outcome.fault
+        assert outcome.not_applicable is None
+
+
+def test_frames_of_nothing_are_no_carton() -> None:
+    """A carton was announced and nothing is there: certain to be looked at."""
+    own = scan()
+    empty = tuple(
+        msgspec.structs.replace(frame, pixels=np.repeat(frame.pixels[:, :1], 200, axis=1))
+        for frame in own.frames
+    )
+    (findings,) = detector().detect([msgspec.structs.replace(own, frames=empty)])
+    assert any(finding.label == FUSED and finding.score == 1.0 for finding in findings)
+
+
+def test_the_fit_is_kept_as_it_was_and_another_is_refused(tmp_path: Path) -> None:
+    """Through the file and back; what is missing, misshapen or damaged is named."""
+    fit = shipped()
+    path = tmp_path / "fit.npz"
+    digest = write_arrays(path, to_arrays(fit))
+    arrays, again = read_arrays(path)
+    assert digest == again
+    assert np.allclose(from_arrays(arrays).fusion.weights, fit.fusion.weights)
+    with pytest.raises(BundleError, match=r"null\.spread"):
+        from_arrays({name: value for name, value in arrays.items() if name != "null.spread"})
+    with pytest.raises(BundleError, match="shape"):
+        from_arrays({**arrays, "fusion.weights": np.zeros(3)})
+    write_arrays(path, {"a": np.array([np.nan])})
+    with pytest.raises(BundleError, match="not finite"):
+        read_arrays(path)
+    path.write_bytes(b"no archive")
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_arrays(path)
