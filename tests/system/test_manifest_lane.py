@@ -1,0 +1,121 @@
+"""A daemon that compares cartons with their papers: real processes, the demo's recording, a real store."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from harness import ROOT, Process, Site, command
+
+from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.client import Answer, Picture, ScannerClient
+from nii_edge.config import ViewGeometry
+from nii_edge.records import Decision, Reason, ScanType
+from nii_edge.simulate.makes import SCANNERS
+
+DEMO = ROOT / "nii_edge" / "demo"
+KNOWN, UNKNOWN_HERE = "373-64251171-001", "373-64251171-002"
+"""Two honest cartons of the demo; the store has the papers of the first alone."""
+PAPERS = {
+    "barcode": KNOWN, "master_bill": "373-64251171", "carton": "1", "house_bill": "H1", "packages": "2",
+    "shipper": "A", "consignee": "B", "hs_code": "852589", "description": "digital cameras", "quantity": "2",
+    "weight_kg": "1.5", "value_usd": "300", "origin": "CN", "gross_kg": "2.0",
+}  # fmt: skip
+
+
+def geometry() -> list[dict[str, object]]:
+    """Of the virtual scanner that the demo was recorded at."""
+    views = SCANNERS["quay"].views
+    found: list[dict[str, object]] = msgspec.to_builtins(
+        [
+            ViewGeometry(
+                source_mm=view.source, detector_mm=view.detector, pitch_mm=view.pitch, card=view.card,
+                gap_mm=view.gap,
+            )
+            for view in views
+        ]
+    )  # fmt: skip
+    return found
+
+
+def pictures(barcode: str) -> list[Picture]:
+    """The views of one of the demo's cartons."""
+    frames = [frame for frame in McapSource(DEMO / "demo.mcap") if frame.header.carton == barcode]
+    return [Picture(f.payload, f.header.height, f.header.width, ("low", "high"), "uint16") for f in frames]
+
+
+@pytest.fixture
+def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
+    """A daemon that needs the verifier for CLEAR, and its store."""
+    rows, store = tmp_path / "today.csv", tmp_path / "manifests.db"
+    with rows.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(PAPERS))
+        writer.writeheader()
+        writer.writerow(PAPERS)
+    done = subprocess.run(
+        command("manifest", "import", str(rows), "--store", str(store), "--json"),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["cartons"] == 1
+    site = Site(tmp_path)
+    profile = yaml.safe_load((DEMO / "scanner.yaml").read_text()) | {"geometry": geometry()}
+    policy = {
+        "version": 1, "name": "papers", "default_alarm_at": 0.9,
+        "required_for_clear": ["shielding", "manifest"],
+        "alarms": [{"detector": "manifest", "label": "no_papers", "at": 0.5}],
+    }  # fmt: skip
+    scanner = {
+        "profile": str(site.write("scanner.yaml", profile)),
+        "calibration": [str(DEMO / f"scanner-{view}.cal") for view in (0, 1)],
+        "calibration_hours": 1e6,
+    }
+    edge = site.edge(
+        scanners={"lane-1": scanner},
+        policy=str(site.write("policy.yaml", policy)),
+        manifest={
+            "store": str(store),
+            "regime": str(ROOT / "configs" / "regime.yaml"),
+            "fit": str(ROOT / "models" / "carton" / "1.0.0" / "fit.npz"),
+        },
+    )
+    yield edge, store
+    site.close()
+
+
+def screened(edge: Process, carton: str | None, barcode: str = KNOWN) -> Answer:
+    """What the daemon says of a demo carton that arrives under the name `carton`."""
+    with ScannerClient(
+        edge.endpoints["scanners"], "lane-1", deadline_s=20, scan_type=ScanType.NON_OPERATIONAL
+    ) as scanner:
+        return scanner.wait(scanner.send(pictures(barcode), carton=carton))
+
+
+def test_a_carton_is_compared_with_its_papers_and_one_without_is_an_alarm(lane: tuple[Process, Path]) -> None:
+    """Papers that fit are looked at and cited; none at all is a finding; no barcode is no CLEAR."""
+    edge, _ = lane
+    known = screened(edge, KNOWN)
+    assert known.report is not None
+    assert any(model.startswith("manifest@") for model in known.report.verdict.models)
+    assert known.decision is not Decision.UNKNOWN, known.detail
+    assert not [f for f in known.report.verdict.findings if f.label == "no_papers"]
+    other = screened(edge, UNKNOWN_HERE, UNKNOWN_HERE)
+    assert other.decision is Decision.ALARM
+    assert other.report is not None
+    assert "no_papers" in {finding.label for finding in other.report.verdict.findings}
+    nameless = screened(edge, None)
+    assert (nameless.decision, nameless.reason) == (Decision.UNKNOWN, Reason.NOT_COVERED)
+
+
+def test_a_store_that_breaks_is_a_fault_and_never_a_clear(lane: tuple[Process, Path]) -> None:
+    """Its bytes are overwritten while the daemon runs."""
+    edge, store = lane
+    store.write_bytes(b"no database " * 4_000)
+    answer = screened(edge, KNOWN)
+    assert answer.decision is Decision.UNKNOWN
+    assert answer.reason is Reason.MODEL_FAULT
