@@ -119,3 +119,16 @@ def test_a_store_that_breaks_is_a_fault_and_never_a_clear(lane: tuple[Process, P
     answer = screened(edge, KNOWN)
     assert answer.decision is Decision.UNKNOWN
     assert answer.reason is Reason.MODEL_FAULT
+
+
+def test_another_detector_by_the_verifiers_name_is_refused(tmp_path: Path) -> None:
+    """Two of one name would hide each other's words."""
+    site = Site(tmp_path)
+    bundle = {"bundle": str(ROOT / "models" / "shielding" / "1.0.0")}
+    manifest = {"store": "m.db", "regime": "r.yaml", "fit": "f.npz"}
+    config = site.edge_config(detectors={"shielding": bundle, "manifest": bundle}, manifest=manifest)
+    done = subprocess.run(
+        command("check", str(config), "--json"), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "would be two detectors of one name" in json.loads(done.stdout)["problems"][0]
