@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from prometheus_client import generate_latest
 from nii_edge.adapters import calibration_files, ledger_rescue, zmq_transport
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.sqlite_archive import SqliteArchive
+from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.adapters.zmq_scanners import ZmqScanners
 from nii_edge.adapters.zmq_security import Doorkeeper, Security
@@ -103,7 +105,8 @@ def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile
         profiles=dict(profiles),
     )
     try:
-        open_manifest(setup, {})
+        with closing(ManifestReader(Path(setup.store))) as reader:
+            open_manifest(setup, {}, reader)
     except ManifestError as error:
         raise ConfigError(f"manifest.store: {error}") from error
     return setup

@@ -65,10 +65,10 @@ def open_detector(
 
 
 def open_manifest(
-    setup: ManifestSetup, lanes: Mapping[str, tuple[Optics, ...]]
+    setup: ManifestSetup, lanes: Mapping[str, tuple[Optics, ...]], reader: ManifestReader
 ) -> tuple[ManifestDetector, str]:
-    """The manifest verifier and what verdicts cite of it. Raises ManifestError, ConfigError, BundleError."""
-    reader = ManifestReader(Path(setup.store))
+    """The manifest verifier, which looks papers up in `reader`, and what verdicts cite of it. Raises
+    ConfigError, BundleError."""
     arrays, digest = read_arrays(Path(setup.fit))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
@@ -102,7 +102,7 @@ def inference(connection: Line, setup: Setup) -> None:
             models.append(model_id(bundle))
             devices.append(runtime.device)
         if setup.manifest is not None:
-            verifier, model = open_manifest(setup.manifest, lanes)
+            verifier, model = open_manifest(setup.manifest, lanes, ManifestReader(Path(setup.manifest.store)))
             detectors.append(verifier)
             models.append(model)
     except NiiEdgeError as error:

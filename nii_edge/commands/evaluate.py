@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nii_edge.bundle import load_bundle
-from nii_edge.errors import DataError
+from nii_edge.errors import ConfigError, DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
 from nii_edge.learn.readers import read_dataset
@@ -82,7 +82,10 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
         ConfigError: the bundle cannot be used.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
-    bundle = load_bundle(request.bundle or shipped_detector())
+    folder = request.bundle or shipped_detector()
+    if request.bundle is None and not folder.is_dir():
+        raise ConfigError("no detector is shipped yet: name one by --bundle, such as `nii-edge train` writes")
+    bundle = load_bundle(folder)
     names = tuple(label.name for label in bundle.manifest.labels)
     dataset = read_dataset(request.annotations, request.images)
     pairs, strange = matched_names(names, dataset.names)

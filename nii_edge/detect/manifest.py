@@ -105,6 +105,8 @@ class ManifestDetector:
             measures = carton.measure(lane.profile, lane.optics, scan.frames)
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: {error}") from error
+        if measures is not None and not measures.finite:
+            raise DetectorFaultError(f"{self.name}: a measure is not finite: {measures}"[:300])
         if measures is None:
             found.append(self._finding(FUSED, 1.0, "The frames show nothing where a carton was announced."))
             return tuple(found)
@@ -115,8 +117,6 @@ class ManifestDetector:
         facts = evidence.gather(measures, papers, self._regime, count, self._site, None)
         facts = facts._replace(parcels=parcels.count(self._fit.parcels, measures, self._fit.several))
         added = fusion.terms(self._fit.fusion, facts.features)
-        if not np.isfinite(added).all():
-            raise DetectorFaultError(f"{self.name}: evidence that is not finite")
         ratios = fusion.by_group(added, GROUPS)
         whole = fusion.probability(float(added.sum()) + self._fit.fusion.bias, self._prior)
         strongest = sorted(ratios, key=lambda group: -ratios[group])

@@ -21,12 +21,19 @@ def look(job: Job, detectors: Sequence[Detector], slots: SlotView) -> JobDone:
 def _ask(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
     """One detector's word on each scan. When it fails on several at once each is asked alone, so that one
     carton's frame cannot fault its neighbours."""
-    skipped = [detector.not_applicable(scan) for scan in scans]
-    todo = [scan for scan, why in zip(scans, skipped, strict=True) if why is None]
+    skipped = [_skipped(detector, scan) for scan in scans]
+    todo = [scan for scan, skip in zip(scans, skipped, strict=True) if skip is None]
     found = iter(_detect(detector, todo))
-    return [
-        next(found) if why is None else Outcome(detector=detector.name, not_applicable=why) for why in skipped
-    ]
+    return [next(found) if skip is None else skip for skip in skipped]
+
+
+def _skipped(detector: Detector, scan: Scan) -> Outcome | None:
+    """Why the detector does not look at a scan; None if it does."""
+    try:
+        why = detector.not_applicable(scan)
+    except Exception as error:  # noqa: BLE001 - as in `_detect`: one carton's fault must not end the process
+        return Outcome(detector=detector.name, fault=f"{type(error).__name__}: {error}"[:300])
+    return None if why is None else Outcome(detector=detector.name, not_applicable=why)
 
 
 def _detect(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:

@@ -62,6 +62,12 @@ class Measures(NamedTuple):
     texture: Values
 
     @property
+    def finite(self) -> bool:
+        """True if no measure is broken: missing evidence weighs nothing, and none may pass for that."""
+        single = [value for value in self if isinstance(value, float)]
+        return bool(np.isfinite(single).all() and np.isfinite(self.texture).all())
+
+    @property
     def density(self) -> float:
         """Kilograms a litre of the box."""
         return self.grams / 1000 / max(self.litres, 1e-6)

@@ -21,6 +21,7 @@ from nii_edge.errors import BundleError, ManifestError
 from nii_edge.papers import Papers
 from nii_edge.records import Finding, Scan, ScanId, ScanType
 from nii_edge.regime import Regime
+from nii_edge.xray.optics import planes_of
 
 SHIPPED = ROOT / "models" / "carton" / "1.0.0" / "fit.npz"
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
@@ -138,3 +139,33 @@ def test_the_fit_is_kept_as_it_was_and_another_is_refused(tmp_path: Path) -> Non
     path.write_bytes(b"no archive")
     with pytest.raises(BundleError, match="cannot be read"):
         read_arrays(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_measure_that_is_not_finite_is_a_fault_and_not_missing_evidence(value: float) -> None:
+    """What is missing weighs nothing: a broken pixel must not pass for that."""
+    whole = scan()
+    lane = consignment().lane
+    frames = []
+    for frame, optics in zip(whole.frames, lane.optics, strict=True):
+        pixels = np.ascontiguousarray(np.moveaxis(planes_of(frame, optics), 0, 2))
+        middle = np.unravel_index(pixels[..., 1].argmin(), pixels.shape[:2])
+        pixels[middle] = value
+        frames.append(msgspec.structs.replace(frame, pixels=pixels, full_scale=1.0))
+    (outcome,) = _ask(detector(), [msgspec.structs.replace(whole, frames=tuple(frames))])
+    assert outcome.fault is not None
+    assert "not finite" in outcome.fault
+
+
+def test_a_detector_that_cannot_even_say_whether_it_applies_faults_its_scan_alone() -> None:
+    """The process and the other scan of the job go on."""
+
+    def find(barcode: str) -> Papers | None:
+        raise ZeroDivisionError(barcode)
+
+    nowhere = scan(0, scanner="no-such-lane")  # papers are asked for to say whether it applies
+    nameless = scan(1, carton=None)
+    one, other = _ask(detector(find), [nowhere, nameless])
+    assert one.fault is not None
+    assert "ZeroDivisionError" in one.fault
+    assert other.not_applicable is not None
