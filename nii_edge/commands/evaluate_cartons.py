@@ -141,7 +141,8 @@ def _fused(out: dict[str, Any], data: _Data, calibration: Scores, passed: Mask) 
         def value(places: npt.NDArray[np.int64]) -> float:
             own = data.lies[places]
             rates = [pd_above(data.scores.fused[places][own == lie], at) for lie in which]
-            return float(np.nanmean(rates)) if rates else float("nan")
+            known = [rate for rate in rates if np.isfinite(rate)]
+            return float(np.mean(known)) if known else float("nan")
 
         return value
 
