@@ -107,7 +107,7 @@ def _placed(sample: Sample, size: int, strength: Strength, rng: np.random.Genera
 def _start(side: int, size: int, shown: tuple[float, float] | None, rng: np.random.Generator) -> int:
     """Where a picture's `side` begins in an input of `size`: all of the smaller lies in the larger, and
     `shown`, from and to, lies in the input if there is room."""
-    low, high = min(size - side, 0), max(size - side, 0)
+    low, high = float(min(size - side, 0)), float(max(size - side, 0))
     if shown is not None and side > size:
         first, last = sorted((-shown[0], size - shown[1]))
         low, high = min(max(low, first), high), max(min(high, last), low)
