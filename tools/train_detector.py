@@ -108,7 +108,7 @@ def pictures(work: Path, seed: int, shards: int) -> None:
         sys.stderr.write(f"{PER_SHARD * (shard + 1)} pictures\n")
 
 
-def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> None:
+def train(work: Path, minutes: float, steps: int | None, batch: int, variant: str, seed: int) -> None:
     """One process, or as many as RANK and WORLD_SIZE say."""
     import torch
     import torch.distributed as dist
@@ -116,10 +116,12 @@ def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> No
     from nii_edge.learn.augment import Strength
     from nii_edge.learn.backbone import load_imagenet
     from nii_edge.learn.feed import feed
+    from nii_edge.learn.memory import keep_freed_memory
     from nii_edge.learn.network import Detector
     from nii_edge.learn.training import Plan, Watch
     from nii_edge.learn.training import train as run
 
+    keep_freed_memory()
     rank = int(os.environ.get("RANK", "0"))
     if "RANK" in os.environ:
         dist.init_process_group("gloo")
@@ -130,19 +132,18 @@ def train(work: Path, minutes: float, batch: int, variant: str, seed: int) -> No
     if detector.lite is not None:
         load_imagenet(detector.lite)
         torch.manual_seed(seed)
-        few = feed(pools, 192, 12, Strength(), 99, workers=0)
+        few = feed(pools, 192, 24, Strength(fits=320), 99, workers=0)
         with torch.no_grad():
-            detector.lite.adapt(detector.front(next(few).inputs) for _ in range(ADAPTING))
+            detector.lite.adapt(detector.front(*next(few)[:2]) for _ in range(ADAPTING))
         torch.manual_seed(seed + rank)
 
     def told(row: dict[str, float]) -> None:
         sys.stderr.write(" ".join(f"{key} {value:.4g}" for key, value in row.items()) + "\n")
 
-    sizes = ((0.0, 192),) if variant == "imagenet" else ((0.0, 160), (0.5, 224), (0.84, 288))
-    plan = Plan(minutes, warmup=60, sizes=sizes)
+    plan = Plan(minutes, steps=steps, sizes=((0.0, 192), (0.9, 288)))
     run(
         detector,
-        lambda size: feed(pools, size, batch, Strength(), seed + size + 1000 * rank),
+        lambda size: feed(pools, size, batch, Strength(fits=320), seed + size + 1000 * rank, workers=0),
         plan,
         work / f"run-{variant}",
         Watch(told=told),
@@ -198,7 +199,8 @@ def main() -> None:
     parser.add_argument("--cartons", type=int, default=700)
     parser.add_argument("--shards", type=int, default=24)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--steps", type=int, help="the schedule by steps, if they end before the time")
+    parser.add_argument("--batch", type=int, default=12, help="pictures a step and process")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
     given = parser.parse_args()
@@ -207,7 +209,7 @@ def main() -> None:
     elif given.step == "pictures":
         pictures(given.work, given.seed, given.shards)
     elif given.step == "train":
-        train(given.work, given.minutes, given.batch, given.variant, given.seed)
+        train(given.work, given.minutes, given.steps, given.batch, given.variant, given.seed)
     elif given.validation is None:
         parser.error("bundle needs VALIDATION")
     else:

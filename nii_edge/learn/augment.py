@@ -25,25 +25,40 @@ MIN_KEPT = 0.5
 
 
 class Strength(NamedTuple):
-    """How much is changed. `scale`: of the picture against the one that just fits; `overlay`: how often
-    another picture lies in front; `display`: how often colours change; `grey`: how often they are lost;
-    `quarter`: whether pictures are turned by quarters."""
+    """How much is changed. `scale`: of the picture against one that just fits into `fits` pixels (None: the
+    input's side), so that a small input may show a part of a picture at the size that a large one has it;
+    `focus`: how often that part is one with something in it; `overlay`: how often another picture lies in
+    front; `display`: how often colours change; `grey`: how often they are lost; `quarter`: whether pictures
+    are turned by quarters."""
 
     scale: tuple[float, float] = (0.6, 1.3)
+    fits: int | None = None
+    focus: float = 0.75
     overlay: float = 0.12
     display: float = 0.8
     grey: float = 0.12
     quarter: bool = True
 
 
-NOTHING = Strength((1.0, 1.0), 0.0, 0.0, 0.0, quarter=False)
+class Augmented(NamedTuple):
+    """`input` (3, size, size) in 0-1, `PAD` outside; `boxes` (n, 4) and `labels` (n,) in it; `ground` (3,),
+    the brightest colour of the whole picture, which the input may not show."""
+
+    input: Floats
+    boxes: Floats
+    labels: npt.NDArray[np.int64]
+    ground: Floats
+
+
+NOTHING = Strength((1.0, 1.0), None, 0.0, 0.0, 0.0, 0.0, quarter=False)
 
 
 def augmented(
     sample: Sample, other: Sample | None, size: int, strength: Strength, rng: np.random.Generator
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """An input (3, size, size) in 0-1, `PAD` outside; boxes (n, 4) and labels (n,) in it."""
-    share = size / max(sample.rgb.shape[:2]) * float(np.exp(rng.uniform(*np.log(strength.scale))))
+) -> Augmented:
+    """An input made of `sample`, and at times of `other` in front of it."""
+    fits = strength.fits or size
+    share = fits / max(sample.rgb.shape[:2]) * float(np.exp(rng.uniform(*np.log(strength.scale))))
     sample = _turned(_resized(sample, share), strength, rng)
     if other is not None and rng.random() < strength.overlay:
         sample = overlaid(sample, other, rng)
@@ -64,15 +79,16 @@ def _resized(sample: Sample, share: float) -> Sample:
     return Sample(np.asarray(rgb, np.uint8), boxes, sample.labels)
 
 
-def _placed(
-    sample: Sample, size: int, strength: Strength, rng: np.random.Generator
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def _placed(sample: Sample, size: int, strength: Strength, rng: np.random.Generator) -> Augmented:
     """Somewhere in the input, which may show only a part."""
     height, width = sample.rgb.shape[:2]
     moving = strength.scale != (1.0, 1.0)
+    shown = None
+    if len(sample.boxes) and rng.random() < strength.focus:
+        shown = sample.boxes[int(rng.integers(len(sample.boxes)))]
     left, top = (
-        round(float(rng.uniform(min(size - side, 0), max(size - side, 0)))) if moving else 0
-        for side in (width, height)
+        _start(side, size, None if shown is None else (shown[axis], shown[axis + 2]), rng) if moving else 0
+        for axis, side in enumerate((width, height))
     )
     made = np.full((size, size, 3), PAD, np.float32)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, size), min(top + height, size)
@@ -84,7 +100,18 @@ def _placed(
     kept = np.prod(sides, axis=1) / whole
     labels = np.where(kept < MIN_KEPT, -1, sample.labels)
     there = (sides.min(axis=1) >= MIN_SIDE) & (kept > 0.05) if len(boxes) else np.zeros(0, np.bool_)
-    return np.ascontiguousarray(made.transpose(2, 0, 1)), boxes[there], labels[there]
+    ground = np.percentile(sample.rgb.reshape(-1, 3)[::7], 98, axis=0).astype(np.float32) / np.float32(255)
+    return Augmented(np.ascontiguousarray(made.transpose(2, 0, 1)), boxes[there], labels[there], ground)
+
+
+def _start(side: int, size: int, shown: tuple[float, float] | None, rng: np.random.Generator) -> int:
+    """Where a picture's `side` begins in an input of `size`: all of the smaller lies in the larger, and
+    `shown`, from and to, lies in the input if there is room."""
+    low, high = float(min(size - side, 0)), float(max(size - side, 0))
+    if shown is not None and side > size:
+        first, last = sorted((-shown[0], size - shown[1]))
+        low, high = min(max(low, first), high), max(min(high, last), low)
+    return round(float(rng.uniform(low, high)))
 
 
 def _turned(sample: Sample, strength: Strength, rng: np.random.Generator) -> Sample:

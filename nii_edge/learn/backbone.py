@@ -6,9 +6,12 @@ Names of weights are those of the Apache-2.0 package `efficientnet-lite0-pytorch
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
@@ -69,6 +72,7 @@ class Lite0(nn.Module):
     def __init__(self, frozen: bool = True) -> None:
         super().__init__()
         self.frozen = frozen
+        self._session: ort.InferenceSession | None = None
         self._conv_stem, self._bn0 = _Same(3, 32, 3, 2), _norm(32)
         blocks, inputs = [], 32
         for repeats, size, stride, expansion, outputs in BLOCKS:
@@ -96,7 +100,30 @@ class Lite0(nn.Module):
             self._taps(batch)
         self.eval()
 
+    def quicken(self, size: int) -> None:
+        """From now on ONNX Runtime looks at inputs of this side, three times as fast as torch on a CPU. Only
+        for a frozen one on a CPU; what is learnt afterwards is not seen. A copy of it cannot be made."""
+        data = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter speaks of itself
+            torch.onnx.export(
+                self.eval(),
+                (torch.zeros(1, 3, size, size),),
+                data,
+                input_names=["image"],
+                output_names=[f"stride{stride}" for stride in (8, 16, 32)],
+                dynamic_axes={name: {0: "batch"} for name in ("image", "stride8", "stride16", "stride32")},
+                dynamo=False,
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(data.getvalue(), options, providers=["CPUExecutionProvider"])
+
     def forward(self, x: Tensor) -> list[Tensor]:
+        if self._session is not None:
+            taps = self._session.run(None, {"image": x.detach().contiguous().numpy()})
+            return [torch.from_numpy(tap).contiguous(memory_format=torch.channels_last) for tap in taps]
         if self.frozen:
             with torch.no_grad():
                 return self._taps(x)

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from nii_edge.learn.augment import Strength, augmented
+from nii_edge.learn.augment import Augmented, Strength, augmented
 from nii_edge.learn.pool import Pool
 
 
 class Batch(NamedTuple):
-    """`inputs` (batch, 3, size, size); per picture boxes (n, 4) and labels (n,)."""
+    """`inputs` (batch, 3, size, size); `grounds` (batch, 3); per picture boxes (n, 4) and labels (n,)."""
 
     inputs: Tensor
+    grounds: Tensor
     targets: list[tuple[Tensor, Tensor]]
 
 
@@ -52,10 +53,11 @@ class _Endless(IterableDataset[Any]):
                     pool.refresh()
 
 
-def _collated(rows: list[Any]) -> Batch:
-    inputs = torch.from_numpy(np.stack([row[0] for row in rows]))
-    targets = [(torch.from_numpy(row[1]), torch.from_numpy(row[2])) for row in rows]
-    return Batch(inputs, targets)
+def _collated(rows: list[Augmented]) -> Batch:
+    inputs = torch.from_numpy(np.stack([row.input for row in rows]))
+    grounds = torch.from_numpy(np.stack([row.ground for row in rows]))
+    targets = [(torch.from_numpy(row.boxes), torch.from_numpy(row.labels)) for row in rows]
+    return Batch(inputs, grounds, targets)
 
 
 def feed(

@@ -28,7 +28,8 @@ class Front(nn.Module):
 
     Density -ln((R + G) / 2) against the picture's own ground (blue is left out: thick metal is pure blue),
     two differences of -ln between colours (which material), and density less its neighbourhood's mean, in
-    two sizes. `grey` lacks the colours, `rgb` gives colours as they are, ground and all.
+    two sizes. `ground` (batch, 3), 0-1: that of a picture of which the input is a part. `grey` lacks the
+    colours, `rgb` gives colours as they are, ground and all.
     """
 
     planes = 5
@@ -37,12 +38,12 @@ class Front(nn.Module):
         super().__init__()
         self.variant = variant
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ground: Tensor | None = None) -> Tensor:
         inside = (x[:, :1] > -0.5).to(x.dtype)
         x = x.clamp(0, 1)
         if self.variant == "rgb":
             return torch.cat([(1 - x) * inside, torch.zeros_like(x[:, :2])], 1)
-        ground = self._ground(x, inside)
+        ground = self._ground(x, inside) if ground is None else ground[:, :, None, None].clamp(0.25, 1)
         if self.variant == "imagenet":
             return ((x / ground).clamp(0, 1) * inside + (1 - inside)) * 2 - 1
         lit = (x / ground).clamp(DARKEST, 1)
@@ -167,8 +168,8 @@ class Detector(nn.Module):
         self.to5, self.up5 = conv(d, d, 3, 2), Stage(d + e, e, 1)
         self.heads = nn.ModuleList(Head(width, 48, classes) for width in (c, d, e))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.decoded(self.features(self.front(x)))
+    def forward(self, x: Tensor, ground: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.decoded(self.features(self.front(x, ground)))
 
     def features(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Per level: logits (batch, classes, h, w) and sides (batch, 4, h, w)."""

@@ -102,6 +102,7 @@ def train(
         if size != plan.size(share):
             size = plan.size(share)
             batches, points = feed(size), all_cells((size, size))
+            run.look_at(size)
         run.step(next(batches), points, share)
         if run.leads:
             run.note()
@@ -123,7 +124,7 @@ class _Run:
         done = _resumed(folder, network, self.mean, self._optimiser)
         self._stepping: nn.Module = network
         if self._shared:
-            self._stepping = nn.parallel.DistributedDataParallel(network)
+            self._stepping = nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
         self._steps, self._images, self._curve = done.steps, done.images, done.curve
         self._began = time.monotonic() - done.seconds
         self._saved = self._checked = time.monotonic()
@@ -134,6 +135,11 @@ class _Run:
         over = _together(time.monotonic() - self._began, self._shared) / (self._plan.minutes * 60)
         return max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
 
+    def look_at(self, size: int) -> None:
+        """Inputs have this side from now on."""
+        if self._network.lite is not None and self._network.lite.frozen:
+            self._network.lite.quicken(size)
+
     def step(self, batch: Batch, points: Tensor, share: float) -> None:
         """Learn from one batch."""
         rate = (
@@ -141,7 +147,9 @@ class _Run:
         )
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        logits, boxes = self._stepping(batch.inputs.contiguous(memory_format=torch.channels_last))
+        logits, boxes = self._stepping(
+            batch.inputs.contiguous(memory_format=torch.channels_last), batch.grounds
+        )
         loss = losses(logits, boxes, points, batch.targets)
         self._optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
