@@ -27,6 +27,7 @@ from nii_edge.edge.uplink import Uplink
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
 from nii_edge.records import Decision, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.xray.calibrate import Calibration
 from nii_edge.xray.optics import Optics
 
 RECOVERY_S = 600.0
@@ -189,7 +190,7 @@ class Daemon:
         config = self._parts.config
         limits = Limits(config.deadline_ms / 1000, config.view_timeout_ms / 1000, config.max_frame_bytes)
         lanes = {
-            name: Lane(profile, config.scanners[name].overload, _corrected(self._parts.optics.get(name, ())))
+            name: Lane(profile, config.scanners[name].overload, _detectors(self._parts.optics.get(name, ())))
             for name, profile in self._parts.profiles.items()
         }
         return Assembler(config.edge, lanes, limits, slots, ingest, self._clock, self.metrics)
@@ -259,6 +260,7 @@ class Daemon:
             self._running.pop()()
 
 
-def _corrected(views: Sequence[Optics]) -> bool:
-    """True if the lane's counts are corrected here: there is a detector calibration for every view."""
-    return bool(views) and all(view.detector is not None for view in views)
+def _detectors(views: Sequence[Optics]) -> tuple[Calibration, ...]:
+    """What the lane's counts are corrected with here, if there is a detector calibration for every view."""
+    found = tuple(view.detector for view in views if view.detector is not None)
+    return found if len(found) == len(views) else ()
