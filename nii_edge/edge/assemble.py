@@ -28,6 +28,8 @@ from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import Buffer, FrameMessage, FromScanner, LinesMessage, RefusedMessage
 from nii_edge.xray import quality
+from nii_edge.xray.calibrate import Calibration
+from nii_edge.xray.transmission import misfit
 
 MAX_LOOKUPS = 32
 """Frames kept while the ledger is asked about their number; what comes on top must be sent again."""
@@ -65,7 +67,7 @@ class Assembler:
     ) -> None:
         self._edge = edge
         self._profiles = {name: lane.profile for name, lane in lanes.items()}
-        self._calibrated = {name for name, lane in lanes.items() if lane.detectors}
+        self._detectors = {name: lane.detectors for name, lane in lanes.items() if lane.detectors}
         self._limits = limits
         self._slots = slots
         self._effects = effects
@@ -308,6 +310,7 @@ class Assembler:
             view.slot,
             (message.height, message.width, len(form.channels)),
         )
+        self._fits(view, form, (message.height, message.width))
         # submit first: hashing then overlaps the detectors' work
         self._submit_if_complete(opened)
         self._finish_check(opened, view, payload)
@@ -340,8 +343,8 @@ class Assembler:
         """Can this be a view of a carton? Raises FrameError if not."""
         if view.frame is None:  # not decoded yet
             return
-        calibrated = opened.id.scanner in self._calibrated
-        problem = quality.problem(self._slots.frame(view.frame), calibrated=calibrated)
+        detector = self._detector(view)
+        problem = quality.problem(self._slots.frame(view.frame), detector)
         if problem is not None:
             raise FrameError(*problem)
         if view.frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal
@@ -349,6 +352,17 @@ class Assembler:
             if len(equal) > 1:
                 detail = f"views {' and '.join(map(str, sorted(equal)))} are the same picture"
                 raise FrameError(Reason.IMAGE_QUALITY, detail)
+
+    def _fits(self, view: View, form: Format, shape: Sequence[int]) -> None:
+        """Were counts seen by the detector that the lane is calibrated for? Raises FrameError if not."""
+        detector = self._detector(view) if form.is_counts and form.dtype != "float32" else None
+        words = None if detector is None else misfit(shape, detector)
+        if words is not None:
+            raise FrameError(Reason.PROFILE_MISMATCH, f"view {view.message.view}: {words}")
+
+    def _detector(self, view: View) -> Calibration | None:
+        detectors = self._detectors.get(view.message.scanner)
+        return None if detectors is None else detectors[view.message.view]
 
     # ---- events
 
@@ -365,6 +379,7 @@ class Assembler:
             view.frame = fit.frame(
                 view.message, self._profiles[view.message.scanner], form, view.slot, result.shape
             )
+            self._fits(view, form, result.shape)
             self._look_over(opened, view)
         except FrameError as error:
             self._reject(opened, error)
