@@ -22,8 +22,8 @@ from nii_edge.xray.transmission import energies_swapped
 
 ROWS = 24
 """Rows that are looked at, spread over the frame."""
-ROW_STEP, COLUMN_STEP = 2, 4
-"""Every so many of these rows, and of their pixels, have their energies compared."""
+COMPARED = 400
+"""Pixels of each of these rows, about, whose energies are compared: a small carton fills few of them."""
 BANDS, BAND = 3, 4
 """So many bands of so many columns each: neighbours share a line of the cache."""
 ENOUGH = 4_000
@@ -109,7 +109,7 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
     )
     if words is not None:
         return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
-    if frame.channels == ("low", "high") and energies_swapped(_transmission(frame, detector)):
+    if frame.channels == ("low", "high") and energies_swapped(_transmission(rows, frame, detector)):
         detail = (
             f"view {frame.view}: more of the low energy comes through than of the high; are they swapped?"
         )
@@ -117,10 +117,11 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
     return None
 
 
-def _transmission(frame: Frame, detector: Calibration | None) -> Floats:
-    """Of some of the pixels, (channels, height, width)."""
-    every = max(1, frame.pixels.shape[0] // ROWS) * ROW_STEP, COLUMN_STEP
-    planes: Floats = np.moveaxis(frame.pixels[:: every[0], :: every[1]], 2, 0).astype(np.float32)
+def _transmission(rows: Pixels, frame: Frame, detector: Calibration | None) -> Floats:
+    """Of some of the pixels of `_some` rows of a frame, (channels, height, width)."""
+    height, width = frame.pixels.shape[:2]
+    every = max(1, height // ROWS), max(1, width // COMPARED)
+    planes: Floats = np.moveaxis(rows[:, :: every[1]], 2, 0).astype(np.float32)
     if detector is None:
         planes /= np.float32(frame.full_scale)
         return planes
