@@ -153,8 +153,8 @@ def replay(
     rate: Annotated[
         str | None,
         typer.Option(
-            help="N: N times the recorded pace, or N scans a second for pictures. max: flat out. "
-            "Default: 1 for recordings, max for pictures."
+            help="N: N times the recorded pace, or N scans a second for pictures; as lines, N times "
+            "0.5 m/s. max: flat out. Default: 1 for recordings, max for pictures."
         ),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Over and over, until Ctrl-C.")] = False,
@@ -175,6 +175,18 @@ def replay(
     deadline: Annotated[
         float, typer.Option(help="Seconds to wait for each verdict before it is UNKNOWN(NO_ANSWER).")
     ] = 10.0,
+    as_lines: Annotated[
+        Path | None,
+        typer.Option(
+            "--as-lines",
+            metavar="PROFILE",
+            help="Lay the frames on a belt and send them line by line, to a lane with this profile.",
+        ),
+    ] = None,
+    belt: Annotated[
+        Literal["rows", "columns"],
+        typer.Option(help="As lines: the axis of the frames along which their belt ran (`belt_axis`)."),
+    ] = "rows",
     as_json: JsonFlag = False,
     keys: KeysOption = None,
     server_key: ServerKeyOption = None,
@@ -193,6 +205,8 @@ def replay(
         scan_type=ScanType.OPERATIONAL if operational else ScanType.NON_OPERATIONAL,
         line=Line(keys, server_key, insecure),
         deadline_s=deadline,
+        as_lines=as_lines,
+        belt=belt,
     )
     summary = command.replay(request, _err, quiet=as_json, on_stop=_call_on_signals)
     if as_json:
@@ -421,18 +435,28 @@ def simulate(
     as_json: JsonFlag = False,
 ) -> None:
     """Simulate scans of cartons and luggage: recording, pictures, COCO labels, papers, the whole truth."""
-    from nii_edge.commands import simulate as command
     from nii_edge.resources import shipped
 
+    stopped = _stop_on_signals()  # while libraries load that take any exception for a fault of their own
+    from nii_edge.commands import simulate as command
+
+    _call_on_signals(lambda: sys.exit(130))  # unwinds, so that the workers end too
+    if stopped.is_set():
+        sys.exit(130)
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     request = command.Request(
         out, consignments, luggage, seed, path, scanner, recording, pictures, workers or command.cores()
     )
-    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("simulating", total=None)
-        summary = command.simulate(
-            request, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+    part, before = command.unfinished(out), command.unfinished(out).exists()
+    try:
+        with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
+            bar = progress.add_task("simulating", total=None)
+            summary = command.simulate(
+                request, lambda done, total: progress.update(bar, completed=done, total=total)
+            )
+    finally:
+        if part.exists() and not before:
+            _err.print(f"{part}: not finished; delete it", style="yellow", markup=False, highlight=False)
     tree = msgspec.to_builtins(summary)
     if as_json:
         _print_json(tree)

@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 
 from nii_edge.adapters import calibration_files, ledger_rescue, zmq_transport
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
+from nii_edge.adapters.self_test_files import PieceFile, read_history
 from nii_edge.adapters.sqlite_archive import SqliteArchive
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.adapters.system_clock import SystemClock
@@ -28,6 +29,7 @@ from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup
+from nii_edge.edge.self_tests import Duty
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector, open_manifest
@@ -57,6 +59,7 @@ class EdgePlan(NamedTuple):
     link_keys: ClientKeys | None
     tip: TipPlan | None
     manifest: ManifestSetup | None
+    self_tests: Mapping[str, Duty]
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -87,9 +90,24 @@ def plan_edge(path: Path) -> EdgePlan:
     optics = read_calibrations(config, profiles, files)
     state_dir = here / config.state_dir
     tip = plan_tip(config, path, profiles, bundles, optics)
+    duties = self_test_duties(config, here)
     return EdgePlan(
-        config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip, manifest
+        config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip, manifest, duties
     )
+
+
+def self_test_duties(config: EdgeConfig, here: Path) -> dict[str, Duty]:
+    """By lane, when its self-test is due. Raises ConfigError: a piece or a history cannot be read."""
+    duties = {}
+    for name, lane in config.scanners.items():
+        if lane.self_test is None:
+            continue
+        limits = () if lane.self_test.piece is None else load(here / lane.self_test.piece, PieceFile).limits
+        histories = tuple(here / file for file in lane.self_test.histories)
+        for history in histories:
+            read_history(history)
+        duties[name] = Duty(histories, lane.self_test.hours, limits)
+    return duties
 
 
 def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile]) -> ManifestSetup | None:
@@ -202,6 +220,8 @@ def edge(plan: EdgePlan) -> Daemon:
         open_sink=None if link is None else lambda: ZmqUplink(context, link.endpoint, plan.link_keys),
         tip=plan.tip,
         manifest=plan.manifest,
+        self_tests=plan.self_tests,
+        read_self_tests=read_history,
     )
     return Daemon(parts, SystemClock(), metrics)
 
@@ -285,6 +305,7 @@ def check_edge(path: Path) -> Check:
         formats = ", ".join(f"{'+'.join(f.channels)} {f.dtype}" for f in profile.formats)
         sends = "frames" if profile.line_scan is None else "lines"
         would.append(f"scanner {name}: {profile.name}; {sends}; views {', '.join(profile.views)}; {formats}")
+        would += _calibration_lines(plan, name)
     problems = [*_port_problems(config), *_folder_problems(plan.state_dir)]
     for name, bundle in plan.bundles.items():
         try:
@@ -306,6 +327,20 @@ def check_edge(path: Path) -> Check:
     would.append(tip_line(plan.tip, plan.profiles))
     would += who_may(config, plan.security, plan.link_keys)
     return Check(would, problems)
+
+
+def _calibration_lines(plan: EdgePlan, name: str) -> list[str]:
+    """What a lane's counts are read with, for people."""
+    if name not in plan.optics:
+        return ["  no calibration: it corrects its counts itself, and nothing is said of materials"]
+    lines = []
+    for file, view in zip(plan.calibrations[name].files, plan.optics[name], strict=True):
+        materials = "materials from its wedges" if view.materials is not None else "no wedges, no materials"
+        if view.detector is not None:
+            hours = (time.time_ns() - view.detector.made_at_ns) / 3_600e9
+            made = f"{view.detector.width} pixels, made {hours:.1f} h ago, {materials}"
+            lines.append(f"  view {view.detector.view}: {Path(file).name}, {made}")
+    return lines
 
 
 def status_server(daemon: Daemon, config: EdgeConfig) -> HttpStatus | None:

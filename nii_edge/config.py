@@ -319,15 +319,26 @@ class Listen(Config, frozen=True, kw_only=True):
 Overload = Literal["refer", "block"]
 
 
+class SelfTestDuty(Config, frozen=True, kw_only=True):
+    """How often a lane's test piece must be scanned. `histories`: the files that `nii-edge scanner self-test`
+    adds its results to. `piece`: the test piece, whose limits their trend is held against."""
+
+    histories: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
+    hours: Annotated[float, Meta(gt=0, le=8_760)] = 24.0
+    piece: str | None = None
+
+
 class ScannerEntry(Config, frozen=True, kw_only=True):
     """One scanner lane. `overload`: what happens to a scan that finds no room (see `edge.admission.Lane`).
     `calibration`: a file for each view, in their order (`nii-edge scanner calibrate`); null if the scanner
-    corrects its counts itself. Older than `calibration_hours` they are refused."""
+    corrects its counts itself. Older than `calibration_hours` they are refused. `self_test`: null if nobody
+    needs to be reminded of it."""
 
     profile: str
     overload: Overload = "refer"
     calibration: tuple[str, ...] | None = None
     calibration_hours: Annotated[float, Meta(gt=0)] = 168.0
+    self_test: SelfTestDuty | None = None
 
 
 class DetectorEntry(Config, frozen=True, kw_only=True):

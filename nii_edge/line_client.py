@@ -28,7 +28,15 @@ from nii_edge.client import SOCKET_OPTIONS
 from nii_edge.errors import WireError
 from nii_edge.records import Channel, Decision, DType, Name, Reason, Report, ScanType
 from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
-from nii_edge.wire import Belt, LinesAckMessage, LinesMessage, RefusedMessage, ToScanner, VerdictMessage
+from nii_edge.wire import (
+    Belt,
+    BusyMessage,
+    LinesAckMessage,
+    LinesMessage,
+    RefusedMessage,
+    ToScanner,
+    VerdictMessage,
+)
 
 REMEMBERED = 4_096
 """Numbers whose verdict is not told a second time."""
@@ -81,7 +89,8 @@ class _Kept(NamedTuple):
 @dataclass(slots=True)
 class _View:
     """`kept`: chunks that are not done, oldest first. `cursor`: the next to be sent. `wanted`: the next the
-    daemon wants, as last heard."""
+    daemon wants, as last heard. `held`: the chunk that found no room, 0 if none; it may be
+    tried again at `not_before`."""
 
     kept: deque[_Kept] = field(default_factory=deque)
     chunk: int = 0
@@ -91,6 +100,8 @@ class _View:
     cursor: int = 1
     wanted: int = 1
     last_try: float = 0.0
+    held: int = 0
+    not_before: float = 0.0
 
     @property
     def oldest(self) -> int:
@@ -145,6 +156,12 @@ class LineClient:
         except zmq.ZMQError as error:
             self.close()
             raise ValueError(f"{endpoint!r} is not a ZeroMQ address: {error}") from error
+
+    @property
+    def busy(self) -> bool:
+        """True while the daemon has no room for a carton that begins: hold the belt. Only lanes whose
+        `overload` is `block` say so."""
+        return any(view.held for view in self._views.values())
 
     @property
     def kept(self) -> int:
@@ -226,8 +243,9 @@ class LineClient:
 
     def _push(self) -> None:
         """Send what is still to be sent, as far as the line takes it."""
+        now = time.monotonic()
         for view in self._views.values():
-            while view.kept and view.cursor <= view.chunk:
+            while now >= view.not_before and view.kept and view.cursor <= view.chunk:
                 if not self._try(view, view.cursor):
                     return
                 view.cursor += 1
@@ -253,7 +271,7 @@ class LineClient:
             answer = LineAnswer(0, Decision.UNKNOWN, Reason.NO_ANSWER, detail, None, Belt(last=encoder))
             self._answers.append(answer)
         for view in self._views.values():
-            if not view.kept or now - view.last_try < self._resend_s:
+            if not view.kept or now - view.last_try < self._resend_s or now < view.not_before:
                 continue
             if view.oldest <= view.wanted < view.cursor:
                 view.cursor = view.wanted
@@ -291,6 +309,11 @@ class LineClient:
                 self._acked(message)
             case VerdictMessage():
                 self._verdict(message)
+            case BusyMessage(chunk=chunk, view=number, retry_ms=retry_ms) if chunk is not None:
+                view = self._views.get(number)
+                if view is not None and view.oldest <= chunk <= view.cursor:
+                    view.cursor = view.held = chunk
+                    view.not_before = time.monotonic() + retry_ms / 1000
             case RefusedMessage(chunk=chunk, view=number) if chunk is not None:
                 self._refused(message, self._views.get(number or 0), chunk)
             case _:
@@ -305,6 +328,10 @@ class LineClient:
             self._kept_bytes -= len(view.kept.popleft().pixels)
         view.cursor = max(view.cursor, view.oldest)
         view.wanted = message.next
+        if message.next > view.held:
+            view.held = 0
+        elif message.again and time.monotonic() < view.not_before:
+            return  # said of what came behind the chunk that found no room
         if message.again and view.oldest <= message.next < view.cursor:
             view.cursor = message.next
             self._push()

@@ -327,10 +327,14 @@ class ScannerSide(Protocol):
         """Until a message is there, `wake_fd` is readable, or the time is over."""
 
     def receive(self) -> ScannerMessage | None:
-        """The next message, None if none waits. Also passes it on to whoever taps the line."""
+        """The next message, None if none waits. Also passes it on to whoever taps the line, unless it is one
+        of lines."""
 
     def reply(self, peer: bytes, message: bytes) -> bool:
         """Send to one peer; False if it is gone or takes nothing: it will ask again."""
+
+    def tap(self, message: FrameMessage, pixels: Buffer) -> None:
+        """Show a frame that was cut out of lines to whoever taps the line."""
 
     def publish(self, topic: str, message: bytes) -> None:
         """Send to the subscribers on site; those that are slow miss it."""

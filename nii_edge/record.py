@@ -38,9 +38,11 @@ class TapNote(msgspec.Struct, frozen=True):
 
 
 class RecordSummary(msgspec.Struct, kw_only=True):
-    """What a recording holds. `missed`: frames that passed the daemon but did not reach us."""
+    """What a recording holds. `from_lines`: frames of it that the edge cut out of lines. `missed`: frames
+    that passed the daemon but did not reach us."""
 
     frames: int = 0
+    from_lines: int = 0
     verdicts: int = 0
     missed: int = 0
     not_frames: int = 0
@@ -125,6 +127,7 @@ class Tap:
                 continue
             writer.write_frame(header, payload, now)
             self.summary.frames += 1
+            self.summary.from_lines += header.belt is not None
 
     def _count(self, writer: Recorder, number: int, now: int) -> None:
         if self._last is not None and number > self._last + 1:

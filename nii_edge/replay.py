@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from nii_edge.client import Answer, ScannerClient
+from nii_edge.line_client import LineAnswer
 from nii_edge.ports import FrameSource, SourceFrame
 from nii_edge.records import Decision, ScanType
 from nii_edge.security import ClientKeys
@@ -45,7 +46,8 @@ class Outgoing(NamedTuple):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """What came of a replay. Latencies in milliseconds from last byte sent to verdict received."""
+    """What came of a replay. Latencies in milliseconds from last byte sent to verdict received; of lines,
+    from the carton's last line. `after_gap_ms`: from the line with which it is known to have ended."""
 
     scans_sent: int
     verdicts: dict[str, int]
@@ -53,6 +55,7 @@ class Summary(msgspec.Struct, kw_only=True):
     latency_ms: dict[str, float | None]
     seconds: float
     problems: list[str]
+    after_gap_ms: dict[str, float | None] | None = None
 
     @property
     def answered(self) -> bool:
@@ -64,7 +67,7 @@ class Told(NamedTuple):
     """An answer with what it answers."""
 
     scan: Outgoing
-    answer: Answer
+    answer: Answer | LineAnswer
 
 
 def scans(source: FrameSource, scanner: str | None) -> Iterator[Outgoing]:
@@ -127,7 +130,7 @@ class Replayer:
             scans_sent=count,
             verdicts=dict(self._verdicts),
             reasons=dict(self._reasons),
-            latency_ms={"p50": self._percentile(50), "p99": self._percentile(99)},
+            latency_ms=percentiles(self._latencies),
             seconds=round(time.monotonic() - began, 3),
             problems=[
                 *self._source.problems,
@@ -184,9 +187,12 @@ class Replayer:
                     self._refusals.setdefault(answer.reason.value, answer.detail)
                 self._told(Told(scan, answer))
 
-    def _percentile(self, percent: int) -> float | None:
-        """Nearest-rank percentile in milliseconds."""
-        if not self._latencies:
-            return None
-        ordered = sorted(self._latencies)
-        return round(1000 * ordered[max(0, -(-percent * len(ordered) // 100) - 1)], 3)
+
+def percentiles(seconds: list[float]) -> dict[str, float | None]:
+    """Nearest-rank percentiles in milliseconds; None of nothing."""
+    ordered = sorted(seconds)
+
+    def rank(percent: int) -> float | None:
+        return round(1000 * ordered[max(0, -(-percent * len(ordered) // 100) - 1)], 3) if ordered else None
+
+    return {"p50": rank(50), "p99": rank(99)}

@@ -177,6 +177,18 @@ class Metrics:
             "nii_edge_outbox_rows", "Items the collector has not confirmed.", ["state"], registry=r
         )
         self.disk_free = Gauge("nii_edge_disk_free_bytes", "Free on the disk of the ledger.", registry=r)
+        self.self_test_age = Gauge(
+            "nii_edge_self_test_age_seconds",
+            "Since the last self-test; infinite if there is none.",
+            ["scanner", "history"],
+            registry=r,
+        )
+        self.self_test_good = Gauge(
+            "nii_edge_self_test_good",
+            "1: made in time, passed, and no limit in sight.",
+            ["scanner", "history"],
+            registry=r,
+        )
         self.ledger_entries = Gauge("nii_edge_ledger_entries", "Reports and gaps in the ledger.", registry=r)
         self.ledger_scans = Gauge(
             "nii_edge_ledger_scans",

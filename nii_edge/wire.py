@@ -61,11 +61,20 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     version: int = msgspec.field(default_factory=lambda: VERSION)
 
 
+class Belt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a carton lies: the encoder counts at which its leading and its trailing edge pass the last
+    view. `first` is None when only the trailing edge is known."""
+
+    first: int | None = None
+    last: int
+
+
 class FrameMessage(Message, frozen=True, kw_only=True, tag="frame"):
     """Scanner to edge: one view of one carton; the pixels are the second part.
 
     Fields left out are taken from the scanner's profile: `views`, `channels`, `dtype`. `height` and
-    `width` may be left out of encoded pictures only. `crc32` is zlib's CRC-32 of the second part.
+    `width` may be left out of encoded pictures only. `crc32` is zlib's CRC-32 of the second part. `belt` is
+    the edge's own word, at the tap and in recordings: this frame was cut out of lines, there.
     """
 
     scanner: Name
@@ -81,6 +90,7 @@ class FrameMessage(Message, frozen=True, kw_only=True, tag="frame"):
     crc32: UInt32 | None = None
     captured_at_ns: int | None = None
     scan_type: ScanType = ScanType.OPERATIONAL
+    belt: Belt | None = None
     carton: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] | None = None
 
 
@@ -136,6 +146,16 @@ class LinesMessage(Message, frozen=True, kw_only=True, tag="lines"):
     scan_type: ScanType = ScanType.OPERATIONAL
 
 
+class LinesIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a `lines` header that must be right for a refusal to name the chunk."""
+
+    scanner: Name
+    epoch: Epoch
+    chunk: Annotated[int, Meta(ge=1, le=2**52)]
+    type: Literal["lines"] = "lines"
+    view: ViewIndex = 0
+
+
 class LinesAckMessage(Message, frozen=True, kw_only=True, tag="lines_ack"):
     """Edge to scanner: the chunks of this view up to `chunk` are done with: every carton in them has its
     verdict on disk, and the verdict was sent before this. `next`: the chunk wanted next. `again`: chunks
@@ -147,14 +167,6 @@ class LinesAckMessage(Message, frozen=True, kw_only=True, tag="lines_ack"):
     chunk: Count
     next: Count
     again: bool = False
-
-
-class Belt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a carton lies: the encoder counts at which its leading and its trailing edge pass the last
-    view. `first` is None when only the trailing edge is known."""
-
-    first: int | None = None
-    last: int
 
 
 class AckMessage(Message, frozen=True, kw_only=True, tag="ack"):
@@ -195,11 +207,12 @@ class RefusedMessage(Message, frozen=True, kw_only=True, tag="refused"):
 
 class BusyMessage(Message, frozen=True, kw_only=True, tag="busy"):
     """Edge to scanner: no room for this view yet; it was not taken. Hold the belt and send all views of the
-    scan again after `retry_ms`."""
+    scan again after `retry_ms`; of a line scanner, this view's chunks from `chunk` on."""
 
     scanner: str
     epoch: int
-    seq: int
+    seq: int | None = None
+    chunk: int | None = None
     view: int
     retry_ms: int
 
@@ -284,6 +297,7 @@ class _Codec:
     encoder: ClassVar = msgspec.msgpack.Encoder()
     peek: ClassVar = msgspec.msgpack.Decoder(_Peek)
     identity: ClassVar = msgspec.msgpack.Decoder(FrameIdentity)
+    lines_identity: ClassVar = msgspec.msgpack.Decoder(LinesIdentity)
     from_scanner: ClassVar[msgspec.msgpack.Decoder[FromScanner]] = msgspec.msgpack.Decoder(FromScanner)
     frame: ClassVar[msgspec.msgpack.Decoder[FrameMessage]] = msgspec.msgpack.Decoder(FrameMessage)
     to_scanner: ClassVar[msgspec.msgpack.Decoder[ToScanner]] = msgspec.msgpack.Decoder(ToScanner)
@@ -338,6 +352,14 @@ def decode_from_scanner(parts: Sequence[Buffer]) -> Received[FromScanner]:
     return _decode(parts, _Codec.from_scanner)
 
 
+def is_lines(head: Buffer) -> bool:
+    """Is this the header of a `lines` message? False if it cannot be read."""
+    try:
+        return _Codec.peek.decode(head).type == LinesMessage.__struct_config__.tag
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return False
+
+
 def decode_frame(parts: Sequence[Buffer]) -> Received[FrameMessage]:
     """A `FrameMessage` and its pixels. Raises WireError."""
     return _decode(parts, _Codec.frame)
@@ -376,6 +398,21 @@ def identify(parts: Sequence[Buffer]) -> FrameIdentity | None:
         return _Codec.identity.decode(parts[0])
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
+
+
+def identify_lines(parts: Sequence[Buffer]) -> LinesMessage | None:
+    """Which chunk a `lines` message is when the rest of its header is wrong, as a message of one line; None
+    if that is unreadable."""
+    if not parts or len(parts[0]) > MAX_HEADER_BYTES:
+        return None
+    try:
+        found = _Codec.lines_identity.decode(parts[0])
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+    return LinesMessage(
+        scanner=found.scanner, epoch=found.epoch, chunk=found.chunk, view=found.view,
+        first_line=0, lines=1, encoder=0, width=1,
+    )  # fmt: skip
 
 
 def check_payload(message: FrameMessage, channels: int, dtype: DType, payload: Buffer, limit: int) -> None:

@@ -1,6 +1,7 @@
 """ports.ScannerSide over ZeroMQ: ROUTER for scanners, XPUB for verdicts on site, XPUB as a tap.
 
-The tap hands on every frame as it came, for recording. It costs nothing while nobody listens. With a
+The tap hands on every frame as it came, or as it was cut out of lines, for recording. It costs nothing while
+nobody listens. With a
 Doorkeeper every peer needs a key: `scanner` to send frames, `subscriber` to hear verdicts and the tap.
 """
 
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import zmq
 
+from nii_edge import wire
 from nii_edge.adapters import zmq_transport
 from nii_edge.adapters.zmq_security import Door, OpenDoor
 from nii_edge.adapters.zmq_transport import Context, Limits, Socket
@@ -19,6 +21,7 @@ from nii_edge.config import Listen
 from nii_edge.errors import ConfigError
 from nii_edge.ports import ScannerMessage
 from nii_edge.telemetry import logger
+from nii_edge.wire import Buffer, FrameMessage
 
 HEADROOM = 1 << 20
 """Parts this much above the largest frame still arrive, so that they can be refused in words."""
@@ -138,8 +141,13 @@ class ZmqScanners:
             return None
         sender = self._door.who(self._router, frames[0], "scanner")
         if sender != "":
-            self._pass_on(frames[1:])
+            self._pass_on(*frames[1:])
         return ScannerMessage(frames[0].bytes, [frame.buffer for frame in frames[1:]], sender)
+
+    def tap(self, message: FrameMessage, pixels: Buffer) -> None:
+        """Show a frame that was cut out of lines to whoever taps the line."""
+        if self._tapped() is not None:
+            self._pass_on(wire.encode(message), bytes(pixels))  # a copy: the slot will hold another carton
 
     def reply(self, peer: bytes, message: bytes) -> bool:
         """Send to one peer; False if it is gone or takes nothing."""
@@ -160,12 +168,18 @@ class ZmqScanners:
                 outlet.close()
         self._door.stop()
 
-    def _pass_on(self, frames: list[zmq.Frame]) -> None:
+    def _tapped(self) -> Socket | None:
+        """The tap, if anyone listens."""
         outlet = self._tap.socket() if self._tap is not None else None
-        if self._tap is not None and outlet is not None and self._tap.topics:
-            self._tap_number += 1
-            note = msgspec.msgpack.encode({"n": self._tap_number})
-            outlet.send_multipart([TAP_TOPIC, note, *frames], zmq.NOBLOCK, copy=False)
+        return outlet if self._tap is not None and self._tap.topics else None
+
+    def _pass_on(self, *parts: zmq.Frame | bytes) -> None:
+        outlet = self._tapped()
+        if outlet is None or (parts and wire.is_lines(_bytes(parts[0]))):
+            return
+        self._tap_number += 1
+        note = msgspec.msgpack.encode({"n": self._tap_number})
+        outlet.send_multipart([TAP_TOPIC, note, *parts], zmq.NOBLOCK, copy=False)
 
     def _mind_the_door(self) -> float:
         """Send subscribers away after a revocation, and see that the door is minded. Seconds until the
@@ -180,6 +194,10 @@ class ZmqScanners:
             if outlet.down:
                 outlet.socket()
         return REBIND_S if any(outlet.down for outlet in outlets) else 1.0
+
+
+def _bytes(part: zmq.Frame | bytes) -> Buffer:
+    return part if isinstance(part, bytes) else part.buffer
 
 
 def _note_subscriptions(publisher: Socket, topics: set[bytes]) -> None:

@@ -50,6 +50,10 @@ def show(summary: RecordSummary, file: Path, console: Console) -> None:
         markup=False,
         highlight=False,
     )
+    if summary.from_lines:
+        console.print(
+            f"{summary.from_lines} of the frames were cut out of lines by the edge; the lines are not kept"
+        )
     if not (summary.frames or summary.verdicts):
         console.print("nothing was heard; does the daemon run, and is this its tap?", style="red")
     if summary.missed:

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from nii_edge.adapters.arrays import load_array
 from nii_edge.adapters.calibration_files import read_optics, write_calibration
+from nii_edge.adapters.self_test_files import PieceFile, add_result, read_history
 from nii_edge.config import Config, Profile, load
 from nii_edge.errors import CalibrationError, ConfigError, RecordingError
 from nii_edge.records import Channel, Frame, Name
@@ -21,7 +22,7 @@ from nii_edge.xray.calibrate import Calibration, Origin
 from nii_edge.xray.calibrate import calibrate as make_calibration
 from nii_edge.xray.optics import optics as optics_of
 from nii_edge.xray.optics import planes_of
-from nii_edge.xray.self_test import Limit, SelfTest, TestPiece
+from nii_edge.xray.self_test import SelfTest
 from nii_edge.xray.transmission import apply
 from nii_edge.xray.wedges import Wedge, WedgeStep
 
@@ -56,14 +57,6 @@ class WedgeScans(Config, frozen=True, kw_only=True):
 
     version: Literal[1]
     wedges: tuple[ScannedWedge, ...]
-
-
-class PieceFile(Config, frozen=True, kw_only=True):
-    """The file that --piece names: the test piece's layout, and the owner's limits."""
-
-    version: Literal[1]
-    piece: TestPiece
-    limits: tuple[Limit, ...] = ()
 
 
 def calibrate(
@@ -109,10 +102,9 @@ def test_piece(
     result = self_test.run(
         planes, layout.piece, form.pixel_pitch_mm, layout.limits, time.time_ns(), materials
     )
-    earlier = _history(history)
+    earlier = read_history(history)
     if history is not None:
-        with history.open("ab") as file:
-            file.write(msgspec.json.encode(result) + b"\n")
+        add_result(history, result)
     return result, [forecast.words for forecast in trend.foresee([*earlier, result], layout.limits)]
 
 
@@ -176,16 +168,3 @@ def _frame(path: Path, profile: Profile) -> Frame:
         full_scale=form.air,
         opaque_below=profile.penetration_limit,
     )
-
-
-def _history(path: Path | None) -> list[SelfTest]:
-    """Earlier results. Raises ConfigError naming the line that is none."""
-    if path is None or not path.exists():
-        return []
-    results = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            results.append(msgspec.json.decode(line, type=SelfTest))
-        except msgspec.DecodeError as error:
-            raise ConfigError(f"{path}, line {number}: no self-test result: {error}") from error
-    return results

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,21 +70,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def simulate(request: Request, told: Callable[[int, int], None]) -> Summary:
     """Do all jobs on all cores and write what they made, in order: the same seed gives the same files.
 
-    `told` hears how many jobs are done, of how many.
+    `told` hears how many jobs are done, of how many. What is made lies in `unfinished(out)` until all of it
+    is there; only then it gets its name.
 
     Raises:
-        ConfigError: the folder is not empty, or the recipe is wrong.
+        ConfigError: the folder is not empty or cannot be made, or the recipe is wrong.
         SceneError: nothing fits the scanner.
     """
     recipe = load_recipe(request.recipe)
     if not (request.consignments or request.luggage):
         raise ConfigError("--consignments 0 --luggage 0: nothing to simulate; ask for some of either")
-    if request.out.exists() and any(request.out.iterdir()):
-        raise ConfigError(f"{request.out}: is not empty; name a folder that is, or does not exist yet")
+    finished, out = request.out, _begun(request.out)
+    request = request._replace(out=out)
     names = [make.name for make in recipe.makes()]
     if request.scanner is not None and request.scanner not in names:
         raise ConfigError(f"{request.recipe}: has no scanner {request.scanner!r}; it has {', '.join(names)}")
-    request.out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"--out: {out} cannot be made: {error.strerror}") from error
     work = jobs(
         recipe, request.seed, request.consignments, request.luggage, request.scanner, request.pictures
     )
@@ -96,7 +101,29 @@ def simulate(request: Request, told: Callable[[int, int], None]) -> Summary:
         for number, made in enumerate(_done(work, units, request.workers, stack), 1):
             writer.add(made)
             told(number, len(work))
+    out.replace(finished)
     return writer.summary(time.monotonic() - began)
+
+
+def unfinished(out: Path) -> Path:
+    """Where a simulation lies that is under way, or was stopped."""
+    return out.with_name(out.name + ".part")
+
+
+def _begun(out: Path) -> Path:
+    """Where to make what is to become `out`. Raises ConfigError."""
+    part = unfinished(out)
+    if out.is_mount() or not out.name:
+        raise ConfigError(f"--out {out}: name a folder in it, that does not exist yet")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a folder that does not exist yet")
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"--out {out}: is not empty; name a folder that is, or does not exist yet")
+    if part.exists():
+        raise ConfigError(
+            f"{part}: a simulation that was not finished, or is under way; delete it if it is not"
+        )
+    return part
 
 
 def _done(work: list[Job], units: list[Calibrated], workers: int, stack: ExitStack) -> Iterator[Made]:
@@ -107,11 +134,22 @@ def _done(work: list[Job], units: list[Calibrated], workers: int, stack: ExitSta
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     waiting: list[Future[Made]] = []
     for job in work:
-        waiting.append(pool.submit(produce, job))
+        with _uninterrupted():  # which workers inherit: it is for us to end them
+            waiting.append(pool.submit(produce, job))
         if len(waiting) >= AHEAD * workers:
             yield waiting.pop(0).result()
     while waiting:
         yield waiting.pop(0).result()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C has to wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare(units: list[Calibrated]) -> None:

@@ -84,6 +84,9 @@ def show(status: Status, console: Console) -> None:
     console.print(table)
     console.print(f"models: {', '.join(status.models) or 'none'} on {status.device}", highlight=False)
     show_stats(status.ledger, console)
+    for lane in status.self_tests:
+        made = "never made" if lane.hours_ago is None else f"{lane.grade}, made {lane.hours_ago:.1f} h ago"
+        console.print(f"self-test of {lane.scanner} ({lane.history}): {made}", markup=False, highlight=False)
     if status.tip is not None:
         show_tip(status.tip, console)
 

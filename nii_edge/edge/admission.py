@@ -13,6 +13,7 @@ from nii_edge.errors import FrameError
 from nii_edge.ports import Clock
 from nii_edge.records import Reason, ScanId
 from nii_edge.telemetry import Metrics
+from nii_edge.xray.calibrate import Calibration
 
 RETRY_S = 0.05
 """When a lane that was told to wait may try again."""
@@ -24,8 +25,8 @@ MAX_WAITING = 10_000
 
 
 class Lane(NamedTuple):
-    """One scanner: what it delivers, its policy when there is no room, and whether its counts are corrected
-    here, by its calibration.
+    """One scanner: what it delivers, its policy when there is no room, and the calibrations that its counts
+    are corrected with here, one for each view; none if it corrects them itself.
 
     `refer`: the scan is UNKNOWN(OVERLOAD) at once, the belt goes on and a person looks. `block`: the scan is
     not taken yet, the scanner holds its belt and tries again.
@@ -33,7 +34,7 @@ class Lane(NamedTuple):
 
     profile: Profile
     overload: Overload = "refer"
-    calibrated: bool = False
+    detectors: tuple[Calibration, ...] = ()
 
 
 @dataclass(slots=True)
@@ -97,6 +98,11 @@ class Admission:
             )
         self._held[scanner] += 1
         return slot
+
+    def has_slots(self, scanner: str, count: int) -> bool:
+        """True if `acquire` would find so many slots now."""
+        own, free = self._views(scanner) - self._held[scanner], self._slots.free
+        return free >= count and (count <= own or free - self._owed_to_others(scanner) >= count)
 
     def returned(self, scanner: str, count: int) -> None:
         """So many slots of the lane's are given back."""

@@ -18,7 +18,8 @@ from nii_edge.edge.admission import Admission, Lane
 from nii_edge.edge.case import Effects
 from nii_edge.edge.decide import unknown
 from nii_edge.edge.jobs import Decoded, DecodeJob
-from nii_edge.edge.line_lanes import LineLanes, Surroundings
+from nii_edge.edge.line_cartons import Surroundings
+from nii_edge.edge.line_lanes import LineLanes
 from nii_edge.edge.open_scan import OpenScan, View, ack, busy, digest, verdict_message
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError, WireError
@@ -27,6 +28,8 @@ from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import Buffer, FrameMessage, FromScanner, LinesMessage, RefusedMessage
 from nii_edge.xray import quality
+from nii_edge.xray.calibrate import Calibration
+from nii_edge.xray.transmission import misfit
 
 MAX_LOOKUPS = 32
 """Frames kept while the ledger is asked about their number; what comes on top must be sent again."""
@@ -64,7 +67,7 @@ class Assembler:
     ) -> None:
         self._edge = edge
         self._profiles = {name: lane.profile for name, lane in lanes.items()}
-        self._calibrated = {name for name, lane in lanes.items() if lane.calibrated}
+        self._detectors = {name: lane.detectors for name, lane in lanes.items() if lane.detectors}
         self._limits = limits
         self._slots = slots
         self._effects = effects
@@ -76,7 +79,7 @@ class Assembler:
         around = Surroundings(
             edge, slots, self._admission, effects, clock, metrics, limits.view_timeout_s, self._adopt
         )
-        self._lines = LineLanes(self._profiles, limits.max_frame_bytes, around)
+        self._lines = LineLanes(lanes, limits.max_frame_bytes, around)
         self._looking_up = 0
         self._told: set[tuple[bytes, str]] = set()
         self._leaving: FrameError | None = None
@@ -134,7 +137,9 @@ class Assembler:
     def _unreadable(self, peer: bytes, parts: Sequence[Buffer], sender: str | None, error: WireError) -> None:
         identity = wire.identify(parts)
         if identity is None or error.reason is Reason.VERSION:
-            self._refuse(peer, None, error.reason, error.detail)
+            lines = None if error.reason is Reason.VERSION else wire.identify_lines(parts)
+            if lines is None or self._may_say(peer, lines, sender):
+                self._refuse(peer, lines, error.reason, error.detail)
             return
         message = FrameMessage(
             scanner=identity.scanner,
@@ -235,6 +240,7 @@ class Assembler:
     def _adopt(self, opened: OpenScan, error: FrameError | None) -> None:
         """A carton cut out of lines: all of it is here, hashed and in shared memory."""
         self._open[opened.id] = opened
+        self._show(opened)
         self._metrics.scans_received.labels(opened.id.scanner, opened.first.scan_type).inc()
         self._effects.intend(Intend(opened.id, opened.first.scan_type, opened.received_at_ns), None)
         if error is not None:
@@ -247,6 +253,13 @@ class Assembler:
         except FrameError as found:
             error = found
         self._effects.checked(opened.id, opened.case().digests, error)
+
+    def _show(self, opened: OpenScan) -> None:
+        """Frames cut out of lines, to the tap as if they had come as frames."""
+        for view in opened.views.values():
+            if view.frame is not None:
+                shown = msgspec.structs.replace(view.message, views=opened.views_expected, belt=opened.belt)
+                self._effects.tap(shown, self._slots.frame(view.frame).pixels.data.cast("B"))
 
     def _add(self, opened: OpenScan, arrival: Arrival) -> None:
         """One more message for an open scan: a view, a resend, or something wrong."""
@@ -297,6 +310,7 @@ class Assembler:
             view.slot,
             (message.height, message.width, len(form.channels)),
         )
+        self._fits(view, form, (message.height, message.width))
         # submit first: hashing then overlaps the detectors' work
         self._submit_if_complete(opened)
         self._finish_check(opened, view, payload)
@@ -329,8 +343,8 @@ class Assembler:
         """Can this be a view of a carton? Raises FrameError if not."""
         if view.frame is None:  # not decoded yet
             return
-        calibrated = opened.id.scanner in self._calibrated
-        problem = quality.problem(self._slots.frame(view.frame), calibrated=calibrated)
+        detector = self._detector(view)
+        problem = quality.problem(self._slots.frame(view.frame), detector)
         if problem is not None:
             raise FrameError(*problem)
         if view.frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal
@@ -338,6 +352,17 @@ class Assembler:
             if len(equal) > 1:
                 detail = f"views {' and '.join(map(str, sorted(equal)))} are the same picture"
                 raise FrameError(Reason.IMAGE_QUALITY, detail)
+
+    def _fits(self, view: View, form: Format, shape: Sequence[int]) -> None:
+        """Were counts seen by the detector that the lane is calibrated for? Raises FrameError if not."""
+        detector = self._detector(view) if form.is_counts and form.dtype != "float32" else None
+        words = None if detector is None else misfit(shape, detector)
+        if words is not None:
+            raise FrameError(Reason.PROFILE_MISMATCH, f"view {view.message.view}: {words}")
+
+    def _detector(self, view: View) -> Calibration | None:
+        detectors = self._detectors.get(view.message.scanner)
+        return None if detectors is None else detectors[view.message.view]
 
     # ---- events
 
@@ -354,6 +379,7 @@ class Assembler:
             view.frame = fit.frame(
                 view.message, self._profiles[view.message.scanner], form, view.slot, result.shape
             )
+            self._fits(view, form, result.shape)
             self._look_over(opened, view)
         except FrameError as error:
             self._reject(opened, error)

@@ -10,7 +10,7 @@ from nii_edge.edge.jobs import DecodeJob, JobFrame, JobScan
 from nii_edge.errors import FrameError
 from nii_edge.ports import Intend, StoredScan
 from nii_edge.records import Gap, ScanId, ScanType
-from nii_edge.wire import ToScanner, VerdictMessage
+from nii_edge.wire import Buffer, FrameMessage, ToScanner, VerdictMessage
 
 
 class Case(NamedTuple):
@@ -75,6 +75,9 @@ class Effects(Protocol):
 
     def reply(self, peer: bytes, message: ToScanner) -> None:
         """Answer a scanner."""
+
+    def tap(self, message: FrameMessage, pixels: Buffer) -> None:
+        """Show whoever taps the line a view that was cut out of lines; `pixels` are valid during the call."""
 
     def publish(self, message: VerdictMessage) -> None:
         """Tell the subscribers on site."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from nii_edge import __version__
@@ -20,6 +21,7 @@ from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
+from nii_edge.edge.self_tests import Duty, SelfTests
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.tip import Tip, TipPlan
@@ -27,7 +29,9 @@ from nii_edge.edge.uplink import Uplink
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
 from nii_edge.records import Decision, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
+from nii_edge.xray.calibrate import Calibration
 from nii_edge.xray.optics import Optics
+from nii_edge.xray.self_test import SelfTest
 
 RECOVERY_S = 600.0
 """How long the ledger may take to say what it holds at the start: it may be large and the disk slow."""
@@ -52,6 +56,8 @@ class Parts(NamedTuple):
     open_sink: Callable[[], AlertSink] | None
     tip: TipPlan | None = None
     manifest: ManifestSetup | None = None
+    self_tests: Mapping[str, Duty] = MappingProxyType({})
+    read_self_tests: Callable[[Path], Sequence[SelfTest]] = lambda _: ()
 
 
 class Daemon:
@@ -77,6 +83,8 @@ class Daemon:
             if optics.detector is not None
         }
         self.committer = Committer(parts.open_ledger, self._fail, self._make_room)
+        self_tests = SelfTests(parts.self_tests, parts.read_self_tests, metrics)
+        self.health.self_tests = lambda: self_tests.found
         self._housekeeping = Housekeeping(
             parts.state_dir,
             config.ledger,
@@ -87,6 +95,7 @@ class Daemon:
             metrics,
             self._fail,
         )
+        self._housekeeping.also = lambda: self_tests.look(clock.monotonic(), clock.wall_ns())
         self._log = logger("daemon")
         self._running: list[Callable[[], None]] = []
 
@@ -189,7 +198,7 @@ class Daemon:
         config = self._parts.config
         limits = Limits(config.deadline_ms / 1000, config.view_timeout_ms / 1000, config.max_frame_bytes)
         lanes = {
-            name: Lane(profile, config.scanners[name].overload, _corrected(self._parts.optics.get(name, ())))
+            name: Lane(profile, config.scanners[name].overload, _detectors(self._parts.optics.get(name, ())))
             for name, profile in self._parts.profiles.items()
         }
         return Assembler(config.edge, lanes, limits, slots, ingest, self._clock, self.metrics)
@@ -259,6 +268,7 @@ class Daemon:
             self._running.pop()()
 
 
-def _corrected(views: Sequence[Optics]) -> bool:
-    """True if the lane's counts are corrected here: there is a detector calibration for every view."""
-    return bool(views) and all(view.detector is not None for view in views)
+def _detectors(views: Sequence[Optics]) -> tuple[Calibration, ...]:
+    """What the lane's counts are corrected with here, if there is a detector calibration for every view."""
+    found = tuple(view.detector for view in views if view.detector is not None)
+    return found if len(found) == len(views) else ()

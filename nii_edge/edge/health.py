@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nii_edge.edge.gate import ClearGate
+from nii_edge.edge.self_tests import LaneSelfTest
 from nii_edge.edge.threads import GuardedThread
 from nii_edge.edge.tip_score import TipReport
 from nii_edge.ports import Clock, LedgerCounts, LedgerStats
@@ -52,6 +53,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     disk_free_bytes: int
     tip: TipReport | None = None
+    self_tests: tuple[LaneSelfTest, ...] = ()
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -85,6 +87,7 @@ class Health:
         self._lock = threading.Lock()
         self.receipt_at: Callable[[], float | None] = lambda: None
         self.tip: Callable[[], TipReport | None] = lambda: None
+        self.self_tests: Callable[[], tuple[LaneSelfTest, ...]] = lambda: ()
 
     def watch(self, *threads: GuardedThread) -> None:
         """These loops must turn for the daemon to be alive."""
@@ -133,6 +136,7 @@ class Health:
             late_h = (self._clock.wall_ns() - until_ns) / 3_600e9
             if late_h > 0:
                 found.append(f"the calibration of {view} is {late_h:.1f} h older than is allowed; renew it")
+        found += [problem for lane in self.self_tests() for problem in lane.problems]
         tip = self.tip()
         if tip is not None and tip.off:
             found.append(f"no threats are projected any more: {tip.off}")
@@ -161,4 +165,5 @@ class Health:
             device=facts.device,
             disk_free_bytes=facts.disk_free_bytes,
             tip=self.tip(),
+            self_tests=self.self_tests(),
         )

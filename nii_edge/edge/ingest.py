@@ -22,7 +22,7 @@ from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, Intend, Ledger, Miss, ScannerSide, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId
 from nii_edge.telemetry import logger
-from nii_edge.wire import ToScanner, VerdictMessage
+from nii_edge.wire import Buffer, FrameMessage, ToScanner, VerdictMessage
 
 BURST = 32
 """Messages read in one turn before verdicts get their chance to leave."""
@@ -164,6 +164,10 @@ class Ingest:
     def reply(self, peer: bytes, message: ToScanner) -> None:
         """Answer a scanner. One that is gone asks again when it is back."""
         self._side.reply(peer, wire.encode(message))
+
+    def tap(self, message: FrameMessage, pixels: Buffer) -> None:
+        """Show a view that was cut out of lines to whoever taps the line."""
+        self._side.tap(message, pixels)
 
     def publish(self, message: VerdictMessage) -> None:
         """Tell the site. The topic keeps operational and other scans apart."""

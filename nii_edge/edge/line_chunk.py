@@ -9,7 +9,8 @@ from isal import isal_zlib
 
 from nii_edge import wire
 from nii_edge.config import Format, LineScan, Profile
-from nii_edge.edge.lines import Lines, cut_of
+from nii_edge.edge.admission import Lane
+from nii_edge.edge.lines import Lines, picture_rows
 from nii_edge.errors import FrameError
 from nii_edge.records import Reason
 from nii_edge.wire import Buffer, LinesMessage
@@ -24,14 +25,14 @@ class Chunk(NamedTuple):
     crc32: int
 
 
-def read(message: LinesMessage, payload: Buffer, profile: Profile, limit: int) -> Chunk:
-    """Check a chunk against itself and its scanner's profile.
+def read(message: LinesMessage, payload: Buffer, lane: Lane, limit: int) -> Chunk:
+    """Check a chunk against itself and its scanner's profile and calibration.
 
     Raises:
         FrameError: PROFILE_MISMATCH, BAD_HEADER, CORRUPT_FRAME or TOO_LARGE (a longest carton of this width
             would be over `limit` bytes).
     """
-    scan = line_scan(profile)
+    profile, scan = lane.profile, line_scan(lane.profile)
     if message.view >= len(profile.views):
         last = len(profile.views) - 1
         raise FrameError(Reason.BAD_HEADER, f"view {message.view}; views count from 0 to {last}")
@@ -39,16 +40,22 @@ def read(message: LinesMessage, payload: Buffer, profile: Profile, limit: int) -
     if form is None:
         raise FrameError(
             Reason.PROFILE_MISMATCH,
-            f"lines of {list(message.channels or ())} {message.dtype}; the profile {profile.name!r} has "
-            + ", ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
+            f"lines of {list(message.channels or ['any'])} {message.dtype or 'any'}; the profile "
+            f"{profile.name!r} has " + ", ".join(f"{list(f.channels)} {f.dtype}" for f in profile.formats),
         )
     wire.check_lines(message, len(form.channels), form.dtype, payload)
     if scan.barrier and message.barrier is None:
         raise FrameError(
             Reason.PROFILE_MISMATCH, "no barrier bits; the profile says there is a light barrier"
         )
+    expected = lane.detectors[message.view].width if lane.detectors else message.width
+    if message.width != expected:
+        raise FrameError(
+            Reason.PROFILE_MISMATCH,
+            f"lines of {message.width} pixels; view {message.view} is calibrated for {expected}",
+        )
     row_bytes = message.width * len(form.channels) * wire.DTYPE_BYTES[form.dtype]
-    size = row_bytes * cut_of(scan, form, message.view).rows
+    size = row_bytes * picture_rows(scan)
     if size > limit:
         raise FrameError(
             Reason.TOO_LARGE,

@@ -18,7 +18,7 @@ import xxhash
 from nii_edge.config import Format
 from nii_edge.edge.admission import Admission
 from nii_edge.edge.line_chunk import Chunk
-from nii_edge.edge.lines import Begin, Cut, Cutter, End, Event, Flaw, Lost, Rows
+from nii_edge.edge.lines import Begin, Cut, Cutter, End, Event, Flaw, Lines, Lost, Rows
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError
 from nii_edge.records import Reason, ScanType
@@ -97,7 +97,8 @@ class Store:
 class LineView:
     """See the module. `next`: the chunk wanted next, 0 before the first. `done`: chunks that need not come
     again. `peer`: the connection its last chunk came over. `ended`, `lost`: called with each carton cut out
-    and each stretch that passed unseen."""
+    and each stretch that passed unseen. `held_since`: since when its next chunk has found no room (monotonic
+    seconds)."""
 
     view: int
     form: Format
@@ -109,6 +110,7 @@ class LineView:
     next: int = 0
     done: int = 0
     peer: bytes = b""
+    held_since: float | None = None
     claims: list[Claim] = field(default_factory=list)
     _cutter: Cutter = field(init=False)
     _taken: deque[_Taken] = field(default_factory=deque)
@@ -159,6 +161,10 @@ class LineView:
             self._on(event, message.scan_type)
         self.next = message.chunk + 1
         self._taken.append(_Taken(message.chunk, self._cutter.high or 0, chunk.crc32))
+
+    def begins(self, lines: Lines) -> int:
+        """At most so many cartons begin in these lines."""
+        return self._cutter.begins(lines)
 
     def finish(self, why: str) -> None:
         """No line will follow."""

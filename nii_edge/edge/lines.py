@@ -4,10 +4,11 @@ Every line has a place on the belt, counted in belt lines by the encoder. Places
 the belt stood or ran back are left out, up to `Cut.skip` places that it was too fast for are filled with the
 line after them, and more than that is a loss.
 
-A line is dark if enough of its pixels are, or if the light barrier is interrupted. Runs of dark lines, holes
-of up to `Cut.debounce` lines closed, are cartons if they hold `Cut.debounce` dark lines; half as many dark
-pixels are enough to belong to one (hysteresis). Runs nearer to each other than `Cut.gap` cannot be told
-apart. However the same lines are divided into calls, the same cartons come out.
+A pixel is dark below a share of what it shows of air: its own air where the lane is calibrated, otherwise
+the profile's for all. A line is dark if enough of its pixels are, or if the light barrier is interrupted.
+Runs of dark lines, holes of up to `Cut.debounce` lines closed, are cartons if they hold `Cut.debounce` dark
+lines; half as many dark pixels are enough to belong to one (hysteresis). Runs nearer to each other than
+`Cut.gap` cannot be told apart. However the same lines are divided into calls, the same cartons come out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import numpy.typing as npt
 
 from nii_edge.config import Format, LineScan
 from nii_edge.records import Reason
+from nii_edge.xray.calibrate import Calibration
+from nii_edge.xray.pixels import PixelState
 
 Pixels = npt.NDArray[np.generic]
 Flaw = tuple[Reason, str]
@@ -31,7 +34,7 @@ FORGET = 2
 
 
 class Cut(NamedTuple):
-    """How one view is cut. All lengths in belt lines; `level` in pixel values.
+    """How one view is cut. All lengths in belt lines; `level` in pixel values, for all pixels or for each.
 
     `shift` (encoder counts) puts the places of all views on one scale: that of the last view along the belt.
     """
@@ -44,7 +47,7 @@ class Cut(NamedTuple):
     margin: int
     shortest: int
     longest: int
-    level: float
+    level: float | npt.NDArray[np.float32]
     dark_pixels: int
     barrier: bool
 
@@ -59,9 +62,13 @@ class Cut(NamedTuple):
         return self.margin + self.debounce + 1
 
 
-def cut_of(scan: LineScan, form: Format, view: int) -> Cut:
-    """The settings for one view and kind of pixels."""
-    full = form.air if form.is_counts else form.white
+def picture_rows(scan: LineScan) -> int:
+    """The most lines a carton's picture may have."""
+    return scan.lines(scan.max_length_mm) + 2 * scan.lines(scan.margin_mm)
+
+
+def cut_of(scan: LineScan, form: Format, view: int, detector: Calibration | None = None) -> Cut:
+    """The settings for one view and kind of pixels; `detector`: what its counts are corrected with."""
     offsets = [scan.lines(mm) for mm in scan.view_offsets_mm]
     return Cut(
         counts=scan.counts_per_line,
@@ -72,10 +79,21 @@ def cut_of(scan: LineScan, form: Format, view: int) -> Cut:
         margin=scan.lines(scan.margin_mm),
         shortest=scan.lines(scan.min_length_mm),
         longest=scan.lines(scan.max_length_mm),
-        level=scan.threshold * (full or 1.0),
+        level=_level(scan, form, detector),
         dark_pixels=scan.dark_pixels,
         barrier=scan.barrier,
     )
+
+
+def _level(scan: LineScan, form: Format, detector: Calibration | None) -> float | npt.NDArray[np.float32]:
+    """Below which value a pixel is dark. Raw pixels differ by more than a thin carton weakens them."""
+    full = (form.air if form.is_counts else form.white) or 1.0
+    if detector is None or not form.is_counts or form.dtype == "float32":
+        return scan.threshold * full
+    index = detector.channels.index(form.channels[0])
+    level = detector.offset[index] + np.float32(scan.threshold) / detector.gain[index]
+    usable = detector.states[index] == PixelState.GOOD
+    return np.where(usable, level, -np.inf).astype(np.float32)
 
 
 class Lines(NamedTuple):
@@ -189,6 +207,16 @@ class Cutter:
             self._take(lines.pixels[rows], firm[rows].tolist(), loose[rows].tolist())
         return self._events
 
+    def begins(self, lines: Lines) -> int:
+        """At most so many cartons begin in these lines."""
+        places = self.places(lines.encoder)[self._dark(lines)[0]]
+        places = places[places > self._at]
+        if not len(places):
+            return 0
+        before = places[:1] if self._carton is None else np.array([self._carton.last])
+        jumps = np.diff(np.maximum.accumulate(np.concatenate([before, places])))
+        return int(np.count_nonzero(jumps > self._cut.gap)) + (self._carton is None)
+
     def finish(self, why: str) -> list[Event]:
         """No line will follow: an open carton is CUT."""
         self._events = []
@@ -254,7 +282,10 @@ class Cutter:
         if loose and self._taken:
             carton.last = at
             if at - carton.first + 1 >= FORGET * self._cut.longest:
-                carton.cut = f"still no end after {at - carton.first + 1} lines"
+                carton.cut = (
+                    f"still no end after {at - carton.first + 1} lines; is what the empty belt shows below "
+                    "`threshold` of air (no calibration, a weak tube), or the light barrier covered?"
+                )
                 self._end(carton, at)
                 self._forget(at + 1)
         elif self._is_over(carton, at):

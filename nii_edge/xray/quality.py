@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.records import Frame, Pixels, Reason
+from nii_edge.xray.calibrate import Calibration
 from nii_edge.xray.transmission import energies_swapped
 
 ROWS = 24
 """Rows that are looked at, spread over the frame."""
+COMPARED = 400
+"""Pixels of each of these rows, about, whose energies are compared: a small carton fills few of them."""
 BANDS, BAND = 3, 4
 """So many bands of so many columns each: neighbours share a line of the cache."""
 ENOUGH = 4_000
@@ -64,15 +67,15 @@ Problem = tuple[Reason, str]
 Floats = npt.NDArray[np.float32]
 
 
-def problem(frame: Frame, *, calibrated: bool = False) -> Problem | None:
+def problem(frame: Frame, detector: Calibration | None = None) -> Problem | None:
     """Why this view cannot be judged, if it cannot: not finite, blank, stuck, saturated, lines that do not
     change or repeat, too few photons, an offset left in, energies swapped.
 
-    `calibrated`: whoever reads the counts subtracts their offset, so they may have one.
+    `detector`: what its counts are read with; they may have an offset then, which that subtracts.
     """
     found = _not_finite(frame)
     if found is None and frame.channels[0] in ("low", "high"):
-        found = _counts(frame, may_have_offset=calibrated and frame.pixels.dtype.kind == "u")
+        found = _counts(frame, detector if frame.pixels.dtype.kind == "u" else None)
     return found
 
 
@@ -90,7 +93,7 @@ def _not_finite(frame: Frame) -> Problem | None:
     return None
 
 
-def _counts(frame: Frame, *, may_have_offset: bool) -> Problem | None:
+def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
     """What is wrong with counts, in words."""
     across = frame.pixels
     down = frame.pixels.swapaxes(0, 1)
@@ -102,18 +105,30 @@ def _counts(frame: Frame, *, may_have_offset: bool) -> Problem | None:
         or _repeated(columns, frame, "rows")
         or _repeated(rows, frame, "columns")
         or _dim(frame, rows)
-        or _noise(frame, (_fewer(rows), _fewer(columns)), may_have_offset)
+        or _noise(frame, (_fewer(rows), _fewer(columns)), detector is not None)
     )
     if words is not None:
         return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
-    if frame.channels == ("low", "high") and energies_swapped(
-        np.moveaxis(rows[::4, ::4], 2, 0).astype(np.float32) / np.float32(frame.full_scale)
-    ):
+    if frame.channels == ("low", "high") and energies_swapped(_transmission(rows, frame, detector)):
         detail = (
             f"view {frame.view}: more of the low energy comes through than of the high; are they swapped?"
         )
         return Reason.PROFILE_MISMATCH, detail
     return None
+
+
+def _transmission(rows: Pixels, frame: Frame, detector: Calibration | None) -> Floats:
+    """Of some of the pixels of `_some` rows of a frame, (channels, height, width)."""
+    height, width = frame.pixels.shape[:2]
+    every = max(1, height // ROWS), max(1, width // COMPARED)
+    planes: Floats = np.moveaxis(rows[:, :: every[1]], 2, 0).astype(np.float32)
+    if detector is None:
+        planes /= np.float32(frame.full_scale)
+        return planes
+    along, shape = (every[0], (2, -1, 1)) if detector.belt_axis == "columns" else (every[1], (2, 1, -1))
+    planes -= detector.offset[:, ::along].reshape(shape)
+    planes *= detector.gain[:, ::along].reshape(shape)
+    return planes
 
 
 def _some(lines: Pixels, count: int) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
@@ -67,19 +68,26 @@ def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, siz
     return planes
 
 
+def misfit(shape: Sequence[int], calibration: Calibration) -> str | None:
+    """Why counts of this shape (height, width, channels) were not seen by this detector; None if they may."""
+    axis = _detector_axis(calibration)
+    if shape[axis] == calibration.width:
+        return None
+    return (
+        f"the frame has {shape[axis]} detector pixels along its {('columns', 'rows')[axis]}, "
+        f"the calibration {calibration.width}"
+    )
+
+
 def _check(counts: npt.NDArray[np.generic], calibration: Calibration) -> None:
     if counts.ndim != 3 or counts.shape[2] != len(calibration.channels):
         raise CalibrationError(
             CalibrationFault.PROFILE_MISMATCH,
             f"a frame of shape {counts.shape} for channels {'+'.join(calibration.channels)}",
         )
-    axis = _detector_axis(calibration)
-    if counts.shape[axis] != calibration.width:
-        raise CalibrationError(
-            CalibrationFault.WRONG_WIDTH,
-            f"the frame has {counts.shape[axis]} detector pixels along its {('columns', 'rows')[axis]}, "
-            f"the calibration {calibration.width}",
-        )
+    words = misfit(counts.shape, calibration)
+    if words is not None:
+        raise CalibrationError(CalibrationFault.WRONG_WIDTH, words)
 
 
 def _detector_axis(calibration: Calibration) -> int:

@@ -140,7 +140,7 @@ def test_the_walk_sees_every_record_of_an_edge() -> None:
     names = {record.__name__ for record in records_of(EdgeConfig)}
     assert names == {
         "EdgeConfig", "Listen", "ScannerEntry", "DetectorEntry", "Inference", "CollectorLink", "Log",
-        "LedgerBudget", "HealthServer", "Security", "ThreatProjection", "ManifestCheck",
+        "LedgerBudget", "HealthServer", "Security", "ThreatProjection", "ManifestCheck", "SelfTestDuty",
     }  # fmt: skip
 
 

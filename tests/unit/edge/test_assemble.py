@@ -30,6 +30,7 @@ from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Ve
 from nii_edge.telemetry import Metrics
 from nii_edge.wire import (
     AckMessage,
+    Buffer,
     BusyMessage,
     FrameMessage,
     RefusedMessage,
@@ -168,6 +169,9 @@ class Rig:
         assert scan in self.ledger, "acknowledged before its intent was on disk"
         if isinstance(message, VerdictMessage):
             self._check_verdict(scan, message)
+
+    def tap(self, message: FrameMessage, pixels: Buffer) -> None:
+        raise AssertionError(f"frames are tapped at the socket: {message} {len(pixels)}")
 
     def publish(self, message: VerdictMessage) -> None:
         self.published.append(message)

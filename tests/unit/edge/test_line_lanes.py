@@ -26,12 +26,23 @@ from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling, unknown
 from nii_edge.edge.jobs import DecodeJob
+from nii_edge.edge.line_lanes import LONGEST_HOLD_S
 from nii_edge.edge.slots import SlotPool
 from nii_edge.errors import FrameError
 from nii_edge.ports import Intend, StoredScan
 from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.telemetry import Metrics
-from nii_edge.wire import LinesAckMessage, LinesMessage, RefusedMessage, ToScanner, VerdictMessage
+from nii_edge.wire import (
+    Buffer,
+    BusyMessage,
+    FrameMessage,
+    LinesAckMessage,
+    LinesMessage,
+    RefusedMessage,
+    ToScanner,
+    VerdictMessage,
+)
+from nii_edge.xray.calibrate import Calibration, Origin, calibrate
 
 GAP, OFFSET = 10, 5
 SCAN = LineScan(
@@ -63,8 +74,10 @@ class Rig:
     """The rest of the daemon in memory. `ledger` and `gaps` outlive a `kill`. Everything submitted is CLEAR
     unless its check says otherwise, so that a CLEAR by accident shows."""
 
-    def __init__(self, profile: Profile = TWO, slots: int = 12) -> None:
+    def __init__(self, profile: Profile = TWO, slots: int = 12, **lane: Any) -> None:
         self.profile = profile
+        self.lane = admission.Lane(profile, **lane)
+        self.tapped: list[tuple[FrameMessage, bytes]] = []
         self.slots = slots
         self.clock = HandClock()
         self.ledger: dict[ScanId, StoredScan] = {}
@@ -79,7 +92,7 @@ class Rig:
         self.mail: deque[Callable[[], None]] = deque()
         self.engine: dict[ScanId, Case] = {}
         self.metrics = Metrics()
-        lanes = {"lane": admission.Lane(self.profile), "frames": admission.Lane(DUAL)}
+        lanes = {"lane": self.lane, "frames": admission.Lane(DUAL)}
         self.assembler = Assembler("edge-t", lanes, LIMITS, self.pool, self, self.clock, self.metrics)
         high: dict[tuple[str, int], int] = {}
         for scan in self.ledger:
@@ -165,6 +178,9 @@ class Rig:
 
     def reply(self, peer: bytes, message: ToScanner) -> None:
         self.replies.append((peer, message))
+
+    def tap(self, message: FrameMessage, pixels: Buffer) -> None:
+        self.tapped.append((message, bytes(pixels)))
 
     def publish(self, message: VerdictMessage) -> None:
         assert message.belt is not None
@@ -581,3 +597,97 @@ def test_test_pieces_and_cartons_in_one_carton_are_an_operational_unknown() -> N
     (stored,) = rig.ledger.values()
     assert stored.report is not None
     assert stored.report.verdict.scan_type is ScanType.OPERATIONAL
+
+
+def test_a_blocking_lane_holds_its_belt_until_there_is_room_and_loses_no_carton() -> None:
+    """The chunk in which a carton would begin is not taken, air before it is; once there is room the belt is
+    told that it may move."""
+    rig = Rig(ONE, slots=1, overload="block")
+    held = rig.pool.acquire()
+    assert held is not None
+    lines = Belt(120, [Box(32, 20)], (0,)).view(0)
+    for n in range(5):
+        rig.send(message(0, n + 1, 10 * n, 10), lines[10 * n : 10 * n + 10].tobytes())
+    assert [m.chunk for m in rig.heard(BusyMessage)] == [4]
+    rig.settle()
+    assert rig.verdicts() == []
+    rig.pool.release(held)
+    rig.replies.clear()
+    rig.send(message(0, 4, 30, 10), lines[30:40].tobytes())
+    assert next((m.next, m.again) for m in rig.heard(LinesAckMessage)) == (5, False)
+    rig.send(message(0, 5, 40, 80), lines[40:].tobytes())
+    rig.settle()
+    assert rig.verdicts() == [(52, Decision.CLEAR, None)]
+
+
+def test_a_belt_that_holds_itself_goes_on_without_room() -> None:
+    """What holds the slots may wait for lines that are not taken: after a while UNKNOWN, never for ever."""
+    rig = Rig(ONE, slots=1, overload="block")
+    rig.pool.acquire()
+    lines = BELT.view(0)
+    rig.send(message(0, 1, 0, 40), lines[:40].tobytes())
+    rig.clock.now += LONGEST_HOLD_S
+    rig.send(message(0, 1, 0, 40), lines[:40].tobytes())
+    rig.send(message(0, 2, 40, 80), lines[40:].tobytes())
+    rig.settle()
+    assert len(rig.heard(BusyMessage)) == 1
+    assert rig.verdicts() == [(50, Decision.UNKNOWN, Reason.OVERLOAD)]
+
+
+def raw_detector(gain: np.ndarray) -> Calibration:
+    """The calibration of pixels with an offset and a gain each, both energies alike."""
+    rng = np.random.default_rng(1)
+    dark = rng.normal(1_500, 20, (64, WIDTH, 2))
+    air = 1_500 + rng.normal(0.9 * 50_000, 200, (64, WIDTH, 2)) * gain[:, None]
+    return calibrate(dark.round(), air.round(), Origin("lane", 0, 1, "rows", ("low", "high")))
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_raw_pixels_that_differ_are_cut_by_their_own_air(calibrated: bool) -> None:
+    """Pixels of a raw detector differ by more than a carton's edge weakens them. Without the calibration some
+    are always dark and the belt is one carton without an end; with it the carton is found where it lies."""
+    gain = np.random.default_rng(2).uniform(0.85, 1.0, WIDTH)
+    rig = Rig(ONE, detectors=(raw_detector(gain),) if calibrated else ())
+    lines = BELT.view(0).astype(float) * (0.9 / 0.98)
+    raw = (1_500 + lines * gain[:, None]).astype(np.uint16)
+    for n in range(12):
+        rig.send(message(0, n + 1, 10 * n, 10), raw[10 * n : 10 * n + 10].tobytes())
+    rig.settle()
+    found = rig.verdicts()
+    assert (found == [(50, Decision.CLEAR, None)]) is calibrated
+    assert calibrated or {reason for *_, reason in found} == {Reason.CUT}
+
+
+def test_lines_of_another_width_than_the_calibration_are_refused_and_end_no_epoch() -> None:
+    """Named with both widths; the lane goes on."""
+    rig = Rig(ONE, detectors=(raw_detector(np.ones(WIDTH)),))
+    rig.send(message(0, 1, 0, 40), BELT.view(0)[:40].tobytes())
+    rig.send(message(0, 1, 0, 10, epoch=2, width=WIDTH - 1), bytes(10 * (WIDTH - 1) * 4))
+    (refused,) = rig.heard(RefusedMessage)
+    assert refused.reason is Reason.PROFILE_MISMATCH
+    assert f"{WIDTH - 1} pixels; view 0 is calibrated for {WIDTH}" in refused.detail
+    rig.settle()
+    assert rig.verdicts() == []
+
+
+def test_a_header_that_is_wrong_is_refused_with_its_chunk_so_that_it_can_be_given_up() -> None:
+    """Otherwise the scanner would send it again for ever."""
+    rig = Rig(ONE)
+    tree = {**msgspec.to_builtins(message(0, 7, 0, 10)), "encoder": -1}
+    rig.assembler.receive(b"p", [msgspec.msgpack.encode(tree), PIXELS])
+    (refused,) = rig.heard(RefusedMessage)
+    assert (refused.reason, refused.scanner, refused.epoch, refused.view, refused.chunk) == (
+        Reason.MALFORMED, "lane", 1, 0, 7,
+    )  # fmt: skip
+
+
+def test_who_taps_the_line_sees_the_frames_that_were_cut_out_and_where_they_lie() -> None:
+    """With all that is needed to play them again; a carton without room for its pixels is not among them."""
+    belt = Belt(120, [Box(30, 20)], (0, OFFSET))
+    rig = rig_after(Rig(TWO), belt)
+    assert [(m.seq, m.view, m.views, m.height, m.width) for m, _ in rig.tapped] == [
+        (50 + OFFSET, view, 2, 24, WIDTH) for view in (0, 1)
+    ]
+    for (shown, pixels), picture in zip(rig.tapped, rig.pictures[50 + OFFSET], strict=True):
+        assert shown.belt == wire.Belt(first=30 + OFFSET, last=49 + OFFSET)
+        assert pixels == picture.tobytes()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nii_edge.records import Frame, Reason
 from nii_edge.xray import quality
+from nii_edge.xray.calibrate import Calibration, Origin, assemble
 
 RNG = np.random.default_rng(3)
 GOOD = RNG.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
@@ -86,6 +87,21 @@ def carton(photons: float = 8_000, level: float = 50_000, seed: int = 1) -> np.n
     return np.clip(np.round(counts), 0, 65_535).astype(np.uint16)
 
 
+def detector(offset: float = 0.0, turned: bool = False) -> Calibration:
+    """What a lane of such cartons is calibrated with, its belt along the columns or, `turned`, the rows."""
+    shape = (2, HEIGHT)
+    origin = Origin("lane", 0, 1, "rows" if turned else "columns", ("low", "high"))
+    return assemble(
+        origin,
+        np.full(shape, offset, np.float32),
+        np.full(shape, 1 / 50_000, np.float32),
+        np.zeros(shape, np.uint8),
+        (50_000.0, 50_000.0),
+        (0.001, 0.001),
+        (0.01, 0.01),
+    )
+
+
 def words(pixels: np.ndarray) -> str | None:
     """What is said against a scan with this first view."""
     found = quality.problem(frame(pixels))
@@ -161,7 +177,7 @@ def test_pixels_that_differ_are_no_noise(turned: bool) -> None:
     pixels = (carton(level=40_000) * uneven).astype(np.uint16)
     if turned:
         pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
-    assert quality.problem(frame(pixels), calibrated=True) is None
+    assert quality.problem(frame(pixels), detector(turned=turned)) is None
 
 
 def test_a_frame_without_air_is_not_dim() -> None:
@@ -193,9 +209,10 @@ def test_an_offset_that_nobody_subtracted_is_named(offset: float, photons: float
         said = words(turned)
         assert said is not None
         assert "an offset was not subtracted" in said
-        assert quality.problem(frame(turned), calibrated=True) is None
+        found = quality.problem(frame(turned), detector(offset, turned=turned is not pixels))
+        assert found is None
         ratio = (turned / 50_000).astype(np.float32)
-        assert quality.problem(frame(ratio), calibrated=True) is not None
+        assert quality.problem(frame(ratio), detector()) is not None
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -210,6 +227,23 @@ def test_dark_areas_with_the_noise_of_their_photons_have_no_offset(photons: floa
         counts = rng.poisson(share * photons, area.shape) / photons * 50_000 + rng.normal(0, 6, area.shape)
         area[...] = np.clip(np.round(counts), 0, 65_535)
         assert words(pixels) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_swapped_energies_of_raw_counts_are_named(turned: bool) -> None:
+    """On an offset and a gain of its own, each energy looks like less matter than there is: only the
+    calibration tells which one is weakened more."""
+    pixels = (carton(level=46_000) * np.array([0.9, 1.0]) + np.array([2_500, 800])).astype(np.uint16)
+    known = detector(turned=turned)
+    known = known._replace(
+        offset=known.offset + np.float32([[2_500], [800]]),
+        gain=np.repeat(np.float32([[1 / 41_400], [1 / 46_000]]), HEIGHT, axis=1),
+    )
+    for swapped in (False, True):
+        seen = pixels[:, :, ::-1] if swapped else pixels
+        found = quality.problem(frame(np.ascontiguousarray(seen.swapaxes(0, 1) if turned else seen)), known)
+        assert (found is not None) is swapped
+        assert found is None or (found[0] is Reason.PROFILE_MISMATCH and "swapped" in found[1])
 
 
 def test_display_pictures_are_left_alone() -> None:
