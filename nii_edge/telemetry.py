@@ -177,7 +177,9 @@ class Metrics:
             "nii_edge_outbox_rows", "Items the collector has not confirmed.", ["state"], registry=r
         )
         self.disk_free = Gauge("nii_edge_disk_free_bytes", "Free on the disk of the ledger.", registry=r)
-        self.ledger_entries = Gauge("nii_edge_ledger_entries", "Reports and gaps in the ledger.", registry=r)
+        self.ledger_entries = Gauge(
+            "nii_edge_ledger_entries", "Reports, gaps and recalls in the ledger.", registry=r
+        )
         self.ledger_scans = Gauge(
             "nii_edge_ledger_scans",
             "The balance on disk: received = clear + alarm + unknown + in_flight.",
@@ -186,6 +188,12 @@ class Metrics:
         )
         self.chain_failures = Counter(
             "nii_edge_chain_verify_failures_total", "Findings of ledger verification.", registry=r
+        )
+        self.recalls = Counter(
+            "nii_edge_recalls_total",
+            "Scans whose verdict stands but whose carton should be looked at after all.",
+            ["scanner", "scan_type"],
+            registry=r,
         )
         self.tip = Counter(
             "nii_edge_tip_total",

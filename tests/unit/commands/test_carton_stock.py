@@ -23,7 +23,7 @@ def small_recipe() -> Recipe:
 
 
 def test_cartons_are_kept_and_found_again(tmp_path: Path) -> None:
-    """A second run reads what the first one made, to the last bit; what is another's or damaged is refused."""
+    """A second run reads what the first made, to the last bit; another run's, or damaged, is refused."""
     recipe, steps = small_recipe(), list[tuple[int, int]]()
     made = Stock(recipe, 5, 1, tmp_path).take(1, lambda done, of: steps.append((done, of)))
     assert steps == [(0, 1), (1, 1)]
