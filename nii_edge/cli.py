@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from nii_edge import __version__
 from nii_edge.commands.keys import app as keys_app
 from nii_edge.commands.line import Line
 from nii_edge.commands.manifest import app as manifest_app
+from nii_edge.commands.policy import app as policy_app
 from nii_edge.commands.scanner import app as scanner_app
 from nii_edge.errors import NiiEdgeError
 from nii_edge.records import ScanType
@@ -47,6 +49,12 @@ ServerKeyOption = Annotated[
 ]
 InsecureFlag = Annotated[
     bool, typer.Option("--insecure", help="Talk to another machine without keys. On your own network only.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Keep what is simulated here: a stopped run goes on, a next one reuses it."
+    ),
 ]
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML configuration file.")]
 
@@ -570,7 +578,10 @@ def export(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
-@app.command("evaluate-cartons", epilog="Example: nii-edge evaluate-cartons --cartons 2000 --seed 7 --json")
+@app.command(
+    "evaluate-cartons",
+    epilog="Example: nii-edge evaluate-cartons --cartons 2000 --seed 7 --data var/cartons --json",
+)
 def evaluate_cartons(
     cartons: Annotated[int, typer.Option(min=50, help="Cartons to simulate at least.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cartons.")] = 1,
@@ -579,6 +590,7 @@ def evaluate_cartons(
         tuple[Path, Path] | None,
         typer.Option("--from", metavar="TEST HISTORY", help="Folders of nii-edge simulate, for engineers."),
     ] = None,
+    data: DataOption = None,
     fit: Annotated[Path | None, typer.Option(help="What fit-cartons wrote; the shipped one.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
@@ -588,16 +600,11 @@ def evaluate_cartons(
     from nii_edge.resources import shipped
 
     path = recipe or shipped("configs") / "simulate" / "test.yaml"
-    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
-        result = command.evaluate(
-            cartons,
-            seed,
-            path,
-            folders,
-            fit or command.fit_file(),
-            workers or command.cores(),
-            _bar(progress),
-        )
+    request = command.Request(
+        cartons, seed, path, folders, data, fit or command.fit_file(), workers or command.cores()
+    )
+    with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
+        result = command.evaluate(request, _bar(progress))
     tree = msgspec.to_builtins(result)
     if as_json:
         _print_json(tree)
@@ -617,6 +624,7 @@ def fit_cartons(
         list[Path] | None,
         typer.Option("--from", metavar="DIR", help="Folders of nii-edge simulate; may be repeated."),
     ] = None,
+    data: DataOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -625,9 +633,9 @@ def fit_cartons(
     from nii_edge.resources import shipped
 
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
-    with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
+    with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
         tree = command.fit_and_write(
-            consignments, seed, path, folders or [], out, workers or command.cores(), _bar(progress)
+            consignments, seed, path, folders or [], data, out, workers or command.cores(), _bar(progress)
         )
     if as_json:
         _print_json(tree)
@@ -635,14 +643,25 @@ def fit_cartons(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
+TELL_S = 20.0
+"""Without a terminal, progress is a line on stderr so often, and at the beginning and end of each stage."""
+
+
 def _bar(progress: Progress) -> Callable[[str, int, int], None]:
-    """Shows how far each of several stages is."""
+    """Shows how far each of several stages is: bars on a terminal, otherwise a line from time to time."""
     bars: dict[str, Any] = {}
+    told_at: dict[str, float] = {}
 
     def told(stage: str, done: int, of: int) -> None:
-        if stage not in bars:
-            bars[stage] = progress.add_task(stage, total=of)
-        progress.update(bars[stage], completed=done, total=of)
+        if not progress.disable:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=of)
+            progress.update(bars[stage], completed=done, total=of)
+            return
+        now = time.monotonic()
+        if stage not in told_at or done == of or now >= told_at[stage] + TELL_S:
+            told_at[stage] = now
+            _err.print(f"{stage}: {done} of {of}", highlight=False)
 
     return told
 
@@ -650,6 +669,7 @@ def _bar(progress: Progress) -> Callable[[str, int, int], None]:
 app.add_typer(keys_app, name="keys")
 app.add_typer(scanner_app, name="scanner")
 app.add_typer(manifest_app, name="manifest")
+app.add_typer(policy_app, name="policy")
 
 
 def _print_json(value: Any) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from prometheus_client import generate_latest
 
 from nii_edge.adapters import calibration_files, ledger_rescue, zmq_transport
+from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.self_test_files import PieceFile, read_history
 from nii_edge.adapters.sqlite_archive import SqliteArchive
@@ -25,10 +26,14 @@ from nii_edge.adapters.zmq_uplink import ZmqUplink
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
+from nii_edge.detect.anomaly import Null
+from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup
+from nii_edge.edge.oddities import DETECTOR as ODDITY
+from nii_edge.edge.oddities import LABEL as ODD_LABEL
 from nii_edge.edge.self_tests import Duty
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
@@ -60,6 +65,7 @@ class EdgePlan(NamedTuple):
     tip: TipPlan | None
     manifest: ManifestSetup | None
     self_tests: Mapping[str, Duty]
+    null: Null | None
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -72,6 +78,7 @@ def plan_edge(path: Path) -> EdgePlan:
     bundles = {name: load_bundle(here / entry.bundle) for name, entry in config.detectors.items()}
     check_policy(policy, policy_path, labels_of(config, bundles))
     manifest = plan_manifest(config, here, profiles)
+    null = None if manifest is None else from_arrays(read_arrays(Path(manifest.fit))[0]).null
     if config.inference.runtime == "torch" and not config.inference.allow_torch:
         raise ConfigError(
             f"{path}: inference.runtime is torch, whose files can carry code; say `allow_torch: true` "
@@ -92,7 +99,19 @@ def plan_edge(path: Path) -> EdgePlan:
     tip = plan_tip(config, path, profiles, bundles, optics)
     duties = self_test_duties(config, here)
     return EdgePlan(
-        config, profiles, policy, bundles, files, optics, state_dir, security, keys, tip, manifest, duties
+        config,
+        profiles,
+        policy,
+        bundles,
+        files,
+        optics,
+        state_dir,
+        security,
+        keys,
+        tip,
+        manifest,
+        duties,
+        null,
     )
 
 
@@ -134,7 +153,7 @@ def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tu
     """The labels of every detector, by its name."""
     found = {name: tuple(label.name for label in bundle.manifest.labels) for name, bundle in bundles.items()}
     if config.manifest is not None:
-        found["manifest"] = MANIFEST_LABELS
+        found |= {"manifest": MANIFEST_LABELS, ODDITY: (ODD_LABEL,)}
     return found
 
 
@@ -222,6 +241,7 @@ def edge(plan: EdgePlan) -> Daemon:
         manifest=plan.manifest,
         self_tests=plan.self_tests,
         read_self_tests=read_history,
+        null=plan.null,
     )
     return Daemon(parts, SystemClock(), metrics)
 
@@ -319,6 +339,7 @@ def check_edge(path: Path) -> Check:
             problems.append(str(error))
     if plan.manifest is not None:
         would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
+        would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
     listen = config.listen
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")

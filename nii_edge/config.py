@@ -460,8 +460,9 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
         if not self.scanners or not self.detectors:
             raise ValueError("`scanners` and `detectors` need at least one entry each")
         listen, link = self.listen, self.collector
-        if self.manifest is not None and "manifest" in self.detectors:
-            raise ValueError("`detectors.manifest` and `manifest` would be two detectors of one name")
+        for name in ("manifest", "anomaly"):  # `anomaly` compares the cartons that the verifier measured
+            if self.manifest is not None and name in self.detectors:
+                raise ValueError(f"`detectors.{name}` and `manifest` would be two detectors of one name")
         if self.security is None:
             _refuse_open_bind(listen.insecure, listen.scanners, listen.verdicts, listen.tap)
         if link is not None and link.server_key and not link.key and self.security is None:

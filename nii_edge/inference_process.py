@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.calibration_files import read_optics
@@ -19,18 +22,20 @@ from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference, load
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.heads import output_names
-from nii_edge.detect.manifest import Lane, ManifestDetector
+from nii_edge.detect.manifest import Lane, ManifestDetector, Measured, ignore
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, ManifestSetup, Ready, Setup
+from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, ManifestSetup, Ready, Setup
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.ports import Detector, Runtime
+from nii_edge.records import ScanId
 from nii_edge.regime import Regime
 from nii_edge.xray.optics import Optics
 
 Line: TypeAlias = "Connection[bytes, bytes]"
+Values = npt.NDArray[np.float64]
 
 
 def open_runtime(bundle: Bundle, settings: Inference) -> Runtime:
@@ -65,14 +70,18 @@ def open_detector(
 
 
 def open_manifest(
-    setup: ManifestSetup, lanes: Mapping[str, tuple[Optics, ...]], reader: ManifestReader
+    setup: ManifestSetup,
+    lanes: Mapping[str, tuple[Optics, ...]],
+    reader: ManifestReader,
+    measured: Measured = ignore,
 ) -> tuple[ManifestDetector, str]:
-    """The manifest verifier, which looks papers up in `reader`, and what verdicts cite of it. Raises
-    ConfigError, BundleError."""
+    """The manifest verifier, which looks papers up in `reader` and tells `measured` of each carton, and what
+    verdicts cite of it. Raises ConfigError, BundleError."""
     arrays, digest = read_arrays(Path(setup.fit))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
-    detector = ManifestDetector(known, reader.find, regime, from_arrays(arrays), setup.prior)
+    fit = from_arrays(arrays)
+    detector = ManifestDetector(known, reader.find, regime, fit, setup.prior, measured=measured)
     return detector, f"manifest@{regime.name}#{digest[:12]}"
 
 
@@ -88,6 +97,11 @@ def inference(connection: Line, setup: Setup) -> None:
     slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
     detectors: list[Detector] = []
     models, untrusted, devices = [], {}, []
+    traits: dict[ScanId, CartonTraits] = {}
+
+    def measured(scan: ScanId, master_bill: str, values: Values) -> None:
+        traits[scan] = CartonTraits(master_bill=master_bill, values=tuple(values.tolist()))
+
     try:
         lanes = {
             scanner: tuple(read_optics(Path(file), lane.penetration_limit) for file in lane.files)
@@ -102,7 +116,8 @@ def inference(connection: Line, setup: Setup) -> None:
             models.append(model_id(bundle))
             devices.append(runtime.device)
         if setup.manifest is not None:
-            verifier, model = open_manifest(setup.manifest, lanes, ManifestReader(Path(setup.manifest.store)))
+            reader = ManifestReader(Path(setup.manifest.store))
+            verifier, model = open_manifest(setup.manifest, lanes, reader, measured)
             detectors.append(verifier)
             models.append(model)
     except NiiEdgeError as error:
@@ -112,7 +127,8 @@ def inference(connection: Line, setup: Setup) -> None:
     children.tell(connection, Ready(device=device, models=tuple(models), untrusted=untrusted))
 
     def answer(job: Job) -> JobDone:
-        return look(job, detectors, slots)
+        done = look(job, detectors, slots)
+        return msgspec.structs.replace(done, traits=tuple(traits.pop(scan.id, None) for scan in job.scans))
 
     children.serve(connection, Job, answer, at_once=JOBS_AHEAD)
 

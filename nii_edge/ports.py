@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.records import Decision, Finding, Gap, Preview, Report, Scan, ScanId, ScanType
+from nii_edge.records import Decision, Finding, Gap, Preview, Recall, Report, Scan, ScanId, ScanType
 from nii_edge.wire import Archived, Buffer, FrameMessage
 
 Array = npt.NDArray[np.generic]
@@ -88,7 +88,7 @@ class StoredScan(NamedTuple):
 
 
 OutboxKind = Literal["record", "preview"]
-"""`record`: reports and gaps, in order. `preview`: pictures, which may wait."""
+"""`record`: reports, gaps and recalls, in order. `preview`: pictures, which may wait."""
 
 
 class OutboxItem(NamedTuple):
@@ -99,7 +99,7 @@ class OutboxItem(NamedTuple):
 
     number: int
     key: str
-    record: Report | Gap | Preview
+    record: Report | Gap | Recall | Preview
 
 
 class LedgerCounts(NamedTuple):
@@ -116,9 +116,9 @@ class LedgerCounts(NamedTuple):
 
 
 class LedgerStats(NamedTuple):
-    """How much the ledger holds. Entries are reports and gaps; `pending` and `parked` those the centre has
-    not confirmed, or refuses. `last_link` is the hex of the chain's end: whoever noted it can tell later
-    whether anything before it was changed. `oldest_pending` is 0 if nothing waits."""
+    """How much the ledger holds. Entries are reports, gaps and recalls; `pending` and `parked` those the
+    centre has not confirmed, or refuses. `last_link` is the hex of the chain's end: whoever noted it can tell
+    later whether anything before it was changed. `oldest_pending` is 0 if nothing waits."""
 
     entries: int
     last_entry: int
@@ -140,7 +140,7 @@ class LedgerEntry(NamedTuple):
     key: str
     state: str
     link: str
-    record: Report | Gap
+    record: Report | Gap | Recall
 
 
 class Audit(NamedTuple):
@@ -211,6 +211,12 @@ class Miss(NamedTuple):
     gap: Gap
 
 
+class Recalled(NamedTuple):
+    """An earlier scan's carton should be looked at; a scan that is recalled already is left as it is."""
+
+    recall: Recall
+
+
 class Confirm(NamedTuple):
     """The centre archived these (alert ids and SHA-256 of pictures), at this edge's time."""
 
@@ -233,7 +239,7 @@ class Prune(NamedTuple):
     picture_bytes: int
 
 
-Change = Intend | Conclude | Miss | Confirm | Park | Prune
+Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Prune
 
 
 class Stored(NamedTuple):
@@ -264,6 +270,7 @@ class ArchiveCounts(NamedTuple):
     previews: int
     duplicates: int
     conflicts: int
+    recalls: int = 0
 
 
 class Archive(Protocol):
@@ -273,7 +280,7 @@ class Archive(Protocol):
     Every method may raise LedgerError. Once `store` has, the archive stays refused until opened again.
     """
 
-    def store(self, items: Sequence[Report | Gap | Preview], archived_at_ns: int) -> Stored:
+    def store(self, items: Sequence[Report | Gap | Recall | Preview], archived_at_ns: int) -> Stored:
         """Make all `items` durable in one commit, or none. Blocks until they are on disk.
 
         `archived_at_ns` is the collector's Unix time in nanoseconds. Items may come again.
@@ -289,7 +296,7 @@ class Archive(Protocol):
     ) -> Page:
         """At most `limit` records above `number` of these kinds, oldest first.
 
-        A gap counts as UNKNOWN and OPERATIONAL. Stops before the encoded records exceed `max_bytes`, but
+        A gap counts as UNKNOWN, a recall as ALARM. Stops before the encoded records exceed `max_bytes`, but
         gives at least one if there is one. `next` is never below `number`, and is past everything that
         did not match. Raises LedgerError naming the number of a damaged record.
         """
@@ -357,7 +364,7 @@ class AlertSink(Protocol):
     def wait(self, wake_fd: int, timeout_s: float) -> None:
         """Until a reply is there, `wake_fd` is readable, or the time is over."""
 
-    def send(self, record: Report | Gap | Preview) -> bool:
+    def send(self, record: Report | Gap | Recall | Preview) -> bool:
         """Hand an item over; False if there is no connection or no room. True promises nothing."""
 
     def replies(self) -> list[SinkReply]:

@@ -284,6 +284,27 @@ class Gap(Record, frozen=True, kw_only=True):
         return hashlib.sha256(text.encode()).digest()[:16].hex()
 
 
+class Recall(Record, frozen=True, kw_only=True):
+    """An earlier scan whose carton should be looked at after all. The scan's verdict and every balance stay.
+
+    `scan` is the earlier one, `because` the scan that made it look odd; `finding` says what is odd now.
+    """
+
+    scan: ScanId
+    scan_type: ScanType
+    carton: str | None = None
+    because: ScanId
+    finding: Finding
+    noticed_at_ns: int
+
+    @property
+    def alert_id(self) -> str:
+        """32 hex digits, from the earlier scan's identity: a scan is recalled once."""
+        scan = self.scan
+        text = f"nii-edge recall\n{scan.edge}\n{scan.scanner}\n{scan.epoch}\n{scan.seq}"
+        return hashlib.sha256(text.encode()).digest()[:16].hex()
+
+
 class Preview(Record, frozen=True, kw_only=True):
     """A picture of an alert with its findings drawn in. `sha256` is that of `data`."""
 

@@ -189,7 +189,9 @@ class Metrics:
             ["scanner", "history"],
             registry=r,
         )
-        self.ledger_entries = Gauge("nii_edge_ledger_entries", "Reports and gaps in the ledger.", registry=r)
+        self.ledger_entries = Gauge(
+            "nii_edge_ledger_entries", "Reports, gaps and recalls in the ledger.", registry=r
+        )
         self.ledger_scans = Gauge(
             "nii_edge_ledger_scans",
             "The balance on disk: received = clear + alarm + unknown + in_flight.",
@@ -198,6 +200,12 @@ class Metrics:
         )
         self.chain_failures = Counter(
             "nii_edge_chain_verify_failures_total", "Findings of ledger verification.", registry=r
+        )
+        self.recalls = Counter(
+            "nii_edge_recalls_total",
+            "Scans whose verdict stands but whose carton should be looked at after all.",
+            ["scanner", "scan_type"],
+            registry=r,
         )
         self.tip = Counter(
             "nii_edge_tip_total",

@@ -25,6 +25,7 @@ from nii_edge.records import (
     Hex,
     Name,
     Reason,
+    Recall,
     Report,
     ScanType,
     Seq,
@@ -229,6 +230,12 @@ class GapMessage(Message, frozen=True, kw_only=True, tag="gap"):
     gap: Gap
 
 
+class RecallMessage(Message, frozen=True, kw_only=True, tag="recall"):
+    """Edge to collector: an earlier scan's carton should be looked at after all."""
+
+    recall: Recall
+
+
 class PreviewMessage(Message, frozen=True, kw_only=True, tag="preview"):
     """Edge to collector, collector to subscriber: a picture, in the second part."""
 
@@ -246,7 +253,7 @@ class FetchMessage(Message, frozen=True, kw_only=True, tag="fetch"):
     """Subscriber to collector: records archived after number `since`, oldest first.
 
     Answered at once if there are any, else when one comes or after `wait_ms`. Empty `decisions` means
-    all; by default ALARM, UNKNOWN and gaps of OPERATIONAL scans.
+    all; by default ALARM, UNKNOWN, gaps and recalls of OPERATIONAL scans.
     """
 
     since: Archive
@@ -257,12 +264,13 @@ class FetchMessage(Message, frozen=True, kw_only=True, tag="fetch"):
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One record as archived. Exactly one of `report` and `gap` is set."""
+    """One record as archived. Exactly one of `report`, `gap` and `recall` is set."""
 
     number: Archive
     archived_at_ns: int
     report: Report | None = None
     gap: Gap | None = None
+    recall: Recall | None = None
 
 
 class ArchivedMessage(Message, frozen=True, kw_only=True, tag="archived"):
@@ -280,7 +288,7 @@ class FetchPreviewMessage(Message, frozen=True, kw_only=True, tag="fetch_preview
 
 FromScanner = FrameMessage | LinesMessage
 ToScanner = AckMessage | VerdictMessage | RefusedMessage | BusyMessage | LinesAckMessage
-ToCollector = ReportMessage | GapMessage | PreviewMessage
+ToCollector = ReportMessage | GapMessage | RecallMessage | PreviewMessage
 FromCollector = ReceiptMessage | RefusedMessage
 FromSubscriber = FetchMessage | FetchPreviewMessage
 ToSubscriber = ArchivedMessage | PreviewMessage | RefusedMessage

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.adapters.sqlite_ledger import KINDS, SqliteLedger
 from nii_edge.errors import LedgerDamagedError
-from nii_edge.ports import Change, Conclude, Intend, Miss
-from nii_edge.records import Gap, Report, ScanId, ScanType
+from nii_edge.ports import Change, Conclude, Intend, Miss, Recalled
+from nii_edge.records import Gap, Recall, Report, ScanId, ScanType
 
 SLICE = 2_000
 
@@ -89,7 +89,7 @@ def _carry_over(aside: Path, fresh: SqliteLedger, edge: str) -> str:
                     raise
                 continue
             scans += 1
-            records += any(isinstance(part, Conclude | Miss) for part in change)
+            records += any(isinstance(part, Conclude | Miss | Recalled) for part in change)
         fresh.raise_high_water(_epochs(old))
     return f"carried over {records} unconfirmed records; {scans - records} scans get a new verdict"
 
@@ -115,17 +115,19 @@ def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
                 yield [Intend(scan, ScanType(scan_type.decode()), int(received))]
 
 
-def _owed(record: Report | Gap) -> list[Change]:
+def _owed(record: Report | Gap | Recall) -> list[Change]:
     if isinstance(record, Gap):
         return [Miss(record)]
+    if isinstance(record, Recall):
+        return [Recalled(record)]
     verdict = record.verdict
     return [Intend(verdict.id, verdict.scan_type, record.received_at_ns), Conclude(record, None)]
 
 
-def _decoded(kind: bytes, body: bytes) -> Report | Gap | None:
-    wanted: type[Report] | type[Gap] = Gap if kind == b"gap" else Report
+def _decoded(kind: object, body: bytes) -> Report | Gap | Recall | None:
+    wanted = KINDS.get(kind.decode("ascii", "replace")) if isinstance(kind, bytes) else None
     try:
-        found: Report | Gap = msgspec.msgpack.decode(body, type=wanted)
+        found = None if wanted is None else msgspec.msgpack.decode(body, type=wanted)
     except (msgspec.DecodeError, ValueError, TypeError):
         return None
     return found

@@ -14,7 +14,8 @@ SCHEMA = (
     "PRIMARY KEY (scanner, epoch, seq)) WITHOUT ROWID",
     "CREATE INDEX in_flight ON scans (scanner) WHERE entry IS NULL",
     "CREATE INDEX scans_by_entry ON scans (entry) WHERE entry IS NOT NULL",
-    # kind: report or gap; key: alert id; state: pending, archived or parked; archived_at_ns: when confirmed
+    # kind: report, gap or recall; key: alert id; state: pending, archived or parked
+    # archived_at_ns: when confirmed
     "CREATE TABLE journal (entry INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL UNIQUE, "
     "body BLOB NOT NULL, crc INTEGER NOT NULL, link BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'pending', "
     "archived_at_ns INTEGER, parked TEXT)",

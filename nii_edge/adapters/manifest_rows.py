@@ -113,6 +113,7 @@ class Collecting:
     def _add(self, row: Row, barcode: str) -> None:
         bad: set[PaperProblem] = set()
         take = _Taking(self, row, bad)
+        take.no_formula("barcode", barcode)
         master = take.code("master_bill")
         number = take.whole("carton")
         gross = take.weight("gross_kg")
@@ -247,10 +248,14 @@ class _Taking:
             self.wrong(PaperProblem.TOO_LONG, f"{field} has {len(raw)} characters, at most {most} are kept")
             raw = raw[:most]
         text = " ".join("".join(c if c.isprintable() else " " for c in raw).split())
-        dash = text[:1] == "-" and len(text) > 1 and not (text[1].isdigit() or text[1] in ".,")
-        if (raw[:1] in _FORMULA and raw) or dash:
-            self.wrong(PaperProblem.FORMULA, f"{field} is {text[:40]!r}; kept as text, never to be run")
+        self.no_formula(field, raw)
         return text
+
+    def no_formula(self, field: Field, raw: str) -> None:
+        text = raw.strip()
+        dash = text[:1] == "-" and len(text) > 1 and not (text[1].isdigit() or text[1] in ".,")
+        if (raw and raw[:1] in _FORMULA) or dash:
+            self.wrong(PaperProblem.FORMULA, f"{field} is {text[:40]!r}; kept as text, never to be run")
 
     def code(self, field: Field) -> str:
         return self.text(field, MAX_CODE)

@@ -14,17 +14,16 @@ import msgspec
 from nii_edge.adapters.sqlite_common import ensure_schema, open_durable, transaction, translated
 from nii_edge.errors import LedgerError
 from nii_edge.ports import ArchiveCounts, Page, Stored
-from nii_edge.records import Decision, Gap, Preview, Report, ScanType
+from nii_edge.records import Decision, Gap, Preview, Recall, Report, ScanType
 from nii_edge.telemetry import logger
 from nii_edge.wire import Archived
 
-SCHEMA = 1
+SCHEMA = 2
 
-_TABLES = (
-    """CREATE TABLE records (
+_RECORDS = """CREATE TABLE records (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         alert_id TEXT NOT NULL UNIQUE,
-        kind TEXT NOT NULL CHECK (kind IN ('report', 'gap')),
+        kind TEXT NOT NULL CHECK (kind IN ('report', 'gap', 'recall')),
         edge TEXT NOT NULL,
         scanner TEXT NOT NULL,
         decision TEXT NOT NULL,
@@ -32,11 +31,24 @@ _TABLES = (
         archived_at_ns INTEGER NOT NULL,
         body BLOB NOT NULL,
         crc32 INTEGER NOT NULL
-    )""",
-    # The number follows by itself: an index row ends in the table's integer key.
-    "CREATE INDEX records_by_kind ON records (scan_type, decision)",
+    )"""
+# The number follows by itself: an index row ends in the table's integer key.
+_BY_KIND = "CREATE INDEX records_by_kind ON records (scan_type, decision)"
+_TABLES = (
+    _RECORDS,
+    _BY_KIND,
     "CREATE TABLE previews (sha256 TEXT PRIMARY KEY, media_type TEXT NOT NULL, data BLOB NOT NULL)",
 )
+_UPGRADES = {
+    1: (  # 1 knew no recalls
+        "DROP INDEX records_by_kind",
+        "ALTER TABLE records RENAME TO records_of_1",
+        _RECORDS,
+        "INSERT INTO records SELECT * FROM records_of_1 ORDER BY number",
+        "DROP TABLE records_of_1",
+        _BY_KIND,
+    )
+}
 _INSERT_RECORD = """INSERT INTO records
     (alert_id, kind, edge, scanner, decision, scan_type, archived_at_ns, body, crc32)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (alert_id) DO NOTHING"""
@@ -52,6 +64,7 @@ _ITEM_OVERHEAD = 64
 _encoder = msgspec.msgpack.Encoder()
 _report_decoder = msgspec.msgpack.Decoder(Report)
 _gap_decoder = msgspec.msgpack.Decoder(Gap)
+_recall_decoder = msgspec.msgpack.Decoder(Recall)
 _log = logger("archive")
 
 
@@ -64,13 +77,20 @@ class SqliteArchive:
         self._broken: LedgerError | None = None
         self._connection = open_durable(path, check_same_thread=False)
         try:
-            ensure_schema(self._connection, path, purpose="archive", version=SCHEMA, statements=_TABLES)
+            ensure_schema(
+                self._connection,
+                path,
+                purpose="archive",
+                version=SCHEMA,
+                statements=_TABLES,
+                upgrades=_UPGRADES,
+            )
             self._tally = _Tally(self._connection, path)
         except BaseException:
             self._connection.close()
             raise
 
-    def store(self, items: Sequence[Report | Gap | Preview], archived_at_ns: int) -> Stored:
+    def store(self, items: Sequence[Report | Gap | Recall | Preview], archived_at_ns: int) -> Stored:
         """See `Archive.store`."""
         self._usable()
         batch = _Batch(self._connection, archived_at_ns)
@@ -132,6 +152,9 @@ class SqliteArchive:
             if kind == "gap":
                 gap = _gap_decoder.decode(body)
                 return Archived(number=number, archived_at_ns=archived_at_ns, gap=gap)
+            if kind == "recall":
+                recall = _recall_decoder.decode(body)
+                return Archived(number=number, archived_at_ns=archived_at_ns, recall=recall)
             report = _report_decoder.decode(body)
         except (msgspec.DecodeError, ValueError) as error:
             raise LedgerError(f"{self._path}: record {number} cannot be read: {error}") from error
@@ -182,6 +205,7 @@ class _Batch:
         self._archived_at_ns = archived_at_ns
         self.reports: Counter[tuple[ScanType, Decision]] = Counter()
         self.gaps = 0
+        self.recalls = 0
         self.previews = 0
         self.duplicates = 0
         self.conflicts: list[str] = []
@@ -189,14 +213,18 @@ class _Batch:
 
     @property
     def archived(self) -> int:
-        return self.reports.total() + self.gaps + self.previews
+        return self.reports.total() + self.gaps + self.recalls + self.previews
 
-    def add(self, item: Report | Gap | Preview) -> None:
+    def add(self, item: Report | Gap | Recall | Preview) -> None:
         if isinstance(item, Preview):
             self._add_preview(item)
         elif isinstance(item, Gap):
             self.gaps += self._add_record(
                 item, "gap", (item.edge, item.scanner), (item.scan_type, Decision.UNKNOWN)
+            )
+        elif isinstance(item, Recall):
+            self.recalls += self._add_record(
+                item, "recall", (item.scan.edge, item.scan.scanner), (item.scan_type, Decision.ALARM)
             )
         else:
             verdict = item.verdict
@@ -206,7 +234,7 @@ class _Batch:
             )
 
     def _add_record(
-        self, item: Report | Gap, kind: str, place: tuple[str, str], filed: tuple[ScanType, Decision]
+        self, item: Report | Gap | Recall, kind: str, place: tuple[str, str], filed: tuple[ScanType, Decision]
     ) -> int:
         """1 if the record is new, else 0."""
         body = _encoder.encode(item)
@@ -239,25 +267,29 @@ class _Tally:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._reports: Counter[tuple[ScanType, Decision]] = Counter()
-        self._gaps = 0
         self._duplicates = 0
         self._conflicts = 0
         with translated(path):
             (self._previews,) = connection.execute("SELECT count(*) FROM previews").fetchone()
-            (self._gaps,) = connection.execute("SELECT count(*) FROM records WHERE kind = 'gap'").fetchone()
+            of_kind = dict(connection.execute("SELECT kind, count(*) FROM records GROUP BY kind"))
             for scan_type, decision, count in connection.execute(
                 "SELECT scan_type, decision, count(*) FROM records WHERE kind = 'report' "
                 "GROUP BY scan_type, decision"
             ):
                 self._reports[ScanType(scan_type), Decision(decision)] = count
+        self._gaps: int = of_kind.get("gap", 0)
+        self._recalls: int = of_kind.get("recall", 0)
 
     def add(self, batch: _Batch) -> None:
         self._reports.update(batch.reports)
         self._gaps += batch.gaps
+        self._recalls += batch.recalls
         self._previews += batch.previews
         self._duplicates += batch.duplicates
         self._conflicts += len(batch.conflicts)
 
     def counts(self) -> ArchiveCounts:
         reports = {kind: count for kind, count in self._reports.items() if count}
-        return ArchiveCounts(reports, self._gaps, self._previews, self._duplicates, self._conflicts)
+        return ArchiveCounts(
+            reports, self._gaps, self._previews, self._duplicates, self._conflicts, self._recalls
+        )

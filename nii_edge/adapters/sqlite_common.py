@@ -8,7 +8,7 @@ once a flush to disk has failed, a later one may report success for data that ne
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -124,11 +124,18 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def ensure_schema(
-    connection: sqlite3.Connection, path: Path, *, purpose: str, version: int, statements: Sequence[str]
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    purpose: str,
+    version: int,
+    statements: Sequence[str],
+    upgrades: Mapping[int, Sequence[str]] | None = None,
 ) -> None:
     """Create the tables of a new file by `statements`, or check that an old one is of this schema.
 
     The table `meta` says what the file is for (`purpose`, for example "archive") and its schema version.
+    `upgrades`: by schema, the statements that make a file of it one of the next.
 
     Raises:
         LedgerError: the file serves another purpose, or was written by another version of the schema.
@@ -146,7 +153,13 @@ def ensure_schema(
             return
         if found.get("purpose") != purpose:
             raise LedgerError(f"{path}: this file is a {found.get('purpose')!r}, expected a {purpose!r}")
-        if found.get("schema") != str(version):
+        schema = found.get("schema", "")
+        while upgrades and schema.isdecimal() and int(schema) in upgrades:
+            for statement in upgrades[int(schema)]:
+                connection.execute(statement)
+            schema = str(int(schema) + 1)
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (schema,))
+        if schema != str(version):
             raise LedgerError(
                 f"{path}: {purpose} of schema {found.get('schema')}, this version reads schema {version}; "
                 "use the version of nii-edge that wrote it"

@@ -3,10 +3,10 @@
 WAL with synchronous=FULL: a commit that returned survives a power cut. One connection, used by the
 thread that opened it (the edge's committer).
 
-Reports and gaps stand in the `journal`, numbered from 1 without a hole. Each entry carries the CRC-32 of
-its body and a link, ``SHA-256(link before || kind || body)``: a changed, lost or added row breaks the chain
-from there on, also where SQLite's own integrity check says ok. What is pruned leaves its last link behind as
-the anchor of the rest.
+Reports, gaps and recalls stand in the `journal`, numbered from 1 without a hole. Each entry carries the
+CRC-32 of its body and a link, ``SHA-256(link before || kind || body)``: a changed, lost or added row breaks
+the chain from there on, also where SQLite's own integrity check says ok. What is pruned leaves its last link
+behind as the anchor of the rest.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ from nii_edge.ports import (
     OutboxKind,
     Park,
     Prune,
+    Recalled,
     StoredScan,
 )
-from nii_edge.records import Gap, Preview, Report, ScanId, ScanType
+from nii_edge.records import Gap, Preview, Recall, Report, ScanId, ScanType
 
 MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 2_000
 """The most entries one `Prune` removes: it must not hold up verdicts."""
 
 T = TypeVar("T")
-_KINDS: dict[str, type[Report] | type[Gap]] = {"report": Report, "gap": Gap}
+KINDS: dict[str, type[Report | Gap | Recall]] = {"report": Report, "gap": Gap, "recall": Recall}
+"""The records of the journal, by what the column `kind` says."""
 
 
 class _Whole(NamedTuple):
@@ -155,7 +157,7 @@ class SqliteLedger:
             "WHERE state = 'pending' AND entry > ? ORDER BY entry LIMIT ?",
             (after, limit),
         )
-        return [OutboxItem(entry, key, self._decode(body, _KINDS[kind])) for entry, kind, key, body in rows]
+        return [OutboxItem(entry, key, self._decode(body, KINDS[kind])) for entry, kind, key, body in rows]
 
     def counts(self) -> list[LedgerCounts]:
         """The balance. In flight is counted, not inferred, so that it can disagree."""
@@ -197,7 +199,7 @@ class SqliteLedger:
             (after, limit),
         )
         return [
-            LedgerEntry(entry, key, state, link.hex(), self._decode(body, _KINDS[kind]))
+            LedgerEntry(entry, key, state, link.hex(), self._decode(body, KINDS[kind]))
             for entry, kind, key, state, link, body in rows
         ]
 
@@ -243,6 +245,9 @@ class SqliteLedger:
                 self._conclude(report, preview)
             case Miss(gap):
                 self._miss(gap)
+            case Recalled(recall):
+                if not self._known(recall.alert_id):
+                    self._append("recall", recall.alert_id, recall)
             case Confirm(keys, archived_at_ns):
                 self._set_state([(key,) for key in keys], "archived", archived_at_ns, None)
             case Park(key, reason):
@@ -305,12 +310,14 @@ class SqliteLedger:
 
     def _miss(self, gap: Gap) -> None:
         # a crash between this and the intent that revealed it makes the same gap come again
-        known = self._db.execute("SELECT 1 FROM journal WHERE key = ?", (gap.alert_id,)).fetchone()
-        if known is None:
+        if not self._known(gap.alert_id):
             self._append("gap", gap.alert_id, gap)
             self._count(gap.scanner, gap.scan_type, "missing", by=gap.last - gap.first + 1)
 
-    def _append(self, kind: str, key: str, record: Report | Gap) -> int:
+    def _known(self, key: str) -> bool:
+        return self._db.execute("SELECT 1 FROM journal WHERE key = ?", (key,)).fetchone() is not None
+
+    def _append(self, kind: str, key: str, record: Report | Gap | Recall) -> int:
         body = msgspec.msgpack.encode(record)
         link = next_link(self._link, kind, body)
         entry = self._last + 1

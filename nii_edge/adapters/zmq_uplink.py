@@ -9,10 +9,17 @@ from nii_edge.adapters import zmq_transport
 from nii_edge.adapters.zmq_transport import Context, Limits
 from nii_edge.errors import WireError
 from nii_edge.ports import SinkReply
-from nii_edge.records import Gap, Preview, Reason, Report
+from nii_edge.records import Gap, Preview, Reason, Recall, Report
 from nii_edge.security import ClientKeys
 from nii_edge.telemetry import logger
-from nii_edge.wire import GapMessage, PreviewMessage, ReceiptMessage, RefusedMessage, ReportMessage
+from nii_edge.wire import (
+    GapMessage,
+    PreviewMessage,
+    RecallMessage,
+    ReceiptMessage,
+    RefusedMessage,
+    ReportMessage,
+)
 
 REPLIES_A_TURN = 256
 
@@ -34,7 +41,7 @@ class ZmqUplink:
         poller.register(wake_fd, zmq.POLLIN)
         poller.poll(max(0, round(timeout_s * 1000 + 0.5)))
 
-    def send(self, record: Report | Gap | Preview) -> bool:
+    def send(self, record: Report | Gap | Recall | Preview) -> bool:
         """Hand an item over; False if there is no connection or no room."""
         try:
             self._socket.send_multipart(_parts(record), zmq.NOBLOCK)
@@ -75,12 +82,14 @@ class ZmqUplink:
         self._socket.close(linger=0)
 
 
-def _parts(record: Report | Gap | Preview) -> list[bytes]:
+def _parts(record: Report | Gap | Recall | Preview) -> list[bytes]:
     match record:
         case Report():
             return [wire.encode(ReportMessage(report=record))]
         case Gap():
             return [wire.encode(GapMessage(gap=record))]
+        case Recall():
+            return [wire.encode(RecallMessage(recall=record))]
         case Preview():
             head = wire.encode(PreviewMessage(sha256=record.sha256, media_type=record.media_type))
             return [head, record.data]

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import msgspec
 
 from nii_edge.errors import WireError
-from nii_edge.records import Gap, Preview, Reason, Report
+from nii_edge.records import Gap, Preview, Reason, Recall, Report
 from nii_edge.wire import (
     MAX_HEADER_BYTES,
     MAX_PREVIEW_BYTES,
     Buffer,
+    GapMessage,
     PreviewMessage,
+    RecallMessage,
     ReportMessage,
     decode_to_collector,
 )
@@ -21,7 +23,7 @@ from nii_edge.wire import (
 MAX_RECORD_BYTES = MAX_HEADER_BYTES - 2_048
 """The largest record, encoded: it must fit, alone, into the header of the answer to a `fetch`."""
 
-Item = Report | Gap | Preview
+Item = Report | Gap | Recall | Preview
 
 
 class _ReportName(msgspec.Struct, frozen=True):
@@ -48,18 +50,28 @@ def accept(parts: Sequence[Buffer], sender: str | None = None) -> Item:
     message, payload = decode_to_collector(parts)
     if isinstance(message, PreviewMessage):
         return _preview(message, payload)
-    record = message.report if isinstance(message, ReportMessage) else message.gap
-    edge = record.verdict.id.edge if isinstance(record, Report) else record.edge
+    record, edge = _record_of(message)
     if sender is not None and edge != sender:
         raise WireError(Reason.NOT_ALLOWED, f"this key is {sender}'s, the record {edge}'s")
     if isinstance(record, Report):
         _check_report(record)
-    elif record.last < record.first:
+    elif isinstance(record, Gap) and record.last < record.first:
         raise WireError(Reason.MALFORMED, f"a gap from {record.first} to {record.last} ends before it begins")
     size = len(_encoder.encode(record))
     if size > MAX_RECORD_BYTES:
         raise WireError(Reason.TOO_LARGE, f"a record of {size} bytes, at most {MAX_RECORD_BYTES}")
     return record
+
+
+def _record_of(message: ReportMessage | GapMessage | RecallMessage) -> tuple[Report | Gap | Recall, str]:
+    """The record, and the edge whose scans it speaks of."""
+    match message:
+        case ReportMessage(report=report):
+            return report, report.verdict.id.edge
+        case GapMessage(gap=gap):
+            return gap, gap.edge
+        case RecallMessage(recall=recall):
+            return recall, recall.scan.edge
 
 
 def _check_report(report: Report) -> None:

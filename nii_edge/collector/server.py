@@ -17,7 +17,7 @@ from nii_edge.collector.waiting import Held, Kind, Waiting, kinds_of
 from nii_edge.config import CollectorConfig
 from nii_edge.errors import LedgerError, NiiEdgeError, WireError
 from nii_edge.ports import Archive, Clock, Page
-from nii_edge.records import Decision, Gap, Preview, Reason, Report
+from nii_edge.records import Decision, Gap, Preview, Reason, Recall, Report
 from nii_edge.security import Role
 from nii_edge.telemetry import logger
 from nii_edge.wire import (
@@ -306,7 +306,9 @@ def _pending(router: transport.Socket, most: int) -> Iterator[transport.Incoming
         yield incoming
 
 
-def _kind_of(record: Report | Gap) -> Kind:
+def _kind_of(record: Report | Gap | Recall) -> Kind:
     if isinstance(record, Gap):
         return record.scan_type, Decision.UNKNOWN
+    if isinstance(record, Recall):
+        return record.scan_type, Decision.ALARM
     return record.verdict.scan_type, record.verdict.decision

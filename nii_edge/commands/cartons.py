@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +24,7 @@ from nii_edge.regime import Columns, Regime
 from nii_edge.resources import shipped
 from nii_edge.simulate import labels
 from nii_edge.simulate.calibrated import Calibrated, calibrated, know
-from nii_edge.simulate.produce import Job, Made, jobs, produce
-from nii_edge.simulate.recipe import Recipe
+from nii_edge.simulate.produce import Job, Made, produce
 from nii_edge.xray.carton import Measures, measure
 from nii_edge.xray.optics import Optics
 
@@ -62,22 +59,6 @@ class Carton(NamedTuple):
 def regime() -> Regime:
     """The shipped rules."""
     return load(shipped("configs") / "regime.yaml", Regime)
-
-
-def simulated(
-    recipe: Recipe, seed: int, consignments: int, workers: int, told: Callable[[int, int], None]
-) -> list[Carton]:
-    """Cartons of freshly simulated consignments, in order; the same for the same seed."""
-    work = jobs(recipe, seed, consignments, 0, None, False)
-    units = [calibrated(make) for make in recipe.makes()]
-    found: list[Carton] = []
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(units,)
-    ) as pool:
-        for number, cartons in enumerate(pool.map(_one, work, chunksize=1), 1):
-            found += cartons
-            told(number, len(work))
-    return found
 
 
 def frames_of(made: Made, carton: int) -> tuple[Frame, ...]:
@@ -131,7 +112,8 @@ def _scans(path: Path) -> Iterator[tuple[str, str, list[npt.NDArray[np.uint16]]]
             frames = []
 
 
-def _prepare(units: Sequence[Calibrated]) -> None:
+def prepare(units: Sequence[Calibrated]) -> None:
+    """A worker's beginning: as many as cores, so none has threads beside, and none need calibrate again."""
     cv2.setNumThreads(1)
     know(units)
 
@@ -141,7 +123,7 @@ def _unit(made: Made) -> Calibrated:
     return calibrated(make)
 
 
-def _one(job: Job) -> list[Carton]:
+def one(job: Job) -> list[Carton]:
     """One consignment, simulated and measured, in a worker."""
     made = produce(job)
     unit, papers = _unit(made), papers_of(made)

@@ -33,6 +33,10 @@ ALONE = 0.5
 """Pd at Pfa 2 % from papers alone, from which papers alone reveal a lie."""
 
 
+RECALL_AT = 0.02
+"""Share of honest cartons that are as odd, at which an early one is called back."""
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints; docs/DETECTION.md says what each key means."""
 
@@ -209,7 +213,6 @@ def _online(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
     scores, places, majority = [], [], []
     early, recalled, false_recalls, fair = 0, 0, 0, 0
     traits = np.array([anomaly.traits(each.measures, each.papers) for each in data.cartons])
-    recall_at = 0.02
     for group in sorted(set(data.groups.tolist())):
         own = np.flatnonzero(data.groups == group)
         if len(own) < FROM_CARTON:
@@ -228,7 +231,7 @@ def _online(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
             told = []
             for place in order:
                 consignment.look(str(place), traits[place])
-                told += [int(name) for name, _ in consignment.turned_odd(recall_at)]
+                told += [int(name) for name, _ in consignment.turned_odd(_recalled)]
             contents = np.isin(data.lies[own], CONTENTS)
             early += int(contents.sum())
             recalled += sum(data.lies[place] in CONTENTS for place in told)
@@ -257,6 +260,10 @@ def _online(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
         "recalled": recalled / early if early else float("nan"),
         "honest_recalled": false_recalls / fair if fair else float("nan"),
     }
+
+
+def _recalled(odd: anomaly.Oddity) -> bool:
+    return odd.chance <= RECALL_AT
 
 
 def _mass_and_count(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:

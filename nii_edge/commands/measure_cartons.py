@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import msgspec
@@ -17,7 +17,8 @@ import numpy as np
 
 from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
-from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds, simulated
+from nii_edge.commands.carton_stock import Stock
+from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
 from nii_edge.detect import anomaly, evidence, fusion, parcels
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.resources import shipped
@@ -50,59 +51,82 @@ def load_fit(path: Path) -> tuple[CartonFit, str]:
     return from_arrays(arrays), digest
 
 
-def evaluate(
-    cartons: int,
-    seed: int,
-    recipe: Path,
-    folders: tuple[Path, Path] | None,
-    fit: Path,
-    workers: int,
-    told: Told,
-) -> evaluate_cartons.Result:
-    """Everything that `nii-edge evaluate-cartons` prints. `folders`: the test's and the history's, instead of
-    simulating."""
+class Request(NamedTuple):
+    """The options of `nii-edge evaluate-cartons`. `folders`: the test's and the history's, instead of
+    simulating; `data`: where what is simulated is kept, None for nowhere."""
+
+    cartons: int
+    seed: int
+    recipe: Path
+    folders: tuple[Path, Path] | None
+    data: Path | None
+    fit: Path
+    workers: int
+
+
+def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
+    """Everything that `nii-edge evaluate-cartons` prints. `told` hears which stage is how far."""
     began = time.monotonic()
-    fitted, digest = load_fit(fit)
-    drawn = load_recipe(recipe)
-    if folders is None:
-        wanted = math.ceil(cartons / PER_CONSIGNMENT)
-        before = max(LEAST_HISTORY, math.ceil(HISTORY_SHARE * wanted))
-        past = simulated(
-            drawn, seed + HISTORY_SEED, before, workers, lambda done, of: told("history", done, of)
-        )
-        test = simulated(drawn, seed, wanted, workers, lambda done, of: told("test", done, of))
-        while len(test) < cartons:  # a few consignments were small
-            wanted = math.ceil(wanted * 1.05) + 1
-            test = simulated(drawn, seed, wanted, workers, lambda done, of: told("test", done, of))
+    fitted, digest = load_fit(request.fit)
+    recipe = load_recipe(request.recipe)
+    if request.folders is not None:
+        test, past = recorded(request.folders[0]), recorded(request.folders[1])
     else:
-        test, past = recorded(folders[0]), recorded(folders[1])
-    found = evaluate_cartons.evaluate(test, past, fitted, seed)
+        test, past = _simulated(request, recipe, told)
+    told("evaluating", 0, 1)
+    found = evaluate_cartons.evaluate(test, past, fitted, request.seed)
+    each = _seconds_each(recipe, request.seed, fitted, fit_cartons.history_of(past))
+    told("evaluating", 1, 1)
     tree: dict[str, Any] = {
         **found,
-        "ms_per_carton": 1000 * _seconds_each(drawn, seed, fitted, fit_cartons.history_of(past)),
+        "ms_per_carton": 1000 * each,
         "cartons": len(test),
         "consignments": len({each.papers.master_bill for each in test}),
         "history_cartons": len(past),
-        "seed": seed,
+        "seed": request.seed,
         "fit": digest[:12],
         "seconds": round(time.monotonic() - began, 1),
     }
     return msgspec.convert(_rounded(tree), evaluate_cartons.Result)
 
 
+def _simulated(request: Request, recipe: Recipe, told: Told) -> tuple[list[Carton], list[Carton]]:
+    """The test's cartons, at least as many as asked for, and the history's."""
+
+    def stock(part: str, seed: int) -> Stock:
+        folder = None if request.data is None else request.data / part
+        return Stock(recipe, seed, request.workers, folder)
+
+    test, history = stock("test", request.seed), stock("history", request.seed + HISTORY_SEED)
+    wanted = math.ceil(request.cartons / PER_CONSIGNMENT)
+    before = max(LEAST_HISTORY, math.ceil(HISTORY_SHARE * wanted))
+    past = history.take(before, lambda done, of: told("history, consignments", done, of))
+    found: list[Carton] = []
+    while len(found) < request.cartons:
+        found = test.take(wanted, lambda done, of: told("test, consignments", done, of))
+        wanted += max(1, math.ceil((request.cartons - len(found)) / PER_CONSIGNMENT))
+    return found, past
+
+
 def fit_and_write(
-    consignments: int, seed: int, recipe: Path, folders: Sequence[Path], out: Path, workers: int, told: Told
+    consignments: int,
+    seed: int,
+    recipe: Path,
+    folders: Sequence[Path],
+    data: Path | None,
+    out: Path,
+    workers: int,
+    told: Told,
 ) -> dict[str, Any]:
-    """Fit everything on freshly simulated consignments, or on folders, and write it."""
+    """Fit everything on freshly simulated consignments (kept in `data`), or on folders, and write it."""
     if folders:
         cartons: list[Carton] = []
         for number, folder in enumerate(folders, 1):
             cartons += recorded(folder)
             told("read", number, len(folders))
     else:
-        cartons = simulated(
-            load_recipe(recipe), seed, consignments, workers, lambda done, of: told("training", done, of)
-        )
+        stock = Stock(load_recipe(recipe), seed, workers, data)
+        cartons = stock.take(consignments, lambda done, of: told("training, consignments", done, of))
     fitted = fit_cartons.fit(cartons, seed)
     digest = write_arrays(out, to_arrays(fitted))
     return {

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nii_edge.commands.line import Line
 from nii_edge.errors import WireError
-from nii_edge.records import Decision, Gap, Report, ScanType
+from nii_edge.records import Decision, Gap, Recall, Report, ScanType
 from nii_edge.subscriber import Subscriber
 from nii_edge.wire import Archived
 
@@ -110,6 +110,8 @@ def line(item: Archived) -> str:
     """One record for a person, on one line."""
     if item.gap is not None:
         return f"{item.number:>6}  {_gap(item.gap)}"
+    if item.recall is not None:
+        return _printable(f"{item.number:>6}  {_recall(item.recall)}")
     report = item.report
     if report is None:
         return f"{item.number:>6}  empty record"
@@ -128,6 +130,16 @@ def line(item: Archived) -> str:
 def _printable(text: str) -> str:
     """Whatever an edge sent, it moves no cursor and begins no new line."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _recall(recall: Recall) -> str:
+    when = datetime.fromtimestamp(recall.noticed_at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    carton = f" carton {recall.carton}" if recall.carton else ""
+    test = "" if recall.scan_type is ScanType.OPERATIONAL else " [test]"
+    return (
+        f"{when}  RECALL{test}  {recall.scan.edge}/{recall.scan}{carton}  {recall.scan.report_id}  "
+        f"{recall.finding.why}"
+    )
 
 
 def _gap(gap: Gap) -> str:

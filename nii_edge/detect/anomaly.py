@@ -8,7 +8,7 @@ ones were bad, they become the odd ones as soon as they are outnumbered. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,12 @@ CUT = 8.0
 """Deviations beyond this many standard deviations say no more."""
 RECALL_FROM = 5
 """Cartons of a master bill from which an early one may be called odd after all."""
+
+
+MOST_CARTONS = 64
+"""Cartons of one consignment that are remembered: more teach nothing new."""
+LEAVE_OUT_TO = 8
+"""Up to so many cartons each is compared with the others; among more, one alone moves no median."""
 
 
 class Null(NamedTuple):
@@ -119,9 +125,28 @@ def pool(consignments: Sequence[Values], seed: int) -> Null:
 
 def oddity(null: Null, own: Values, others: Values) -> Oddity:
     """How odd a carton is among `others`, (cartons, len(TRAITS)) of at least `TEACHERS`."""
-    centre = np.nanmedian(others, axis=0)
-    count = len(others)
-    around = np.nanmedian((others - centre) ** 2, axis=0) * MEDIAN_TO_VARIANCE
+    return _oddity(null, own, _usual(others))
+
+
+class _Usual(NamedTuple):
+    """What so many `cartons` have in common: `centre` and squared deviation `around` it, (len(TRAITS),); NaN
+    where none of them has a value."""
+
+    centre: Values
+    around: Values
+    cartons: int
+
+
+def _usual(cartons: Values) -> _Usual:
+    known = ~np.isnan(cartons).all(axis=0)
+    centre, around = np.full(cartons.shape[1], np.nan), np.full(cartons.shape[1], np.nan)
+    centre[known] = np.nanmedian(cartons[:, known], axis=0)
+    around[known] = np.nanmedian((cartons[:, known] - centre[known]) ** 2, axis=0) * MEDIAN_TO_VARIANCE
+    return _Usual(centre, around, len(cartons))
+
+
+def _oddity(null: Null, own: Values, usual: _Usual) -> Oddity:
+    centre, around, count = usual
     variance = (OWN_WEIGHT * null.spread**2 + count * np.nan_to_num(around)) / (OWN_WEIGHT + count)
     off = np.nan_to_num((own - centre) / np.sqrt(variance * (1 + 1.5 / count)))
     deviations = np.clip(off, -CUT, CUT)
@@ -130,8 +155,19 @@ def oddity(null: Null, own: Values, others: Values) -> Oddity:
     return Oddity(score, (at_least + 1) / (len(null.scores) + 1), deviations)
 
 
+def probability(chance: float, prior: float) -> float:
+    """The most that a carton as odd as this may be worth: the probability that it is not like the others, if
+    a share `prior` of cartons is not. A chance p speaks at most with the odds 1 / (-e p ln p): Sellke,
+    Bayarri and Berger, "Calibration of p values for testing precise null hypotheses" (2001)."""
+    if chance >= 1 / np.e:
+        return prior
+    odds = prior / (1 - prior) / (-np.e * chance * np.log(max(chance, 1e-300)))
+    return float(odds / (1 + odds))
+
+
 class Consignment:
-    """The cartons of one master bill so far. Not thread-safe; its owner bounds how many there are."""
+    """The cartons of one master bill so far, at most `MOST_CARTONS`. Not thread-safe; its owner bounds how
+    many consignments there are."""
 
     def __init__(self, null: Null) -> None:
         self._null = null
@@ -147,23 +183,29 @@ class Consignment:
         The same carton again is compared with the others and changes nothing.
         """
         others = [values for name, values in self._cartons.items() if name != carton]
-        self._cartons.setdefault(carton, found)
+        if len(self._cartons) < MOST_CARTONS:
+            self._cartons.setdefault(carton, found)
         return oddity(self._null, found, np.array(others)) if len(others) >= TEACHERS else None
 
-    def turned_odd(self, chance: float) -> list[tuple[str, Oddity]]:
-        """Earlier cartons that no more than `chance` of honest ones are as odd as, each told once.
+    def turned_odd(self, odd: Callable[[Oddity], bool]) -> list[tuple[str, Oddity]]:
+        """Earlier cartons that are `odd` now, each told once.
 
         From `RECALL_FROM` cartons on: to be recalled."""
         if len(self._cartons) < RECALL_FROM:
             return []
-        names = list(self._cartons)
+        names, every = list(self._cartons), np.array(list(self._cartons.values()))
+        together = _usual(every) if len(names) > LEAVE_OUT_TO else None
         found = []
-        for name in names[:-1]:
+        for place, name in enumerate(names[:-1]):
             if name in self._recalled:
                 continue
-            others = np.array([self._cartons[other] for other in names if other != name])
-            odd = oddity(self._null, self._cartons[name], others)
-            if odd.chance <= chance:
+            usual = together or _usual(np.delete(every, place, axis=0))
+            now = _oddity(self._null, every[place], usual)
+            if odd(now):
                 self._recalled.add(name)
-                found.append((name, odd))
+                found.append((name, now))
         return found
+
+    def told(self, carton: str) -> None:
+        """This one was an alarm when it passed: it need not be recalled."""
+        self._recalled.add(carton)

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import evidence, fusion, paper_rules, parcels
+from nii_edge.detect import anomaly, evidence, fusion, paper_rules, parcels
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
 from nii_edge.papers import Papers
-from nii_edge.records import Finding, Scan
+from nii_edge.records import Finding, Scan, ScanId
 from nii_edge.regime import Regime
 from nii_edge.xray import carton
 from nii_edge.xray.optics import Optics
@@ -37,6 +38,13 @@ SHOWN_FROM = 0.02
 
 NO_SITE = evidence.Site()
 
+Measured = Callable[[ScanId, str, npt.NDArray[np.float64]], None]
+"""Hears of a scan its master bill and what its cartons are compared in (`anomaly.TRAITS`)."""
+
+
+def ignore(scan: ScanId, master_bill: str, traits: npt.NDArray[np.float64]) -> None:
+    """Nobody compares the cartons of a consignment."""
+
 
 class Lane(NamedTuple):
     """What is known of one scanner."""
@@ -47,7 +55,8 @@ class Lane(NamedTuple):
 
 class ManifestDetector:
     """`nii_edge.ports.Detector`. `find` gives a barcode's papers and may raise; `prior`: the share of cartons
-    that are not what they say, as the site expects it; `site`: what it has learned, at first nothing."""
+    that are not what they say, as the site expects it; `site`: what it has learned, at first nothing;
+    `measured` is told of every carton that was measured and has a master bill."""
 
     def __init__(
         self,
@@ -57,11 +66,13 @@ class ManifestDetector:
         fit: CartonFit,
         prior: float,
         site: evidence.Site = NO_SITE,
-        name: str = "manifest",
+        measured: Measured = ignore,
     ) -> None:
-        self.name = name
+        self.name = "manifest"
         self._lanes, self._find, self._regime = lanes, find, regime
         self._fit, self._prior, self._site = fit, prior, site
+        self._measured = measured
+        self._found: dict[ScanId, Papers | None] = {}  # looked up by `not_applicable`, taken by `detect`
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Why the carton cannot be compared with its papers; None if it can, or if the papers alone speak."""
@@ -74,7 +85,10 @@ class ManifestDetector:
             papers = self._find(scan.carton)
         except ManifestError:  # `detect` will raise it again: a fault is no "not applicable"
             return None
-        return None if paper_rules.remarks(scan.carton, papers, self._regime) else lack
+        if not paper_rules.remarks(scan.carton, papers, self._regime):
+            return lack
+        self._found[scan.id] = papers
+        return None
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """The findings of each scan.
@@ -93,7 +107,7 @@ class ManifestDetector:
     def _look(self, scan: Scan) -> tuple[Finding, ...]:
         if scan.carton is None:
             raise DetectorFaultError("asked for a scan that names no carton")
-        papers = self._find(scan.carton)
+        papers = self._found.pop(scan.id) if scan.id in self._found else self._find(scan.carton)
         found = [
             self._finding(remark.label, remark.score, remark.why)
             for remark in paper_rules.remarks(scan.carton, papers, self._regime)
@@ -110,6 +124,8 @@ class ManifestDetector:
         if measures is None:
             found.append(self._finding(FUSED, 1.0, "The frames show nothing where a carton was announced."))
             return tuple(found)
+        if papers.master_bill:
+            self._measured(scan.id, papers.master_bill, anomaly.traits(measures, papers))
         return (*found, *self._compared(measures, papers))
 
     def _compared(self, measures: carton.Measures, papers: Papers) -> list[Finding]:

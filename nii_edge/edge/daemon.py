@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nii_edge import __version__
 from nii_edge.config import EdgeConfig, Policy, Profile
+from nii_edge.detect.anomaly import Null
 from nii_edge.edge.admission import Lane
 from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.committer import Committer
@@ -21,13 +22,14 @@ from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
+from nii_edge.edge.oddities import Oddities
 from nii_edge.edge.self_tests import Duty, SelfTests
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.tip import Tip, TipPlan
 from nii_edge.edge.uplink import Uplink
-from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, ScannerSide
-from nii_edge.records import Decision, Reason, Report, Verdict
+from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, Recalled, ScannerSide
+from nii_edge.records import Decision, Reason, Recall, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.xray.calibrate import Calibration
 from nii_edge.xray.optics import Optics
@@ -41,7 +43,7 @@ class Parts(NamedTuple):
     """What the command picks for the daemon: configuration read and checked, and ways to make adapters.
 
     `open_side` binds the sockets, so it is called last, with what to call when it cannot go on. `open_sink`
-    is None without a collector.
+    is None without a collector. `null`: how honest cartons of a consignment differ; None without `manifest`.
     """
 
     config: EdgeConfig
@@ -58,6 +60,7 @@ class Parts(NamedTuple):
     manifest: ManifestSetup | None = None
     self_tests: Mapping[str, Duty] = MappingProxyType({})
     read_self_tests: Callable[[Path], Sequence[SelfTest]] = lambda _: ()
+    null: Null | None = None
 
 
 class Daemon:
@@ -98,6 +101,7 @@ class Daemon:
         self._housekeeping.also = lambda: self_tests.look(clock.monotonic(), clock.wall_ns())
         self._log = logger("daemon")
         self._running: list[Callable[[], None]] = []
+        self._news: Callable[[], None] = lambda: None
 
     def start(self) -> ScannerSide:
         """Ledger, models, then sockets: nothing is received that could not be answered.
@@ -156,8 +160,9 @@ class Daemon:
         assembler = self._assembler(slots, ingest)
         assembler.resume(self.committer.answer(lambda ledger: ledger.high_water(), RECOVERY_S))
         uplink = self._start_uplink()
-        news = uplink.nudge if uplink is not None else lambda: None
-        ingest.connect(assembler, engine, decoding, concluder, news, self._note_oldest)
+        if uplink is not None:
+            self._news = uplink.nudge
+        ingest.connect(assembler, engine, decoding, concluder, self._news, self._note_oldest)
         decoding.start()
         self._running.append(decoding.stop)
         ingest.start()
@@ -185,7 +190,7 @@ class Daemon:
             self.metrics,
             self._fail,
         )
-        engine.connect(self._note_inference)
+        engine.connect(self._note_inference, self._oddities())
         engine.start()
         self._running.append(engine.stop)
         if tip is not None:
@@ -193,6 +198,25 @@ class Daemon:
             self._running.append(tip.stop)
             self.health.tip = tip.report
         return engine
+
+    def _oddities(self) -> Oddities | None:
+        parts = self._parts
+        if parts.manifest is None or parts.null is None:
+            return None
+        return Oddities(parts.null, parts.manifest.prior, parts.policy, self._call_back, self._clock)
+
+    def _call_back(self, recall: Recall) -> None:
+        """Put a recall on disk, then tell of it."""
+
+        def on_disk() -> None:
+            self.metrics.recalls.labels(recall.scan.scanner, recall.scan_type.value).inc()
+            self._log.warning(
+                "recall", scan=str(recall.scan), report=recall.scan.report_id, carton=recall.carton,
+                because=str(recall.because), why=recall.finding.why,
+            )  # fmt: skip
+            self._news()
+
+        self.committer.write(Recalled(recall), then=on_disk)
 
     def _assembler(self, slots: SlotPool, ingest: Ingest) -> Assembler:
         config = self._parts.config

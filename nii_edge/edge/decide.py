@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nii_edge.config import Policy
-from nii_edge.records import Decision, Finding, Outcome, Reason
+from nii_edge.records import Decision, Finding, Outcome, Reason, Verdict
 
 
 class Ruling(NamedTuple):
@@ -57,10 +57,42 @@ def decide(policy: Policy, outcomes: Sequence[Outcome], untrusted: Mapping[str, 
     if untrusted:
         detail = "; ".join(f"{name}: {why}" for name, why in untrusted.items())
         return Ruling(Decision.UNKNOWN, Reason.MODEL_UNTRUSTED, detail, findings, skipped)
+    return _covered(policy, {o.detector: o.not_applicable for o in outcomes}, findings, skipped)
+
+
+def decide_again(policy: Policy, verdict: Verdict) -> Ruling:
+    """What `policy` would have said of a scan that has its verdict, from what the verdict tells.
+
+    It does not tell whether a model was trusted, nor which detectors ran and saw nothing: all that the policy
+    requires are taken to have run, and an ALARM that is none any more to have been of trusted models.
+    """
+    findings, skipped = verdict.findings, verdict.not_applicable
+    if any(not (f.score < alarm_at(policy, f)) for f in findings):
+        return Ruling(Decision.ALARM, None, "", findings, skipped)
+    if verdict.decision is Decision.UNKNOWN and verdict.reason is not Reason.NOT_COVERED:
+        return Ruling(verdict.decision, verdict.reason, verdict.detail, findings, skipped)
+    if verdict.decision is Decision.ALARM and verdict.detail:  # faults that the alarm went before
+        return Ruling(Decision.UNKNOWN, Reason.MODEL_FAULT, verdict.detail, findings, skipped)
+    said = dict(_split(each) for each in skipped)
+    return _covered(policy, {name: said.get(name) for name in policy.required_for_clear}, findings, skipped)
+
+
+def _split(skipped: str) -> tuple[str, str]:
+    name, _, why = skipped.partition(": ")
+    return name, why
+
+
+def _covered(
+    policy: Policy,
+    not_applicable: Mapping[str, str | None],
+    findings: tuple[Finding, ...],
+    skipped: tuple[str, ...],
+) -> Ruling:
+    """CLEAR, unless a detector it needs was not applicable."""
     uncovered = [
-        f"{name}: {spoken[name].not_applicable}"
+        f"{name}: {not_applicable[name]}"
         for name in policy.required_for_clear
-        if spoken[name].not_applicable is not None and name not in policy.may_be_not_applicable
+        if not_applicable[name] is not None and name not in policy.may_be_not_applicable
     ]
     if uncovered:
         return Ruling(Decision.UNKNOWN, Reason.NOT_COVERED, "; ".join(uncovered), findings, skipped)

@@ -20,8 +20,9 @@ from nii_edge.config import Policy
 from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
-from nii_edge.edge.jobs import JOBS_AHEAD, Failed, Job, JobDone, JobScan, Ready, Setup
+from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, JobScan, Ready, Setup
 from nii_edge.edge.mailbox import Mailbox
+from nii_edge.edge.oddities import DETECTOR, Oddities
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.edge.trial import Trial, TrialAnswer
@@ -55,6 +56,7 @@ class _Ticket:
     deadline: float
     checked: bool = False
     outcomes: Sequence[Outcome] | None = None
+    traits: CartonTraits | None = None
     answered_by: Ready | None = None
 
 
@@ -105,6 +107,7 @@ class Engine:
         self._trial: Trial | None = None
         self._job_number = 0
         self._noticed: Callable[[Ready | None], None] = lambda _: None
+        self._oddities: Oddities | None = None
         self._log = logger("engine")
 
     @property
@@ -112,9 +115,10 @@ class Engine:
         """The engine's loop."""
         return self._thread
 
-    def connect(self, noticed: Callable[[Ready | None], None]) -> None:
-        """Whom to tell, in the engine's thread, that an inference process is ready or (None) lost."""
-        self._noticed = noticed
+    def connect(self, noticed: Callable[[Ready | None], None], oddities: Oddities | None = None) -> None:
+        """Whom to tell, in the engine's thread, that an inference process is ready or (None) lost; and who
+        knows the consignments that pass, asked under the engine's lock."""
+        self._noticed, self._oddities = noticed, oddities
 
     # ---- called from other threads
 
@@ -255,6 +259,7 @@ class Engine:
             if ticket is None:  # ruled on already, at its deadline
                 continue
             ticket.outcomes = done.outcomes[i]
+            ticket.traits = done.traits[i] if i < len(done.traits) else None
             ticket.answered_by = self._ready
             if ticket.checked:
                 self._judge(scan, ticket)
@@ -266,7 +271,18 @@ class Engine:
         elif ticket.answered_by is None:
             self._rule(scan, unknown(Reason.MODEL_FAULT, "nobody knows which models answered"))
         else:
-            self._rule(scan, decide(self._policy, ticket.outcomes or (), ticket.answered_by.untrusted))
+            self._rule(scan, decide(self._policy, self._outcomes(ticket), ticket.answered_by.untrusted))
+
+    def _outcomes(self, ticket: _Ticket) -> Sequence[Outcome]:
+        """What the detectors said, and what the carton is among those of its master bill."""
+        outcomes = ticket.outcomes or ()
+        if self._oddities is None:
+            return outcomes
+        try:
+            odd = self._oddities.judge(ticket.case, ticket.traits)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the scan is UNKNOWN and not lost
+            odd = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300])
+        return (*outcomes, odd)
 
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)

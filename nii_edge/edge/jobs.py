@@ -84,11 +84,19 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     scans: tuple[JobScan, ...]
 
 
+class CartonTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`."""
+
+    master_bill: str
+    values: tuple[float, ...]
+
+
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a `Job`: the outcomes of every detector, scan by scan."""
+    """The answer to a `Job`: the outcomes of every detector, and what was measured, scan by scan."""
 
     number: int
     outcomes: tuple[tuple[Outcome, ...], ...]
+    traits: tuple[CartonTraits | None, ...] = ()
 
 
 class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 from nii_edge.adapters.sqlite_archive import SqliteArchive
 from nii_edge.errors import LedgerError
 from nii_edge.ports import Archive, Page, Stored
-from nii_edge.records import Decision, Gap, Preview, Reason, Report, ScanId, ScanType, Verdict, preview_of
+from nii_edge.records import (
+    Decision,
+    Finding,
+    Gap,
+    Preview,
+    Reason,
+    Recall,
+    Report,
+    ScanId,
+    ScanType,
+    Verdict,
+    preview_of,
+)
 
 Opener = Callable[[], Archive]
 ADAPTERS: dict[str, Callable[[Path], Archive]] = {"sqlite": lambda folder: SqliteArchive(folder / "a.db")}
@@ -44,6 +56,15 @@ def report(
 
 def gap(first: int, last: int) -> Gap:
     return Gap(edge="e", scanner="s", epoch=1, first=first, last=last, noticed_at_ns=3)
+
+
+def recall(seq: int, scan_type: ScanType = ScanType.OPERATIONAL) -> Recall:
+    odd = Finding(
+        detector="anomaly", kind="anomaly", label="odd_one_out", category="ANOMALY", score=0.6, why="w"
+    )
+    scan = ScanId(edge="e", scanner="s", epoch=1, seq=seq)
+    later = ScanId(edge="e", scanner="s", epoch=1, seq=seq + 5)
+    return Recall(scan=scan, scan_type=scan_type, because=later, finding=odd, noticed_at_ns=4)
 
 
 def everything(archive: Archive, after: int = 0, limit: int = 1000) -> Page:
@@ -79,6 +100,18 @@ def test_gives_back_what_was_stored(archive: Archive) -> None:
         (2, 77, None, hole),
     ]
     assert page.next == 2 == archive.last_number()
+
+
+def test_a_recall_stands_beside_its_report(archive: Archive) -> None:
+    """It has a number and an id of its own, is an alarm to who asks for alarms, and changes no report."""
+    said, later = report(1, Decision.CLEAR), recall(1)
+    assert later.alert_id != said.alert_id
+    assert archive.store([said, later, later, recall(1, ScanType.NON_OPERATIONAL)], 7).archived == 2
+    (found,) = archive.after(0, 9, ALERTS, LIVE, PLENTY).items
+    assert (found.number, found.recall, found.report) == (2, later, None)
+    assert [item.report for item in everything(archive).items] == [said, None]
+    assert archive.counts().recalls == 1
+    assert archive.counts().reports == {(ScanType.OPERATIONAL, Decision.CLEAR): 1}
 
 
 def test_an_empty_archive_is_empty(archive: Archive) -> None:
@@ -290,8 +323,31 @@ def test_sqlite_refuses_another_schema(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     SqliteArchive(path).close()
     _alter(path, "UPDATE meta SET value = '99' WHERE key = 'schema'")
-    with pytest.raises(LedgerError, match="archive of schema 99, this version reads schema 1"):
+    with pytest.raises(LedgerError, match="archive of schema 99, this version reads schema 2"):
         SqliteArchive(path)
+
+
+def test_sqlite_takes_over_an_archive_of_schema_1(tmp_path: Path) -> None:
+    """It knew no recalls; its records, numbers and pictures stay, and recalls go in from now on."""
+    path = tmp_path / "a.db"
+    old = SqliteArchive(path)
+    old.store([report(1), gap(2, 3), report(4, Decision.CLEAR)], 1)
+    before = everything(old)
+    old.close()
+    with sqlite3.connect(path) as file:
+        (made,) = file.execute("SELECT sql FROM sqlite_master WHERE name = 'records'").fetchone()
+        file.execute("ALTER TABLE records RENAME TO newer")
+        file.execute(made.replace(", 'recall'", ""))
+        file.execute("INSERT INTO records SELECT * FROM newer")
+        file.execute("DROP TABLE newer")
+        file.execute("CREATE INDEX records_by_kind ON records (scan_type, decision)")
+        file.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+    file.close()
+    archive = SqliteArchive(path)
+    assert everything(archive) == before
+    archive.store([recall(1)], 2)
+    assert [item.number for item in everything(archive).items] == [1, 2, 3, 4]
+    archive.close()
 
 
 def test_sqlite_refuses_a_file_of_another_purpose(tmp_path: Path) -> None:

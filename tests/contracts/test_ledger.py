@@ -30,13 +30,16 @@ from nii_edge.ports import (
     Miss,
     OutboxKind,
     Park,
+    Recalled,
     StoredScan,
 )
 from nii_edge.records import (
     Decision,
+    Finding,
     Gap,
     Preview,
     Reason,
+    Recall,
     Report,
     ScanId,
     ScanType,
@@ -86,6 +89,15 @@ def conclude(seq: int, decision: Decision = Decision.ALARM, preview: Preview | N
 def gap(first: int, last: int, scanner: str = "s", scan_type: ScanType = LIVE) -> Gap:
     return Gap(
         edge="e", scanner=scanner, epoch=1, first=first, last=last, noticed_at_ns=9, scan_type=scan_type
+    )
+
+
+def recall(seq: int, scanner: str = "s") -> Recall:
+    odd = Finding(
+        detector="anomaly", kind="anomaly", label="odd_one_out", category="ANOMALY", score=0.6, why="w"
+    )
+    return Recall(
+        scan=scan(seq, scanner), scan_type=LIVE, because=scan(9, scanner), finding=odd, noticed_at_ns=3
     )
 
 
@@ -495,7 +507,7 @@ lanes = st.sampled_from(["a", "b"])
 types = st.sampled_from([LIVE, TEST])
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["intend", "conclude", "miss", "confirm", "park", "reopen"]),
+        st.sampled_from(["intend", "conclude", "miss", "recall", "confirm", "park", "reopen"]),
         lanes,
         st.integers(1, 4),
         types,
@@ -513,6 +525,7 @@ class Model:
         self.intents: dict[ScanId, ScanType] = {}
         self.reports: dict[ScanId, Report] = {}
         self.gaps: dict[tuple[str, int], Gap] = {}
+        self.told: set[str] = set()
         self.outbox: dict[str, object] = {}
         self.parked: set[str] = set()
 
@@ -526,17 +539,24 @@ class Model:
             case Conclude(told, preview):
                 return self._conclude(told, preview)
             case Miss(hole):
-                if (hole.scanner, hole.first) not in self.gaps:
+                if hole.alert_id not in self.told:
                     self.gaps[hole.scanner, hole.first] = hole
-                    self.outbox[hole.alert_id] = hole
+                self._tell(hole)
+            case Recalled(back):
+                self._tell(back)
             case Confirm(keys, _):
                 for key in keys:
                     self.outbox.pop(key, None)
                     self.parked.discard(key)
             case Park(key, _):
-                if key in self.outbox:
-                    self.parked.add(key)
+                self.parked |= {key} & set(self.outbox)
         return True
+
+    def _tell(self, record: Gap | Recall) -> None:
+        """Once: the same again is nothing new."""
+        if record.alert_id not in self.told:
+            self.told.add(record.alert_id)
+            self.outbox[record.alert_id] = record
 
     def _conclude(self, told: Report, preview: Preview | None) -> bool:
         which = told.verdict.id
@@ -577,6 +597,8 @@ def change_of(step: tuple[str, str, int, ScanType, Decision, bool], model: Model
             return Conclude(said, picture(f"{seq % 2}") if flag else None)
         case "miss":
             return Miss(gap(seq, seq + 1, lane, scan_type))
+        case "recall":
+            return Recalled(recall(seq, lane))
         case "confirm" | "park":
             keys = [*model.outbox, "unknown"]
             key = keys[seq % len(keys)]
@@ -617,7 +639,7 @@ def _agree(ledger: Ledger, model: Model) -> None:
     for row in rows.values():
         assert row.received == row.clear + row.alarm + row.unknown + row.in_flight
     assert {i.scan for i in ledger.in_flight()} == set(model.intents) - set(model.reports)
-    assert waiting(ledger) == model.waiting((Report, Gap))
+    assert waiting(ledger) == model.waiting((Report, Gap, Recall))
     assert waiting(ledger, "preview") == model.waiting(Preview)
     highest: dict[tuple[str, int], int] = {}
     for which in model.intents:

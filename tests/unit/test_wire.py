@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.errors import FrameError, WireError
-from nii_edge.records import Box, Decision, Finding, Gap, Reason, Report, ScanId, ScanType, Verdict
+from nii_edge.records import Box, Decision, Finding, Gap, Reason, Recall, Report, ScanId, ScanType, Verdict
 from nii_edge.wire import (
     MAX_HEADER_BYTES,
     AckMessage,
@@ -28,6 +28,7 @@ from nii_edge.wire import (
     LinesMessage,
     Message,
     PreviewMessage,
+    RecallMessage,
     ReceiptMessage,
     Received,
     RefusedMessage,
@@ -60,6 +61,14 @@ REPORT = Report(
     decided_at_ns=2,
 )
 GAP = Gap(edge="e1", scanner="lane1", epoch=7, first=43, last=44, noticed_at_ns=3)
+RECALL = Recall(
+    scan=SCAN,
+    scan_type=ScanType.OPERATIONAL,
+    carton="c",
+    because=ScanId(edge="e1", scanner="lane1", epoch=7, seq=46),
+    finding=FINDING,
+    noticed_at_ns=3,
+)
 NAMES: dict[str, Any] = {"scanner": "lane1", "epoch": 7, "seq": 42}
 
 MESSAGES: tuple[Message, ...] = (
@@ -77,6 +86,7 @@ MESSAGES: tuple[Message, ...] = (
     BusyMessage(**NAMES, view=1, retry_ms=50),
     LinesMessage(scanner="lane1", epoch=7, chunk=3, view=1, first_line=64, lines=2, encoder=70, width=3),
     LinesAckMessage(scanner="lane1", epoch=7, view=1, chunk=2, next=4),
+    RecallMessage(recall=RECALL),
 )
 GOLDEN = (
     # FrameMessage
@@ -163,6 +173,16 @@ GOLDEN = (
         "87a474797065a96c696e65735f61636ba776657273696f6e01a77363616e6e6572a56c616e6531a565706f636807a476"
         "69657701a56368756e6b02a46e65787404"
     ),
+    # RecallMessage
+    (
+        "83a474797065a6726563616c6ca776657273696f6e01a6726563616c6c86a47363616e84a465646765a26531a7736361"
+        "6e6e6572a56c616e6531a565706f636807a37365712aa97363616e5f74797065ab4f5045524154494f4e414ca6636172"
+        "746f6ea163a76265636175736584a465646765a26531a77363616e6e6572a56c616e6531a565706f636807a37365712e"
+        "a766696e64696e6788a86465746563746f72a76f626a65637473a46b696e64a66f626a656374a56c6162656ca367756e"
+        "a863617465676f7279a25049a573636f7265cb3fe0000000000000a3776879a177a3626f7885a47669657700a27830cb"
+        "3ff0000000000000a27930cb4000000000000000a27831cb400c000000000000a27931cb4010000000000000a7617265"
+        "615f707809ad6e6f74696365645f61745f6e7303"
+    ),
 )
 
 Decode = Callable[[Sequence[bytes]], Received[Any]]
@@ -170,7 +190,7 @@ DECODERS: tuple[tuple[Decode, tuple[type[Message], ...]], ...] = (
     (decode_from_scanner, (FrameMessage, LinesMessage)),
     (decode_frame, (FrameMessage,)),
     (decode_to_scanner, (AckMessage, VerdictMessage, RefusedMessage, BusyMessage, LinesAckMessage)),
-    (decode_to_collector, (ReportMessage, GapMessage, PreviewMessage)),
+    (decode_to_collector, (ReportMessage, GapMessage, RecallMessage, PreviewMessage)),
     (decode_from_collector, (ReceiptMessage, RefusedMessage)),
     (decode_from_subscriber, (FetchMessage, FetchPreviewMessage)),
     (decode_to_subscriber, (ArchivedMessage, PreviewMessage, RefusedMessage)),

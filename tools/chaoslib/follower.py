@@ -45,7 +45,7 @@ class Follower(threading.Thread):
         try:
             while not (self._end.is_set() or self._restart.is_set()):
                 for item in subscriber.fetch_once(limit=500):
-                    record = item.report or item.gap
+                    record = item.report or item.gap or item.recall
                     assert record is not None
                     identity = row = None
                     if item.report is not None:

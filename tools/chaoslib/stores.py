@@ -49,6 +49,8 @@ class Store:
         if kind == "gap":
             self.holes.append(Hole(tree["scanner"], tree["epoch"], tree["first"], tree["last"]))
             return
+        if kind == "recall":
+            return
         scan = scan_of(tree)
         if scan in self.verdicts:
             self.problems.append(f"{scan} has two verdicts")

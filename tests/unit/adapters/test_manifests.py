@@ -85,6 +85,7 @@ def test_a_row_becomes_papers_and_names_become_hashes(tmp_path: Path) -> None:
         ({"description": "=HYPERLINK(1)"}, PaperProblem.FORMULA),
         ({"description": "@SUM(A1)"}, PaperProblem.FORMULA),
         ({"description": "-cmd|calc"}, PaperProblem.FORMULA),
+        ({"barcode": "=cmd()"}, PaperProblem.FORMULA),
         ({"description": "x" * 100_000}, PaperProblem.TOO_LONG),
         ({"consignee": "Mickey  MOUSE"}, PaperProblem.FICTITIOUS_NAME),
     ],

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.config import AlarmRule, Policy
-from nii_edge.edge.decide import Ruling, alarm_at, decide, unknown
-from nii_edge.records import Decision, Finding, Outcome, Reason
+from nii_edge.edge.decide import Ruling, alarm_at, decide, decide_again, unknown
+from nii_edge.records import Decision, Finding, Outcome, Reason, ScanId, ScanType, Verdict
 
 NAMES = ("a", "b", "c", "d")
 LABELS = ("x", "y")
@@ -196,3 +196,28 @@ def test_a_rule_counts_for_its_detector_and_label_alone() -> None:
 def test_unknown_is_unknown() -> None:
     """The short way to an UNKNOWN keeps its reason and words and claims no finding."""
     assert unknown(Reason.TIMEOUT, "late") == Ruling(Decision.UNKNOWN, Reason.TIMEOUT, "late", (), ())
+
+
+def verdict_of(ruling: Ruling) -> Verdict:
+    scan = ScanId(edge="e", scanner="s", epoch=1, seq=1)
+    return Verdict(
+        id=scan, scan_type=ScanType.OPERATIONAL, decision=ruling.decision, reason=ruling.reason,
+        detail=ruling.detail, findings=ruling.findings, not_applicable=ruling.not_applicable,
+    )  # fmt: skip
+
+
+@given(policies(), policies(), st.tuples(*(outcome_of(name) for name in NAMES)))
+def test_a_policy_tried_on_a_verdict_says_what_it_would_have_said(
+    old: Policy, new: Policy, outcomes: tuple[Outcome, ...]
+) -> None:
+    """Where all detectors spoke and were trusted, the verdict of any policy tells enough for any other."""
+    verdict = verdict_of(decide(old, outcomes, {}))
+    again, real = decide_again(new, verdict), decide(new, outcomes, {})
+    assert (again.decision, again.reason) == (real.decision, real.reason)
+
+
+@pytest.mark.parametrize("reason", [r for r in Reason if r is not Reason.NOT_COVERED])
+def test_no_policy_makes_a_scan_clear_that_nobody_could_look_at(reason: Reason) -> None:
+    """What was UNKNOWN for other reasons than the policy's stays so."""
+    ruling = decide_again(policy(default_alarm_at=1.0), verdict_of(unknown(reason, "why")))
+    assert (ruling.decision, ruling.reason) == (Decision.UNKNOWN, reason)

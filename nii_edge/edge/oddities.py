@@ -1,0 +1,103 @@
+"""The consignments that pass: is a carton unlike the others of its master bill, or was an earlier one?
+
+Lives in the edge process because the inference process keeps nothing and may die (docs/decisions/0012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nii_edge.config import Policy
+from nii_edge.detect.anomaly import Consignment, Null, Oddity, probability
+from nii_edge.edge.case import Case
+from nii_edge.edge.decide import alarm_at
+from nii_edge.edge.jobs import CartonTraits
+from nii_edge.ports import Clock
+from nii_edge.records import Finding, Outcome, Recall, ScanId, ScanType
+
+DETECTOR = "anomaly"
+LABEL = "odd_one_out"
+MOST_CONSIGNMENTS = 4_096
+"""Master bills that are remembered: of more, the one that was quiet longest is forgotten."""
+SPEAKS_AT = 0.05
+"""Share of honest cartons that are as odd, up to which it is told."""
+
+
+@dataclass(slots=True)
+class _Passing:
+    """One master bill. `scans`: the first scan of each carton, by barcode."""
+
+    consignment: Consignment
+    scans: dict[str, ScanId] = field(default_factory=dict)
+
+
+class Oddities:
+    """Not thread-safe: one thread, or one lock. `recall` is told of each earlier carton that `policy` would
+    call an ALARM now that more are known, once. Tests and operational scans never teach each other."""
+
+    def __init__(
+        self, null: Null, prior: float, policy: Policy, recall: Callable[[Recall], None], clock: Clock
+    ) -> None:
+        self._null, self._prior, self._policy = null, prior, policy
+        self._recall, self._clock = recall, clock
+        self._passing: dict[tuple[ScanType, str], _Passing] = {}
+
+    def judge(self, case: Case, traits: CartonTraits | None) -> Outcome:
+        """What a carton is among those of its master bill that went before; then it is one of them."""
+        carton = case.scan.carton
+        if traits is None or carton is None:
+            why = "the carton was not measured, or its papers name no master bill"
+            return Outcome(detector=DETECTOR, not_applicable=why)
+        passing = self._of(case.scan_type, traits.master_bill)
+        before = len(passing.consignment)
+        odd = passing.consignment.look(carton, np.array(traits.values))
+        if len(passing.consignment) > before:
+            passing.scans[carton] = case.id
+        findings: tuple[Finding, ...] = ()
+        if odd is not None and odd.chance <= SPEAKS_AT:
+            findings = (self._finding(odd, f"Unlike the {before} cartons of its master bill before it"),)
+            if self._alarms(odd):
+                passing.consignment.told(carton)
+        self._call_back(case, passing)
+        if odd is None:
+            return Outcome(detector=DETECTOR, not_applicable="too few cartons of its master bill went before")
+        return Outcome(detector=DETECTOR, findings=findings)
+
+    def _of(self, scan_type: ScanType, master_bill: str) -> _Passing:
+        key = (scan_type, master_bill)
+        passing = self._passing.pop(key, None) or _Passing(Consignment(self._null))
+        self._passing[key] = passing  # the newest at the end
+        if len(self._passing) > MOST_CONSIGNMENTS:
+            del self._passing[next(iter(self._passing))]
+        return passing
+
+    def _call_back(self, case: Case, passing: _Passing) -> None:
+        cartons = len(passing.consignment)
+        for carton, odd in passing.consignment.turned_odd(self._alarms):
+            recall = Recall(
+                scan=passing.scans[carton],
+                scan_type=case.scan_type,
+                carton=carton,
+                because=case.id,
+                finding=self._finding(odd, f"Unlike the {cartons - 1} other cartons of its master bill"),
+                noticed_at_ns=self._clock.wall_ns(),
+            )
+            self._recall(recall)
+
+    def _alarms(self, odd: Oddity) -> bool:
+        return odd.chance <= SPEAKS_AT and not (
+            (finding := self._finding(odd, "")).score < alarm_at(self._policy, finding)
+        )
+
+    def _finding(self, odd: Oddity, words: str) -> Finding:
+        return Finding(
+            detector=DETECTOR,
+            kind="anomaly",
+            label=LABEL,
+            category="ANOMALY",
+            score=probability(odd.chance, self._prior),
+            why=f"{words}, most in {odd.trait}.",
+        )

@@ -1,0 +1,163 @@
+"""A poisoned consignment at a real daemon: the first cartons are the bad ones, and are called back."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from cartons import SCANNER, consignment
+from harness import ROOT, Site, command, until
+
+from nii_edge.adapters.calibration_files import write_calibration
+from nii_edge.client import Picture, ScannerClient
+from nii_edge.papers import Papers
+from nii_edge.records import Decision, Frame
+from nii_edge.simulate.calibrated import calibrated
+from nii_edge.simulate.makes import SCANNERS
+from nii_edge.subscriber import Subscriber
+from nii_edge.wire import Archived
+
+BAD, GOOD = 2, 5
+"""Cartons with a block of metal in them come first, as many honest ones as this follow."""
+BILL = "777-00000001"
+
+
+def barcode(number: int) -> str:
+    return f"{BILL}-{number:03d}"
+
+
+def papers(folder: Path) -> Path:
+    """Everything of the master bill, as the simulated carton it is made of was declared."""
+    (own,) = {papers.house_bills[0].lines[0] for papers in consignment().papers[:1]}
+    first: Papers = consignment().papers[0]
+    path = folder / "today.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["barcode", "master_bill", "carton", "house_bill", "packages", "shipper", "consignee", "hs_code",
+             "description", "quantity", "weight_kg", "value_usd", "origin", "gross_kg"]
+        )  # fmt: skip
+        for number in range(1, BAD + GOOD + 1):
+            writer.writerow(
+                [barcode(number), BILL, number, "H1", 1, "A", "B", own.hs_code, own.description,
+                 own.quantity, own.weight_kg, own.value_usd, own.origin or "CN", first.gross_kg]
+            )  # fmt: skip
+    return path
+
+
+def with_metal(frame: Frame) -> np.ndarray:
+    """In the middle of the carton a block that lets a third of the harder rays through."""
+    pixels = frame.pixels.copy()
+    low = pixels[:, :, 0]
+    inside = low < 0.9 * np.median(low[:, :20])
+    rows, columns = np.flatnonzero(inside.sum(axis=1) > 5), np.flatnonzero(inside.sum(axis=0) > 5)
+    block = tuple(
+        slice(int(0.65 * on[0] + 0.35 * on[-1]), int(0.35 * on[0] + 0.65 * on[-1])) for on in (rows, columns)
+    )
+    pixels[block] = (pixels[block] * np.array([0.25, 0.35])).astype(np.uint16)
+    return pixels
+
+
+def pictures(number: int) -> list[Picture]:
+    """Views of carton `number`, from 1."""
+    frames = consignment().frames[number % 3]
+    views = [with_metal(frame) if number <= BAD else frame.pixels for frame in frames]
+    return [Picture(v.tobytes(), v.shape[0], v.shape[1], ("low", "high"), "uint16") for v in views]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def lane(site: Site) -> dict[str, object]:
+    """A daemon's configuration: the calibrated virtual scanner, papers, a policy that calls odd ones alarms
+    and nothing else."""
+    unit = calibrated(SCANNERS[SCANNER])
+    files = []
+    for view, (detector, wedges) in enumerate(zip(unit.detectors, unit.wedges, strict=True)):
+        files.append(str(site.folder / f"{SCANNER}-{view}.cal"))
+        write_calibration(Path(files[-1]), detector, wedges)
+    store = site.folder / "manifests.db"
+    subprocess.run(
+        command("manifest", "import", str(papers(site.folder)), "--store", str(store), "--json"),
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    policy = {
+        "version": 1, "name": "odd", "default_alarm_at": 1.0,
+        "required_for_clear": ["shielding", "manifest", "anomaly"], "may_be_not_applicable": ["anomaly"],
+        "alarms": [{"detector": "anomaly", "label": "odd_one_out", "at": 0.08}],
+    }  # fmt: skip
+    scanner = {
+        "profile": str(site.write("scanner.yaml", msgspec.to_builtins(unit.profile))),
+        "calibration": files,
+        "calibration_hours": 1e6,
+    }
+    return {
+        "scanners": {SCANNER: scanner},
+        "policy": str(site.write("policy.yaml", policy)),
+        "deadline_ms": 60_000,
+        "manifest": {
+            "store": str(store),
+            "regime": str(ROOT / "configs" / "regime.yaml"),
+            "fit": str(ROOT / "models" / "carton" / "1.0.0" / "fit.npz"),
+        },
+    }
+
+
+def archived(endpoint: str, recalls: int) -> list[Archived]:
+    """Everything the collector has, once it has so many recalls."""
+    found: list[Archived] = []
+    with Subscriber(endpoint, decisions=(), timeout_s=20) as subscriber:
+
+        def all_there() -> bool:
+            found.extend(subscriber.fetch_once(100, 200))
+            return sum(item.recall is not None for item in found) == recalls
+
+        until(all_there, 20, f"{recalls} recalls")
+    return found
+
+
+@pytest.mark.timeout(300)  # cartons are simulated, which takes some 20 s of one free core
+def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
+    """They pass as CLEAR, since nobody knows better yet; when enough honest ones went by each is recalled
+    under an id of its own, and its verdict and the balance stay as they were."""
+    collector = site.collector()
+    edge = site.edge(collector, **lane(site))
+    with ScannerClient(edge.endpoints["scanners"], SCANNER, deadline_s=90) as scanner:
+        answers = [
+            scanner.wait(scanner.send(pictures(number), carton=barcode(number)))
+            for number in range(1, BAD + GOOD + 1)
+        ]
+    assert [answer.decision for answer in answers[:BAD]] == [Decision.CLEAR] * BAD
+    assert Decision.UNKNOWN not in {answer.decision for answer in answers}
+    assert answers[-1].decision is Decision.CLEAR
+
+    items = archived(collector.endpoints["subscribers"], BAD)
+    recalls = [item.recall for item in items if item.recall is not None]
+    reports = {item.report.alert_id: item.report for item in items if item.report is not None}
+    assert {recall.carton for recall in recalls} == {barcode(number) for number in range(1, BAD + 1)}
+    for recall in recalls:
+        assert recall.alert_id not in reports
+        assert reports[recall.scan.alert_id].verdict.decision is Decision.CLEAR
+        assert "Unlike the" in recall.finding.why
+
+    done = subprocess.run(
+        command("status", str(site.folder / "edge.yaml"), "--json"),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert len(edge.events("recall")) == BAD
+    assert f'"received": {BAD + GOOD}' in done.stdout
+    exported = subprocess.run(
+        command("ledger", "export", str(site.folder / "edge.yaml")),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert len(exported.stdout.splitlines()) == BAD + GOOD + BAD
+    assert edge.stop() == 0

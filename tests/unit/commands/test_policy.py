@@ -1,0 +1,81 @@
+"""`nii-edge policy try`: the command itself, on lines as the ledger and the collector export them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import msgspec
+import yaml
+from harness import command
+
+from nii_edge.ports import LedgerEntry
+from nii_edge.records import Decision, Finding, Gap, Reason, Report, ScanId, ScanType, Verdict
+from nii_edge.wire import Archived
+
+POLICY = {
+    "version": 1, "name": "new-1", "required_for_clear": ["shielding"], "default_alarm_at": 0.9,
+    "alarms": [{"detector": "manifest", "label": "no_papers", "at": 0.2}],
+}  # fmt: skip
+
+
+def report(seq: int, decision: Decision, *findings: tuple[str, str, float]) -> Report:
+    scan = ScanId(edge="e", scanner="s", epoch=1, seq=seq)
+    verdict = Verdict(
+        id=scan, scan_type=ScanType.OPERATIONAL, decision=decision,
+        reason=Reason.TIMEOUT if decision is Decision.UNKNOWN else None,
+        findings=tuple(
+            Finding(detector=who, kind="manifest", label=label, category="OTHER", score=score, why="w")
+            for who, label, score in findings
+        ),
+    )  # fmt: skip
+    return Report(
+        alert_id=scan.alert_id, report_id=scan.report_id, verdict=verdict, received_at_ns=1, decided_at_ns=2
+    )
+
+
+REPORTS = (
+    report(1, Decision.ALARM, ("shielding", "impenetrable_area", 0.6)),
+    report(2, Decision.CLEAR, ("manifest", "no_papers", 0.3), ("manifest", "vague_words", 0.3)),
+    report(3, Decision.CLEAR),
+    report(4, Decision.UNKNOWN),
+    report(5, Decision.ALARM, ("shielding", "impenetrable_area", 0.95)),
+)
+GAP = Gap(edge="e", scanner="s", epoch=1, first=6, last=7, noticed_at_ns=3)
+
+
+def tried(folder: Path, lines: list[bytes]) -> tuple[int, str, str]:
+    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+    (folder / "day.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    done = subprocess.run(
+        command("policy", "try", str(folder / "policy.yaml"), str(folder / "day.jsonl"), "--json"),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_what_a_changed_policy_would_have_done(tmp_path: Path) -> None:
+    """Each scan once, from both kinds of export; what is no report is counted, what is nonsense is named."""
+    ledger = [msgspec.json.encode(LedgerEntry(n, "k", "pending", "l", r)) for n, r in enumerate(REPORTS, 1)]
+    ledger.append(msgspec.json.encode(LedgerEntry(6, "k", "pending", "l", GAP)))
+    centre = [msgspec.json.encode(Archived(number=9, archived_at_ns=1, report=REPORTS[0]))]
+    status, out, _ = tried(tmp_path, ledger + centre)
+    found = json.loads(out)
+    assert status == 0
+    assert found["before"] == {"CLEAR": 2, "ALARM": 2, "UNKNOWN": 1}
+    assert found["after"] == {"CLEAR": 2, "ALARM": 2, "UNKNOWN": 1}
+    assert found["changes"] == {"ALARM>CLEAR": 1, "CLEAR>ALARM": 1}
+    assert found["named"]["CLEAR>ALARM"] == [REPORTS[1].report_id]
+    assert found["labels"]["shielding/impenetrable_area"] == {
+        "scans": 2, "alarms_before": 2, "alarms_after": 1,
+    }  # fmt: skip
+    assert (found["scans"], found["others"], found["unseen"]) == (5, 1, [])
+
+    status, out, err = tried(tmp_path, [ledger[0], b"{", b"[1,2]", b'{"report":{"alert_id":7}}'])
+    assert status == 1
+    assert json.loads(out)["unreadable"] == 3
+    assert "day.jsonl line 2" in err
+    status, _, err = tried(tmp_path, [ledger[-1]])
+    assert status == 1
+    assert "holds no verdicts" in err

@@ -1,0 +1,109 @@
+"""Consignments in the edge process: who teaches whom, what is an alarm, what is called back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nii_edge.adapters.system_clock import SystemClock
+from nii_edge.config import AlarmRule, Policy
+from nii_edge.detect.anomaly import TRAITS, pool, probability
+from nii_edge.edge import oddities
+from nii_edge.edge.case import Case
+from nii_edge.edge.jobs import CartonTraits, JobScan
+from nii_edge.edge.oddities import DETECTOR, LABEL, Oddities
+from nii_edge.records import Outcome, Recall, ScanId, ScanType
+
+LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
+NULL = pool([np.random.default_rng(k).normal(size=(5, len(TRAITS))) for k in range(20)], 0)
+POLICY = Policy(
+    version=1, name="p", required_for_clear=("shielding",), default_alarm_at=0.9,
+    alarms=(AlarmRule(detector=DETECTOR, label=LABEL, at=0.08),),
+)  # fmt: skip
+STRANGE = 9.0
+
+
+class Belt:
+    """Cartons that pass one after the other."""
+
+    def __init__(self) -> None:
+        self.recalls: list[Recall] = []
+        self.oddities = Oddities(NULL, 0.02, POLICY, self.recalls.append, SystemClock())
+        self._seq = 0
+
+    def judge(
+        self, shift: float = 0.0, bill: str | None = "M", scan_type: ScanType = LIVE, carton: str = ""
+    ) -> Outcome:
+        self._seq += 1
+        scan = ScanId(edge="e", scanner="s", epoch=1, seq=self._seq)
+        job = JobScan(id=scan, scan_type=scan_type, carton=carton or f"c{self._seq}", frames=())
+        rng = np.random.default_rng(self._seq)
+        values = tuple((rng.normal(scale=0.6, size=len(TRAITS)) + shift).tolist())
+        traits = None if bill is None else CartonTraits(master_bill=bill, values=values)
+        return self.oddities.judge(Case(job, 1, 0.0, ()), traits)
+
+
+def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
+    """Two must have gone before; what was not measured is compared with nothing and teaches nothing."""
+    belt = Belt()
+    said = [belt.judge(), belt.judge(), belt.judge(bill=None), belt.judge()]
+    assert [outcome.not_applicable is None for outcome in said] == [False, False, False, True]
+
+
+def test_an_odd_carton_is_found_in_words_and_not_recalled_besides() -> None:
+    """It was an alarm when it passed; the scans of its fellows stay as they are."""
+    belt = Belt()
+    for _ in range(4):
+        belt.judge()
+    (finding,) = belt.judge(STRANGE).findings
+    assert finding.score >= 0.08
+    assert finding.why.startswith("Unlike the 4 cartons of its master bill before it, most in ")
+    for _ in range(4):
+        belt.judge()
+    assert belt.recalls == []
+
+
+def test_a_poisoned_consignment_is_called_back_once() -> None:
+    """The bad ones came first and taught; when they are outnumbered each is recalled, naming its scan."""
+    belt = Belt()
+    belt.judge(STRANGE, carton="bad-1")
+    belt.judge(STRANGE, carton="bad-2")
+    for _ in range(8):
+        belt.judge()
+    assert [(recall.scan.seq, recall.carton) for recall in belt.recalls] == [(1, "bad-1"), (2, "bad-2")]
+    for recall in belt.recalls:
+        assert recall.because.seq > recall.scan.seq
+        assert recall.finding.score >= 0.08
+        assert recall.alert_id not in (recall.scan.alert_id, recall.because.alert_id)
+
+
+def test_tests_and_other_master_bills_teach_nothing() -> None:
+    """Consignments are kept apart, and a rehearsal never speaks of real cartons."""
+    belt = Belt()
+    for _ in range(6):
+        belt.judge(STRANGE, scan_type=TEST)
+        belt.judge(STRANGE, bill="other")
+    assert belt.judge().not_applicable is not None
+    assert belt.judge().not_applicable is not None
+    assert belt.judge().findings == ()
+    assert belt.recalls == []
+
+
+def test_consignments_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was quiet longest is forgotten, and begins anew."""
+    monkeypatch.setattr(oddities, "MOST_CONSIGNMENTS", 2)
+    belt = Belt()
+    for bill in ("a", "a", "b", "a", "c"):
+        belt.judge(bill=bill)
+    assert belt.judge(bill="a").not_applicable is None
+    assert belt.judge(bill="b").not_applicable is not None
+
+
+@given(st.floats(1e-9, 1), st.floats(1e-6, 0.5))
+def test_what_a_chance_is_worth(chance: float, prior: float) -> None:
+    """Never below the prior, never certain; a smaller chance is never worth less."""
+    worth = probability(chance, prior)
+    assert prior - 1e-12 <= worth < 1
+    assert probability(chance / 2, prior) >= worth - 1e-12
