@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "models" / "detector" / "1.0.0"
+SHIPPED = ROOT / "models" / "detector" / "0.1.0"
 CLASSES = ("gun", "knife", "scissors", "wrench", "lithium_pack", "bottle", "pressed_block", "inner_parcel")
 WEIGHTS: dict[str, float] = {
     "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1, "bottle": 1, "pressed_block": 1,
@@ -171,10 +171,10 @@ def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> 
     rows = range(len(own.pictures))
     card = out / "CARD.md"
     about = About(
-        "detector", "1.0.0", "Guns, knives, scissors, wrenches, lithium packs, bottles, pressed "
+        "detector", SHIPPED.name, "Guns, knives, scissors, wrenches, lithium packs, bottles, pressed "
         "blocks and inner "
         "parcels in X-ray pictures of bags and cartons", "Apache-2.0",
-        card.read_text(encoding="utf-8") if card.is_file() else "# detector 1.0.0\n",
+        card.read_text(encoding="utf-8") if card.is_file() else f"# detector {SHIPPED.name}\n",
     )  # fmt: skip
     chosen = bundle_of(detector, size, CLASSES, Trial(own, rows, frames_of(own, rows[::2], 96)), about, out)
     rounded = "" if chosen.rounded is None else f", in eight bits {chosen.rounded.map50:.4f}"

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nii_edge.bundle import load_bundle
-from nii_edge.errors import ConfigError, DataError
+from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
 from nii_edge.learn.readers import read_dataset
@@ -83,8 +83,6 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
     folder = request.bundle or shipped_detector()
-    if request.bundle is None and not folder.is_dir():
-        raise ConfigError("no detector is shipped yet: name one by --bundle, such as `nii-edge train` writes")
     bundle = load_bundle(folder)
     names = tuple(label.name for label in bundle.manifest.labels)
     dataset = read_dataset(request.annotations, request.images)
