@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.simulate.bulk import box_around
 from nii_edge.simulate.kit import Generator, draw, pick
-from nii_edge.simulate.scene import Placed, Size, shift
+from nii_edge.simulate.scene import Placed, Size, all_placed
 from nii_edge.simulate.shapes import (
     box,
     cloth_pile,
@@ -25,7 +26,6 @@ from nii_edge.simulate.shapes import (
     rotation,
     scaled,
     sphere,
-    stack_bounds,
     turned,
 )
 from nii_edge.simulate.shapes.cloth import height_slab
@@ -57,10 +57,9 @@ class Packed(NamedTuple):
 
 def unit(things: Sequence[Placed]) -> Unit:
     """The things as one unit, moved so that their box is centred on the origin."""
-    low, high = stack_bounds([part.mesh for placed in things for part in placed.thing.parts])
-    x, y, z = (float(v) for v in -(low + high) / 2)
+    low, high = box_around([placed.thing for placed in things])
     a, b, c = (float(v) for v in high - low)
-    return Unit(tuple(placed._replace(thing=shift(placed.thing, x, y, z)) for placed in things), (a, b, c))
+    return Unit(tuple(all_placed(things, -(low + high) / 2)), (a, b, c))
 
 
 def pack(rng: Generator, room: Size, sizes: Sequence[Size], tidy: bool) -> Packed:
@@ -118,15 +117,7 @@ def _window_max(heights: npt.NDArray[np.float32], a: int, b: int) -> npt.NDArray
 
 def laid(content: Unit, spot: tuple[float, float, float], quarter: int) -> tuple[Placed, ...]:
     """The unit's things where packing put it."""
-    made = []
-    for placed in content.things:
-        thing = placed.thing
-        if quarter:
-            turn = rotation("z", 90)
-            parts = tuple(Part(turned(p.mesh, turn), p.material, p.fill) for p in thing.parts)
-            thing = thing._replace(parts=parts)
-        made.append(placed._replace(thing=shift(thing, *spot)))
-    return tuple(made)
+    return tuple(all_placed(content.things, spot, rotation("z", 90) if quarter else None))
 
 
 def _board(rng: Generator, x: float, y: float, wall: float) -> Mesh:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from nii_edge.simulate.bulk import all_masses
 from nii_edge.simulate.carton import CELL, Unit, carton_shell, laid, pack, void_fill
 from nii_edge.simulate.contents import Stock, hidden, piece, stock
 from nii_edge.simulate.declaring import papers_of
@@ -19,10 +20,9 @@ from nii_edge.simulate.judging import MANY_PARCELS, MATERIALS, OBJECTS
 from nii_edge.simulate.kit import Generator, Spread, draw, pick
 from nii_edge.simulate.loads import LOADS, Load, articles_for, fits, room_for, without_missing
 from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
-from nii_edge.simulate.scene import Placed, Scene, Size, joined, mass
+from nii_edge.simulate.scene import Placed, Scene, Size, joined, set_down
 from nii_edge.simulate.shapes import rotation
 from nii_edge.simulate.shapes.transform import Axis
-from nii_edge.simulate.solids import Part
 
 Story = Literal[
     "plain", "multipack", "consolidation", "mixed", "part_filled", "turned",
@@ -99,7 +99,8 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
         lie = story if k in lying else None
         things, load = _loaded(recipe, rng, story, lie, room, articles, k == count - 1)
         scene = _on_belt(rng, things, story == "turned")
-        kilos = [mass(placed.thing, density) / 1000 for placed in scene.things]
+        weighed = all_masses([placed.thing for placed in scene.things], density)
+        kilos = [sum(grams.values()) / 1000 for grams in weighed]
         papers = papers_of(rng, k, load, scene, kilos, lie)
         said = sum(line.weight_kg for bill in papers for line in bill.lines)
         empty = sum(kg for p, kg in zip(scene.things, kilos, strict=True) if p.role in {"carton", "fill"})
@@ -212,12 +213,4 @@ def _on_belt(rng: Generator, things: list[Placed], turned: bool) -> Scene:
     if turned:
         sides: tuple[tuple[Axis, float], ...] = (("x", 90.0), ("y", 90.0), ("x", 180.0), ("z", 0.0))
         turn = (rotation("z", draw(rng, (0, 360))) @ rotation(*pick(rng, sides))).astype(np.float32)
-    every = [[part.mesh.vertices @ turn.T for part in placed.thing.parts] for placed in things]
-    low = np.min([vertices.min(axis=0) for each in every for vertices in each], axis=0)
-    made = []
-    for placed, each in zip(things, every, strict=True):
-        parts = []
-        for part, vertices in zip(placed.thing.parts, each, strict=True):
-            parts.append(Part(part.mesh._replace(vertices=vertices - low), part.material, part.fill))
-        made.append(placed._replace(thing=placed.thing._replace(parts=tuple(parts))))
-    return Scene(tuple(made))
+    return Scene(tuple(set_down(things, turn)))

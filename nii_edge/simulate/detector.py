@@ -14,6 +14,7 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +23,8 @@ from nii_edge.simulate.spectrum import Tube, spectrum
 
 Values = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]
+Places = npt.NDArray[np.int64]
 
 BINS = 26
 """Energy bins. Against the fine spectrum, ln T of any common material is right within 1 % down to a
@@ -98,27 +101,97 @@ def transmissions(areal: Floats, names: tuple[str, ...], tube: Tube, layers: Lay
     """
     answer = response(tube, layers)
     weights = np.concatenate((answer.signal, answer.variance)).astype(np.float32)
-    flat = areal.reshape(len(names), math.prod(areal.shape[1:]))
-    exponents = np.zeros((len(answer.energies), len(names)), np.float32)
-    for column, name in enumerate(names):
-        exponents[:, column] = -bin_attenuation(name, tube, layers)
+    flat = np.ascontiguousarray(areal.reshape(len(names), math.prod(areal.shape[1:])), np.float32)
+    exponents = np.zeros((len(names), len(answer.energies)), np.float32)
+    for row, name in enumerate(names):
+        exponents[row] = bin_attenuation(name, tube, layers) * -math.log2(math.e)
     result = np.empty((4, flat.shape[1]), np.float32)
-    result[:] = weights.sum(axis=1, keepdims=True)
-    for start in range(0, flat.shape[1], _BLOCK):
-        block = flat[:, start : start + _BLOCK]
-        # most pixels are air, and most materials are not here
-        here = block.any(axis=1)
-        block = block[here]
-        matter = np.flatnonzero(block.any(axis=0))
-        if len(matter):
-            depth = exponents[:, here] @ block[:, matter]
-            np.exp(depth, out=depth)
-            result[:, start + matter] = weights @ depth
+    _transmit(flat, exponents, weights, result)
     return result.reshape(4, *areal.shape[1:])
 
 
-_BLOCK = 8192
-"""Pixels at a time: with all bins they stay in a core's second-level cache."""
+_BLOCK = 256
+"""Pixels at a time: they and all that is worked out for them stay in a core's first-level cache."""
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _transmit(areal: Floats, exponents: Floats, weights: Floats, result: Floats) -> None:
+    """`result` (4, pixels): the sums over energies of `weights` (4, bins) times 2 to the power of `exponents`
+    (materials, bins) times `areal` (materials, pixels), whose exponents are 0 or below.
+
+    Most pixels are air, and most materials are not where others are: both are left out. 2^x is a whole power,
+    set as the exponent of a float, times the Taylor series of the rest, right to 2e-7.
+    """
+    count, air = areal.shape[0], weights.sum(axis=1)
+    places, present = np.empty(_BLOCK, np.int64), np.empty(count, np.int64)
+    here = np.zeros((count, _BLOCK), np.float32)
+    # one array each, not rows of one: of those the compiler knows that they do not overlap
+    low, high = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    low_spread, high_spread = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    depth, share = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    bits = np.empty(_BLOCK, np.int32)
+    pixel = 0
+    while pixel < areal.shape[1]:
+        filled = 0
+        while pixel < areal.shape[1] and filled < _BLOCK:
+            matter = False
+            for m in range(count):
+                matter |= areal[m, pixel] != 0
+            places[filled] = pixel
+            filled += matter
+            result[:, pixel] = air
+            pixel += 1
+        kinds = _gather(areal, places[:filled], here, present)
+        low[:], high[:], low_spread[:], high_spread[:] = 0, 0, 0, 0
+        for bin_ in range(exponents.shape[1]):
+            depth[:] = 0
+            for kind in range(kinds):
+                each, own = exponents[present[kind], bin_], here[kind]
+                for n in range(_BLOCK):
+                    depth[n] += each * own[n]
+            _power_of_two(depth, share, bits, bits.view(np.float32))
+            a, b, c, d = weights[0, bin_], weights[1, bin_], weights[2, bin_], weights[3, bin_]
+            for n in range(_BLOCK):
+                low[n] += a * share[n]
+                high[n] += b * share[n]
+                low_spread[n] += c * share[n]
+                high_spread[n] += d * share[n]
+        for n in range(filled):
+            place = places[n]
+            result[0, place], result[1, place] = low[n], high[n]
+            result[2, place], result[3, place] = low_spread[n], high_spread[n]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _gather(areal: Floats, places: Places, here: Floats, present: Places) -> int:
+    """The rows of `areal` that are not 0 all over `places`: what is there into the rows of `here`, which rows
+    they are into `present`, and how many."""
+    kinds = 0
+    for m in range(areal.shape[0]):
+        matter = False
+        for n in range(len(places)):
+            here[kinds, n] = areal[m, places[n]]
+            matter |= here[kinds, n] != 0
+        if matter:
+            present[kinds] = m
+            kinds += 1
+    return kinds
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _power_of_two(exponent: Floats, power: Floats, bits: Integers, whole: Floats) -> None:
+    """`power` (n,): 2 to the `exponent` (n,), which is 0 or below and at least -125 counts. `whole` is the
+    memory of `bits` (n,) read as floats."""
+    for n in range(_BLOCK):
+        x = max(exponent[n], np.float32(-125))
+        steps = np.float32(np.int32(x - np.float32(0.5)))
+        bits[n] = np.int32((steps + np.float32(127)) * np.float32(8388608))
+        exponent[n] = (x - steps) * np.float32(0.6931472)
+    for n in range(_BLOCK):
+        r = exponent[n]
+        tail = np.float32(1 / 24) + r * (np.float32(1 / 120) + r * np.float32(1 / 720))
+        series = np.float32(1 / 2) + r * (np.float32(1 / 6) + r * tail)
+        power[n] = (np.float32(1) + r * (np.float32(1) + r * series)) * whole[n]
 
 
 @lru_cache(maxsize=128)

@@ -135,6 +135,13 @@ def render(planes: Floats, display: Display, rng: np.random.Generator) -> Rgb:
 
     Its size is that of the planes times `display.resample`: scale boxes and masks by the ratio of the sizes.
     """
+    data, _ = render_jpeg(planes, display, rng)
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def render_jpeg(planes: Floats, display: Display, rng: np.random.Generator) -> tuple[bytes, tuple[int, int]]:
+    """The same picture as the JPEG that the display stores, and its (height, width)."""
     x = np.maximum(planes[0], np.float32(0))
     rgb = _painted(x, _stations(x, planes[1], display, rng), display)
     _shade(rgb, _shading(x, display, rng))
@@ -142,7 +149,10 @@ def render(planes: Floats, display: Display, rng: np.random.Generator) -> Rgb:
     shown = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
     picture = cv2.convertScaleAbs(np.maximum(shown, np.float32(0), out=shown), alpha=255)
     draw_overlays(picture, rng, display.cursor, display.frames)
-    return _stored(picture, display.jpeg)
+    _, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, display.jpeg]
+    )
+    return data.tobytes(), (int(picture.shape[0]), int(picture.shape[1]))
 
 
 def _stations(x: Floats, z: Floats, display: Display, rng: np.random.Generator) -> Floats:
@@ -235,18 +245,10 @@ def _shading(x: Floats, display: Display, rng: np.random.Generator) -> Floats:
     detail = x - cv2.GaussianBlur(x, (0, 0), display.edge_px, borderType=cv2.BORDER_REFLECT)
     detail *= np.float32(-display.edge)
     np.clip(detail, -3, display.halo, out=detail)
-    shade: Floats = np.exp(detail, out=detail)
+    shade: Floats = cv2.exp(detail, dst=detail)
     grain = rng.standard_normal(x.shape, np.float32)
     grain *= np.float32(display.grain)
     grain += rng.standard_normal((x.shape[0], 1), np.float32) * np.float32(display.streaks)
     grain *= x > 0.02
     shade += grain
     return shade
-
-
-def _stored(picture: Rgb, quality: int) -> Rgb:
-    """Through JPEG and back."""
-    turned = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded: Rgb = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decoded

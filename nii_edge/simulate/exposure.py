@@ -125,25 +125,30 @@ def _with_quanta(
     """`mean` as so many photons would draw it: a scaled Poisson variable of the right mean and variance.
     `photons` (pixels,) in air, times `ripple` (lines, 1)."""
     seen = rng.standard_normal(mean.shape, np.float32)
-    if _draw(seen, mean, spread, photons, ripple):
-        variance = spread / (photons * ripple)
-        few = mean * mean < np.float32(FEW_QUANTA) * variance
-        size = variance[few] / np.maximum(mean[few], np.float32(1e-12))
-        seen[few] = rng.poisson(mean[few] / np.maximum(size, np.float32(1e-12))) * size
+    few = np.empty(mean.shape, np.bool_)
+    if _draw(seen, mean, spread, photons, ripple, few):
+        lines, pixels = np.nonzero(few)
+        middle = np.maximum(mean[lines, pixels], np.float32(1e-12))
+        size = spread[lines, pixels] / (photons[pixels] * ripple[lines, 0]) / middle
+        seen[lines, pixels] = rng.poisson(middle / np.maximum(size, np.float32(1e-12))) * size
     return seen
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _draw(seen: Floats, mean: Floats, spread: Floats, photons: Floats, ripple: Floats) -> bool:
-    """Standard normal values to those of `mean`, in place. Whether any pixel has too few quanta for them."""
-    few = 0
+def _draw(
+    seen: Floats, mean: Floats, spread: Floats, photons: Floats, ripple: Floats, few: npt.NDArray[np.bool_]
+) -> bool:
+    """Standard normal values to those of `mean`, in place. `few`: which pixels have too few quanta for them;
+    whether there are any."""
+    found = False
     for line in range(seen.shape[0]):
         for pixel in range(seen.shape[1]):
             variance = spread[line, pixel] / (photons[pixel] * ripple[line, 0])
             middle = mean[line, pixel]
-            few += middle * middle < np.float32(FEW_QUANTA) * variance
+            few[line, pixel] = middle * middle < np.float32(FEW_QUANTA) * variance
+            found |= few[line, pixel]
             seen[line, pixel] = seen[line, pixel] * np.sqrt(variance) + middle
-    return few > 0
+    return found
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from nii_edge.simulate.bulk import all_masses
 from nii_edge.simulate.papers import Fault, Line
-from nii_edge.simulate.scene import Scene, mass
+from nii_edge.simulate.scene import Scene
 
 OBJECTS = ("gun", "knife", "scissors", "wrench")
 """Labels that must not lie undeclared in a carton."""
@@ -45,7 +46,8 @@ def faults(scene: Scene, lines: Sequence[Line], density: Mapping[str, float]) ->
     if any(counted[index] != line.quantity for index, line in enumerate(lines)):
         found.add("count")
     carried = {"goods", "parcel", "hidden", "shielding"}
-    true = sum(mass(placed.thing, density) for placed in scene.things if placed.role in carried) / 1000
+    loaded = [placed.thing for placed in scene.things if placed.role in carried]
+    true = sum(sum(grams.values()) for grams in all_masses(loaded, density)) / 1000
     if abs(sum(line.weight_kg for line in lines) - true) > WEIGHT_TOLERANCE * true:
         found.add("weight")
     return frozenset(found)

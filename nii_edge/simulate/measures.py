@@ -43,6 +43,26 @@ def enclosed_volume(vertices: Points, faces: Triangles) -> float:
     return total / 6
 
 
+@numba.njit(cache=True, nogil=True)
+def bounding_boxes(vertices: Points, starts: Integers) -> Points:
+    """(n, 2, 3): the lowest and the highest corner around each run of vertices, from one of `starts` (n + 1,)
+    to the next; none may be empty."""
+    boxes = np.empty((starts.shape[0] - 1, 2, 3), np.float32)
+    for k in range(boxes.shape[0]):
+        boxes[k] = bounding_box(vertices[starts[k] : starts[k + 1]])
+    return boxes
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def enclosed_volumes(vertices: Points, faces: Triangles, bounds: Integers) -> Values:
+    """mm³ of each mesh. Arguments as for `add_meshes`, vertices in single precision."""
+    volumes = np.empty(bounds.shape[0] - 1)
+    for k in range(volumes.shape[0]):
+        own = vertices[bounds[k, 0] : bounds[k + 1, 0]]
+        volumes[k] = enclosed_volume(own, faces[bounds[k, 1] : bounds[k + 1, 1]])
+    return volumes
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def mean_chords(vertices: Values, faces: Integers, bounds: Integers) -> Values:
     """The mean length in mm of lines through each solid, 4 volumes over its surface (Cauchy). Arguments as

@@ -14,7 +14,7 @@ from nii_edge.errors import SceneError
 from nii_edge.simulate import goods, threats
 from nii_edge.simulate.calibrated import Calibrated, calibrated, upright
 from nii_edge.simulate.consignment import Story, make_consignment
-from nii_edge.simulate.display import draw_display, render
+from nii_edge.simulate.display import draw_display, render_jpeg
 from nii_edge.simulate.judging import faults
 from nii_edge.simulate.luggage import make_luggage
 from nii_edge.simulate.materials import DENSITIES
@@ -23,10 +23,8 @@ from nii_edge.simulate.project import Footprint, footprint
 from nii_edge.simulate.recipe import Recipe
 from nii_edge.simulate.scan import ScannedView, check_fit, scan, visibility
 from nii_edge.simulate.scanner import VirtualScanner
-from nii_edge.simulate.scene import Placed, Role, Scene, Truth, shift, truths
+from nii_edge.simulate.scene import Placed, Role, Scene, Truth, all_placed, set_down, truths
 from nii_edge.simulate.shapes import rotation
-from nii_edge.simulate.shapes.transform import turned
-from nii_edge.simulate.solids import Part
 from nii_edge.simulate.threats import bottles
 from nii_edge.xray.material import look_up_z
 from nii_edge.xray.transmission import apply
@@ -156,9 +154,7 @@ def _centred(scene: Scene, scanner: VirtualScanner) -> Scene:
     for turn in (False, True):
         candidate = _quarter(scene) if turn else scene
         middle = candidate.size[1] / 2
-        moved = Scene(
-            tuple(placed._replace(thing=shift(placed.thing, 0, -middle, 0)) for placed in candidate.things)
-        )
+        moved = Scene(tuple(all_placed(candidate.things, (0, -middle, 0))))
         try:
             check_fit([placed.thing for placed in moved.things], scanner)
         except SceneError as error:
@@ -169,16 +165,7 @@ def _centred(scene: Scene, scanner: VirtualScanner) -> Scene:
 
 
 def _quarter(scene: Scene) -> Scene:
-    turn = rotation("z", 90.0)
-    things = []
-    for placed in scene.things:
-        parts = tuple(Part(turned(part.mesh, turn), part.material, part.fill) for part in placed.thing.parts)
-        things.append(placed._replace(thing=placed.thing._replace(parts=parts)))
-    low = (
-        min(float(part.mesh.vertices[:, 0].min()) for placed in things for part in placed.thing.parts),
-        min(float(part.mesh.vertices[:, 1].min()) for placed in things for part in placed.thing.parts),
-    )
-    return Scene(tuple(p._replace(thing=shift(p.thing, -low[0], -low[1], 0)) for p in things))
+    return Scene(tuple(set_down(scene.things, rotation("z", 90.0))))
 
 
 def _shots(job: Job, scene: Scene, unit: Calibrated, rng: np.random.Generator) -> tuple[Shot, ...]:
@@ -255,10 +242,8 @@ def _picture(
     planes = apply(counts, unit.detectors[view])
     z = look_up_z(planes, optics.materials)
     opacity = -cv2.log(np.maximum(planes[1], np.float32(1e-6)))
-    shown = render(np.stack([opacity, z]), display, rng)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 97]  # the display's own compression is in the pixels already
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), quality)
-    return data.tobytes(), (int(shown.shape[0]), int(shown.shape[1])), display.family
+    data, size = render_jpeg(np.stack([opacity, z]), display, rng)
+    return data, size, display.family
 
 
 def jobs(

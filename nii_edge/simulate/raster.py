@@ -11,12 +11,22 @@ rays a pixel apart would miss them.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.simulate.geometry import Point, Rays
-from nii_edge.simulate.sight import arc_of, first_line, first_pixel, line_table, middle_of, panel_of
+from nii_edge.simulate.sight import (
+    arc_of,
+    first_line,
+    first_pixel,
+    line_table,
+    middle_of,
+    panel_of,
+    spacing_of,
+)
 
 Floats = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -27,7 +37,10 @@ _GRAZING = 1e-4
 """Sine of the angle to a surface below which depth is interpolated, since the exact formula divides by it."""
 Piece = tuple[float, float, float, float, float, float]
 """What a line sees of a triangle: weight; across, normal_y, normal_z of the line normal_y y + normal_z z =
-across that it lies on; and its middle (y, z), which is its depth for rays that graze it."""
+across that it lies on; the slope of a ray against it below which the ray grazes it; and the depth in mm that
+is counted as 0."""
+Cut = tuple[int, int, int, bool, float]
+"""Where a line cuts a triangle: its vertices by rising x, whether before the middle one, and x."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -52,14 +65,16 @@ def add_meshes(
     its width and its fine lines; else it is one ray. Indexes are not checked.
     """
     # arrays one by one: compiled calls that get them in a record take about a third longer
-    rays, frame, panels = view.rays, view.frame, view.panels
+    frame, panels = view.frame, view.panels
+    beams, behind = _beams(view.rays, frame)
     per_line = fine.shape[0] // lines.shape[0] if lines.shape[0] else 1
     table, fine_table = line_table(lines), line_table(fine)
     beyond, panel = np.empty(vertices.shape[0], np.int32), np.empty(vertices.shape[0], np.int32)
     arcs = np.empty((2, fine.shape[0]))
-    middles = np.empty(rays.shape[1])
-    for pixel in range(rays.shape[1]):
+    middles = np.empty(beams.shape[1])
+    for pixel in range(beams.shape[1]):
         middles[pixel] = middle_of(pixel, frame)
+    spacing, half, turn_sign, width = spacing_of(frame), frame[4] / 2, frame[3], beams.shape[1]
     for k in range(planes.shape[0]):
         here, index = (fine, fine_table) if thin[k] else (lines, table)
         own = vertices[bounds[k, 0] : bounds[k + 1, 0]]
@@ -68,7 +83,7 @@ def add_meshes(
             panel[vertex] = panel_of(own[vertex, 1], own[vertex, 2], frame, panels)
         plane, own_faces = areal[planes[k]], faces[bounds[k, 1] : bounds[k + 1, 1]]
         weight = weights[k] / per_line if thin[k] else weights[k]
-        half = frame[4] / 2 if thin[k] else 0.0
+        aside = half if thin[k] else 0.0
         for face in range(own_faces.shape[0]):
             a, b, c = own_faces[face, 0], own_faces[face, 1], own_faces[face, 2]
             if beyond[a] == beyond[b] and beyond[b] == beyond[c]:
@@ -79,25 +94,50 @@ def add_meshes(
             _edge(long, first, first, last, low, high, arcs, own, here, panel, frame, panels)
             _edge(short, first, first, turn, low, middle, arcs, own, here, panel, frame, panels)
             _edge(short, first, turn, last, middle, high, arcs, own, here, panel, frame, panels)
-            normal = _normal(own, low, middle, high)
-            offset = normal[0] * own[low, 0] + normal[1] * own[low, 1] + normal[2] * own[low, 2]
+            normal_x, normal_y, normal_z = _normal(own, low, middle, high)
+            offset = normal_x * own[low, 0] + normal_y * own[low, 1] + normal_z * own[low, 2]
+            flat = _GRAZING * (abs(normal_y) + abs(normal_z))
             for at in range(first, last):
                 # a piece runs from the edge that rises through x to the edge that falls through it
                 start, end = arcs[0, at - first], arcs[1, at - first]
                 begin, stop = min(start, end), max(start, end)
-                left = max(first_pixel(begin - half, frame), 0)
-                right = min(first_pixel(stop + half, frame), plane.shape[1])
+                left = first_pixel(begin - aside, spacing, width)
+                right = first_pixel(stop + aside, spacing, width)
                 if left >= right:
                     continue
-                sign = -frame[3] * weight if end > start else frame[3] * weight
-                near, far = (low, middle) if at < turn else (middle, high)
-                spot = _between(own, low, high, near, far, here[at])
-                piece = (sign, offset - normal[0] * here[at], normal[1], normal[2], spot[0], spot[1])
+                sign = -turn_sign * weight if end > start else turn_sign * weight
+                piece = (sign, offset - normal_x * here[at], normal_y, normal_z, flat, behind)
+                cut = (low, middle, high, at < turn, here[at])
                 if thin[k]:
                     row = plane[at // per_line]
-                    _add_averaged(row, left, right, begin, stop, piece, rays, frame[4], middles)
+                    _add_ends(row, left, right, begin, stop, half, piece, cut, own, beams, middles)
+                    left, right = left + 1, right - 1
                 else:
-                    _add_run(plane[at], left, right, piece, rays)
+                    row = plane[at]
+                if left < right:
+                    _add_run(row, left, right, piece, cut, own, beams)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _beams(rays: Values, frame: Values) -> tuple[Values, float]:
+    """Rays (8, pixels): start (y, z), direction (y, z), and how all four change by a pitch to the right. The
+    rays of a fan start at its source; depth is counted from the second value on, mm, so that sums in single
+    precision stay exact."""
+    width = rays.shape[1]
+    beams, behind = np.zeros((8, width)), 0.0
+    beams[:4] = rays
+    if frame[2] != 0.0:
+        behind = math.hypot(rays[0, 0] - frame[0], rays[1, 0] - frame[1])
+        beams[0], beams[1] = frame[0], frame[1]
+    for pixel in range(width):
+        # by neighbours on the same card: between cards there is a gap
+        card = pixel // int(frame[5])
+        before = pixel - 1 if pixel > 0 and (pixel - 1) // int(frame[5]) == card else pixel
+        after = pixel + 1 if pixel + 1 < width and (pixel + 1) // int(frame[5]) == card else pixel
+        for row in range(4):
+            if after > before:
+                beams[row + 4, pixel] = (beams[row, after] - beams[row, before]) / (after - before)
+    return beams, behind
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -133,8 +173,8 @@ def _edge(
     if begin >= stop:
         return
     x, y, z = vertices[near, 0], vertices[near, 1], vertices[near, 2]
-    run = vertices[far, 0] - x
-    slope_y, slope_z = (vertices[far, 1] - y) / run, (vertices[far, 2] - z) / run
+    per_x = 1 / (vertices[far, 0] - x)
+    slope_y, slope_z = (vertices[far, 1] - y) * per_x, (vertices[far, 2] - z) * per_x
     here, found = lines[begin:stop], arcs[row, begin - first : stop - first]
     own = panel[near]
     if own != panel[far] or own < 0:
@@ -161,8 +201,10 @@ def _edge(
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _between(vertices: Values, low: int, high: int, near: int, far: int, x: float) -> Point:
-    """The middle (y, z) of the piece that line x cuts out between the edges low-high and near-far."""
+def _middle(cut: Cut, vertices: Values) -> Point:
+    """The middle (y, z) of a piece."""
+    low, middle, high, early, x = cut
+    near, far = (low, middle) if early else (middle, high)
     share = (x - vertices[low, 0]) / (vertices[high, 0] - vertices[low, 0])
     other = (x - vertices[near, 0]) / (vertices[far, 0] - vertices[near, 0])
     y = vertices[low, 1] + share * (vertices[high, 1] - vertices[low, 1])
@@ -182,64 +224,55 @@ def _normal(vertices: Values, a: int, b: int, c: int) -> tuple[float, float, flo
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _add_averaged(
+def _add_ends(
     row: Floats,
     left: int,
     right: int,
     begin: float,
     stop: float,
+    half: float,
     piece: Piece,
-    rays: Values,
-    pitch: float,
+    cut: Cut,
+    vertices: Values,
+    beams: Values,
     middles: Values,
 ) -> None:
-    """Add the mean depth over each pixel's width of a piece from arc length `begin` to `stop`: pixels with a
-    share of their width in the piece, and those between with all of it."""
-    half = pitch / 2
-    if middles[left] - half < begin:
-        share = min(stop, middles[left] + half) - begin
-        aside = (begin + share / 2 - middles[left]) / pitch
-        row[left] += np.float32(piece[0] * max(share, 0.0) / pitch * _depth(left, aside, piece, rays))
-        left += 1
-    if left < right and middles[right - 1] + half > stop:
-        right -= 1
-        share = stop - max(begin, middles[right] - half)
-        aside = (stop - share / 2 - middles[right]) / pitch
-        row[right] += np.float32(piece[0] * max(share, 0.0) / pitch * _depth(right, aside, piece, rays))
-    if left < right:
-        _add_run(row, left, right, piece, rays)
+    """Add a piece from arc length `begin` to `stop` to the first and the last of its pixels: its mean depth
+    there times the share of the pixel's width, twice `half`, that is in it."""
+    sign, across, normal_y, normal_z, flat, behind = piece
+    for number in range(1 if right - left == 1 else 2):
+        pixel = right - 1 if number else left
+        here, there = max(begin, middles[pixel] - half), min(stop, middles[pixel] + half)
+        if here >= there:
+            continue
+        off = ((here + there) / 2 - middles[pixel]) / (2 * half)
+        y, z = beams[0, pixel] + off * beams[4, pixel], beams[1, pixel] + off * beams[5, pixel]
+        along_y = beams[2, pixel] + off * beams[6, pixel]
+        along_z = beams[3, pixel] + off * beams[7, pixel]
+        slope = normal_y * along_y + normal_z * along_z
+        if abs(slope) > flat:
+            depth = (across - normal_y * y - normal_z * z) / slope
+        else:
+            spot = _middle(cut, vertices)
+            depth = (spot[0] - y) * along_y + (spot[1] - z) * along_z
+        row[pixel] += np.float32(sign * (there - here) / (2 * half) * (depth - behind))
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _add_run(row: Floats, left: int, right: int, piece: Piece, rays: Values) -> None:
+def _add_run(
+    row: Floats, left: int, right: int, piece: Piece, cut: Cut, vertices: Values, beams: Values
+) -> None:
     """Add the depths at which the rays of pixels `left` to `right` meet a piece."""
-    weight, across, normal_y, normal_z, middle_y, middle_z = piece
-    slope = normal_y * rays[2, left] + normal_z * rays[3, left]
-    if abs(slope) <= _GRAZING * (abs(normal_y) + abs(normal_z)):
+    sign, across, normal_y, normal_z, flat, behind = piece
+    if abs(normal_y * beams[2, left] + normal_z * beams[3, left]) <= flat:
+        spot = _middle(cut, vertices)
         for pixel in range(left, right):
-            depth = (middle_y - rays[0, pixel]) * rays[2, pixel] + (middle_z - rays[1, pixel]) * rays[
-                3, pixel
-            ]
-            row[pixel] += np.float32(weight * depth)
+            depth = (spot[0] - beams[0, pixel]) * beams[2, pixel]
+            depth += (spot[1] - beams[1, pixel]) * beams[3, pixel]
+            row[pixel] += np.float32(sign * (depth - behind))
         return
-    for pixel in range(left, right):
-        depth = (across - normal_y * rays[0, pixel] - normal_z * rays[1, pixel]) / (
-            normal_y * rays[2, pixel] + normal_z * rays[3, pixel]
-        )
-        row[pixel] += np.float32(weight * depth)
-
-
-@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _depth(pixel: int, aside: float, piece: Piece, rays: Values) -> float:
-    """As in `_add_run`, of the ray `aside` pixels from the middle of `pixel`."""
-    _, across, normal_y, normal_z, middle_y, middle_z = piece
-    near = min(max(pixel + (1 if aside > 0 else -1), 0), rays.shape[1] - 1)
-    share = abs(aside)
-    y = rays[0, pixel] + share * (rays[0, near] - rays[0, pixel])
-    z = rays[1, pixel] + share * (rays[1, near] - rays[1, pixel])
-    along_y = rays[2, pixel] + share * (rays[2, near] - rays[2, pixel])
-    along_z = rays[3, pixel] + share * (rays[3, near] - rays[3, pixel])
-    slope = normal_y * along_y + normal_z * along_z
-    if abs(slope) <= _GRAZING * (abs(normal_y) + abs(normal_z)):
-        return float((middle_y - y) * along_y + (middle_z - z) * along_z)
-    return float((across - normal_y * y - normal_z * z) / slope)
+    out, y, z = row[left:right], beams[0, left:right], beams[1, left:right]
+    along_y, along_z = beams[2, left:right], beams[3, left:right]
+    for k in range(right - left):
+        depth = (across - normal_y * y[k] - normal_z * z[k]) / (normal_y * along_y[k] + normal_z * along_z[k])
+        out[k] += np.float32(sign * (depth - behind))

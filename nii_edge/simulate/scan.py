@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nii_edge.errors import SceneError
 from nii_edge.simulate import materials
+from nii_edge.simulate.bulk import all_moved, box_around, part_boxes, parts_of
 from nii_edge.simulate.detector import transmissions
 from nii_edge.simulate.exposure import dark, expose
 from nii_edge.simulate.project import Footprint, Projection, project, without
@@ -22,7 +23,6 @@ from nii_edge.simulate.scanner import (
     pixels_of,
     steady,
 )
-from nii_edge.simulate.shapes.transform import bounds
 from nii_edge.simulate.solids import Thing
 
 Floats = npt.NDArray[np.float32]
@@ -60,10 +60,10 @@ def belt_lines(
 
 def span_of(things: Sequence[Thing]) -> tuple[float, float]:
     """The stretch of belt in mm that holds `things`, with `LEAD_MM` of empty belt at both ends."""
-    ends = [bounds(part.mesh)[:, 0] for thing in things for part in thing.parts if len(part.mesh.vertices)]
-    if not ends:
+    if not any(len(part.mesh.vertices) for part in parts_of(things)):
         return -LEAD_MM, LEAD_MM
-    return min(float(x[0]) for x in ends) - LEAD_MM, max(float(x[1]) for x in ends) + LEAD_MM
+    low, high = box_around(things)[:, 0].tolist()
+    return low - LEAD_MM, high + LEAD_MM
 
 
 def scan(
@@ -127,17 +127,21 @@ def check_fit(things: Sequence[Thing], scanner: VirtualScanner) -> None:
     """
     check_scanner(scanner)
     width, height = scanner.tunnel
-    for thing in things:
-        for part in thing.parts:
-            if not len(part.mesh.vertices):
-                continue
-            (_, left, low), (_, right, high) = bounds(part.mesh).tolist()
-            if max(-left, right) > width / 2 + 1 or low < -1 or high > height + 1:
-                raise SceneError(
-                    f"{thing.label} ({part.material}) reaches from y {left:.0f} to {right:.0f} mm and z "
-                    f"{low:.0f} to {high:.0f} mm; the tunnel of {scanner.name} is {width:.0f} x "
-                    f"{height:.0f} mm"
-                )
+    solid = [(thing, part) for thing in things for part in thing.parts if len(part.mesh.vertices)]
+    if not solid:
+        return
+    boxes = part_boxes([part for _, part in solid])
+    out = (boxes[:, 0, 1] < -width / 2 - 1) | (boxes[:, 1, 1] > width / 2 + 1)
+    out |= (boxes[:, 0, 2] < -1) | (boxes[:, 1, 2] > height + 1)
+    if out.any():
+        first = int(np.argmax(out))
+        thing, part = solid[first]
+        (_, left, low), (_, right, high) = boxes[first].tolist()
+        raise SceneError(
+            f"{thing.label} ({part.material}) reaches from y {left:.0f} to {right:.0f} mm and z "
+            f"{low:.0f} to {high:.0f} mm; the tunnel of {scanner.name} is {width:.0f} x "
+            f"{height:.0f} mm"
+        )
 
 
 def dark_frames(
@@ -228,8 +232,4 @@ def merged(first: Sequence[Thing], second: Sequence[Thing], gap_mm: float) -> li
 
 def moved_along(thing: Thing, distance: float) -> Thing:
     """The thing `distance` mm further along the belt."""
-    step = np.array((distance, 0, 0), np.float32)
-    parts = tuple(
-        part._replace(mesh=part.mesh._replace(vertices=part.mesh.vertices + step)) for part in thing.parts
-    )
-    return thing._replace(parts=parts)
+    return all_moved([thing], (distance, 0, 0))[0]

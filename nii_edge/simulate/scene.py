@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from nii_edge.simulate.bulk import all_masses, all_moved, box_around, parts_of, vertices_of, with_vertices
 from nii_edge.simulate.kit import draw
-from nii_edge.simulate.shapes import merge, moved, rotation, stack_bounds, turned, volume
+from nii_edge.simulate.shapes import merge, rotation
 from nii_edge.simulate.shapes.transform import Matrix
 from nii_edge.simulate.solids import Part, Points, Thing
 
@@ -40,7 +42,7 @@ class Scene(NamedTuple):
     @property
     def size(self) -> Size:
         """The far corner of the box from the origin around it all."""
-        high = stack_bounds([part.mesh for placed in self.things for part in placed.thing.parts])[1]
+        high = box_around([placed.thing for placed in self.things])[1]
         return float(high[0]), float(high[1]), float(high[2])
 
 
@@ -59,23 +61,33 @@ class Truth(NamedTuple):
 
 def corners(thing: Thing) -> Points:
     """(2, 3): the lowest and the highest corner of the box around a thing."""
-    return stack_bounds([part.mesh for part in thing.parts])
+    return box_around([thing])
 
 
 def lay(thing: Thing, turn: Matrix | None, x: float, y: float, z: float) -> Thing:
     """The thing turned about its own middle, its box centred over (x, y), its lowest point at `z`."""
-    meshes = [part.mesh if turn is None else turned(part.mesh, turn) for part in thing.parts]
-    low, high = stack_bounds(meshes)
-    shift = x - float(low[0] + high[0]) / 2, y - float(low[1] + high[1]) / 2, z - float(low[2])
-    return thing._replace(parts=tuple(
-        Part(moved(mesh, *shift), part.material, part.fill)
-        for mesh, part in zip(meshes, thing.parts, strict=True)
-    ))  # fmt: skip
+    there = thing if turn is None else all_moved([thing], (0, 0, 0), turn)[0]
+    low, high = corners(there)
+    return shift(there, x - float(low[0] + high[0]) / 2, y - float(low[1] + high[1]) / 2, z - float(low[2]))
 
 
 def shift(thing: Thing, x: float, y: float, z: float) -> Thing:
     """The thing moved as it is."""
-    return thing._replace(parts=tuple(Part(moved(p.mesh, x, y, z), p.material, p.fill) for p in thing.parts))
+    return all_moved([thing], (x, y, z))[0]
+
+
+def all_placed(things: Sequence[Placed], step: npt.ArrayLike, turn: Matrix | None = None) -> list[Placed]:
+    """Placed things turned together about the origin if there is a `turn`, then moved by `step` (3,) mm."""
+    there = all_moved([placed.thing for placed in things], step, turn)
+    return [placed._replace(thing=thing) for placed, thing in zip(things, there, strict=True)]
+
+
+def set_down(things: Sequence[Placed], turn: Matrix) -> list[Placed]:
+    """Placed things turned together about the origin, then moved until the box around them begins there."""
+    bare = [placed.thing for placed in things]
+    vertices = vertices_of(parts_of(bare)) @ turn.T.astype(np.float32, copy=False)
+    there = with_vertices(bare, vertices - vertices.min(axis=0))
+    return [placed._replace(thing=thing) for placed, thing in zip(things, there, strict=True)]
 
 
 def pose(rng: np.random.Generator, steep: float = 0.1, tilted: float = 0.25) -> Matrix:
@@ -92,29 +104,17 @@ def pose(rng: np.random.Generator, steep: float = 0.1, tilted: float = 0.25) -> 
     return (heading @ rotation("y", tilt) @ rotation("x", face + roll)).astype(np.float32)
 
 
-def masses(thing: Thing, density: Mapping[str, float]) -> dict[str, float]:
-    """Grams by material: mesh volume x density (g/cm³) x fill.
-
-    Raises:
-        KeyError: `density` lacks one of the thing's materials.
-    """
-    made: dict[str, float] = {}
-    for part in thing.parts:
-        grams = volume(part.mesh) / 1000 * density[part.material] * part.fill
-        made[part.material] = made.get(part.material, 0.0) + grams
-    return made
-
-
 def mass(thing: Thing, density: Mapping[str, float]) -> float:
-    """Grams in all."""
-    return sum(masses(thing, density).values())
+    """Grams in all. Raises KeyError if `density` (g/cm³) lacks one of the thing's materials."""
+    return sum(all_masses([thing], density)[0].values())
 
 
 def truths(scene: Scene, density: Mapping[str, float]) -> tuple[Truth, ...]:
     """One record per placed thing, in the scene's order."""
     made = []
-    for placed in scene.things:
-        thing, by_material = placed.thing, masses(placed.thing, density)
+    things = [placed.thing for placed in scene.things]
+    for placed, by_material in zip(scene.things, all_masses(things, density), strict=True):
+        thing = placed.thing
         made.append(Truth(
             thing.label, thing.family, placed.role, max(by_material, key=lambda name: by_material[name]),
             sum(by_material.values()), placed.declared, placed.line, corners(thing),

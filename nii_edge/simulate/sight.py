@@ -89,17 +89,30 @@ def panel_of(y: float, z: float, frame: Values, panels: Values) -> int:
     return -1 if facing * FAR < panels[panel, 5] * (abs(ray_y) + abs(ray_z)) else panel
 
 
+Spacing = tuple[float, float, float, float]
+"""Pixels per mm, pixels in a card, the length of a card with its gap in mm, cards per mm; 0 cards for
+detectors without gaps, which are one long card."""
+
+
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def first_pixel(arc: float, frame: Values) -> int:
-    """The first pixel whose middle lies at or beyond `arc`."""
-    pitch, card, gap = frame[4], int(frame[5]), frame[6]
-    if gap == 0.0:
-        index: int = math.ceil(arc / pitch - 0.5)
-        return index
-    length = card * pitch + gap
-    whole = math.floor(arc / length)
-    within = math.ceil((arc - whole * length) / pitch - 0.5)
-    return int(whole) * card + min(max(int(within), 0), card)
+def spacing_of(frame: Values) -> Spacing:
+    """How pixels lie along the detector of a `frame`."""
+    if frame[6] == 0.0:
+        return 1 / frame[4], 0.0, 0.0, 0.0
+    length = frame[5] * frame[4] + frame[6]
+    return 1 / frame[4], frame[5], length, 1 / length
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def first_pixel(arc: float, spacing: Spacing, width: int) -> int:
+    """The first of `width` pixels whose middle lies at or beyond `arc`; `width` if there is none."""
+    per_mm, card, length, cards = spacing
+    if card == 0.0:
+        index: float = math.ceil(arc * per_mm - 0.5)
+    else:
+        whole = math.floor(arc * cards)
+        index = whole * card + min(max(math.ceil((arc - whole * length) * per_mm - 0.5), 0.0), card)
+    return int(min(max(index, 0), width))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nii_edge.simulate import threats
+from nii_edge.simulate.bulk import box_around
 from nii_edge.simulate.kit import Generator, Maker, Spread, draw, pick
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS, Bag, make_bag
 from nii_edge.simulate.objects import (
@@ -24,7 +25,7 @@ from nii_edge.simulate.objects import (
     soft,
     toiletries,
 )
-from nii_edge.simulate.scene import Placed, Scene, corners, joined, lay, pose, shift
+from nii_edge.simulate.scene import Placed, Scene, all_placed, corners, joined, lay, pose, shift
 from nii_edge.simulate.shapes import cloth_pile, rotation
 from nii_edge.simulate.solids import Part, Thing
 from nii_edge.simulate.threats import bottles
@@ -86,23 +87,13 @@ def make_luggage(recipe: LuggageRecipe, rng: Generator) -> Scene:
     for _ in range(1 + int(rng.choice(4, p=weights))):
         bag = _packed(recipe, rng)
         turn = rotation("z", draw(rng, (0, 360)))
-        turned_bag = [p._replace(thing=_turned(p.thing, turn)) for p in bag]
-        box = np.stack([corners(p.thing) for p in turned_bag])
-        low = box[:, 0].min(axis=0)
+        turned_bag = all_placed(bag, (0, 0, 0), turn)
+        low, high = box_around([p.thing for p in turned_bag])
         side = draw(rng, (0, 60))
-        moved_bag = [
-            p._replace(thing=shift(p.thing, start - float(low[0]), side - float(low[1]), -float(low[2])))
-            for p in turned_bag
-        ]
+        moved_bag = all_placed(turned_bag, (start - float(low[0]), side - float(low[1]), -float(low[2])))
         things += joined(tuple(moved_bag), len(things))
-        start += float(box[:, 1].max(axis=0)[0] - low[0]) + draw(rng, (-25, 140))
+        start += float(high[0] - low[0]) + draw(rng, (-25, 140))
     return Scene(things)
-
-
-def _turned(thing: Thing, turn: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Thing:
-    return thing._replace(parts=tuple(
-        Part(part.mesh._replace(vertices=part.mesh.vertices @ turn.T), part.material, part.fill) for part in thing.parts
-    ))  # fmt: skip
 
 
 def _packed(recipe: LuggageRecipe, rng: Generator) -> list[Placed]:
@@ -164,7 +155,8 @@ def _fitted(thing: Thing, bag: Bag, rng: Generator, slack: float = 1.0) -> Thing
     for _ in range(5):
         turn = pose(rng)
         laid = lay(thing, turn, 0, 0, 0)
-        size = corners(laid)[1] - corners(laid)[0]
+        low, high = corners(laid)
+        size = high - low
         spare = np.asarray(bag.room) * slack - size
         if (spare > 0).all():
             at = rng.uniform(-0.5, 0.5, 2) * spare[:2]
