@@ -22,7 +22,7 @@ from nii_edge.edge.line_cartons import Surroundings
 from nii_edge.edge.line_lanes import LineLanes
 from nii_edge.edge.open_scan import OpenScan, View, ack, busy, digest, verdict_message
 from nii_edge.edge.slots import SlotPool
-from nii_edge.errors import FrameError, WireError
+from nii_edge.errors import CalibrationFault, FrameError, WireError
 from nii_edge.ports import Clock, Intend, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
@@ -358,7 +358,8 @@ class Assembler:
         detector = self._detector(view) if form.is_counts and form.dtype != "float32" else None
         words = None if detector is None else misfit(shape, detector)
         if words is not None:
-            raise FrameError(Reason.PROFILE_MISMATCH, f"view {view.message.view}: {words}")
+            fault = CalibrationFault.WRONG_WIDTH.value
+            raise FrameError(Reason.PROFILE_MISMATCH, f"view {view.message.view}: {fault}: {words}")
 
     def _detector(self, view: View) -> Calibration | None:
         detectors = self._detectors.get(view.message.scanner)
