@@ -16,6 +16,7 @@ import argparse
 import http.client
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -151,7 +152,13 @@ def peer(name: str, folder: Path, bundle: Path, frames: Sequence[Shot]) -> Itera
     environment = {**os.environ, "PEERS_BUNDLE": str(bundle), "PEERS_THREADS": str(THREADS)}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            line, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder, env=environment
+            line,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
         )
     try:
         _await(name, address, port, process, folder / f"{name}.log")
@@ -163,6 +170,8 @@ def peer(name: str, folder: Path, bundle: Path, frames: Sequence[Shot]) -> Itera
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with suppress(ProcessLookupError):  # workers that it left behind
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _await(name: str, address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
