@@ -445,12 +445,10 @@ def simulate(
     """Simulate scans of cartons and luggage: recording, pictures, COCO labels, papers, the whole truth."""
     from nii_edge.resources import shipped
 
-    stopped = _stop_on_signals()  # while libraries load that take any exception for a fault of their own
+    # no exception on Ctrl-C: some libraries, while they load, take any for a fault of their own
+    stopped = _stop_on_signals()
     from nii_edge.commands import simulate as command
 
-    _call_on_signals(lambda: sys.exit(130))  # unwinds, so that the workers end too
-    if stopped.is_set():
-        sys.exit(130)
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     request = command.Request(
         out, consignments, luggage, seed, path, scanner, recording, pictures, workers or command.cores()
@@ -460,8 +458,12 @@ def simulate(
         with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
             bar = progress.add_task("simulating", total=None)
             summary = command.simulate(
-                request, lambda done, total: progress.update(bar, completed=done, total=total)
+                request,
+                lambda done, total: progress.update(bar, completed=done, total=total),
+                stopped.is_set,
             )
+    except command.StoppedError:
+        sys.exit(130)
     finally:
         if part.exists() and not before:
             _err.print(f"{part}: not finished; delete it", style="yellow", markup=False, highlight=False)

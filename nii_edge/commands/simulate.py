@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +35,14 @@ except ImportError as missing:
 
 CARTON_NS = 1_200_000_000
 """From one carton to the next in the recording: 3,000 an hour."""
+LOOK_S = 0.2
+"""How often is looked whether to stop."""
 AHEAD = 4
 """Jobs per worker under way, so that none waits and memory stays bounded."""
+
+
+class StoppedError(Exception):
+    """Somebody said stop."""
 
 
 class Request(NamedTuple):
@@ -67,15 +74,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
-def simulate(request: Request, told: Callable[[int, int], None]) -> Summary:
+def simulate(
+    request: Request, told: Callable[[int, int], None], stopped: Callable[[], bool] = lambda: False
+) -> Summary:
     """Do all jobs on all cores and write what they made, in order: the same seed gives the same files.
 
     `told` hears how many jobs are done, of how many. What is made lies in `unfinished(out)` until all of it
-    is there; only then it gets its name.
+    is there; only then it gets its name. `stopped` is asked now and then.
 
     Raises:
         ConfigError: the folder is not empty or cannot be made, or the recipe is wrong.
         SceneError: nothing fits the scanner.
+        StoppedError: `stopped` said so.
     """
     recipe = load_recipe(request.recipe)
     if not (request.consignments or request.luggage):
@@ -98,7 +108,7 @@ def simulate(request: Request, told: Callable[[int, int], None]) -> Summary:
     began = time.monotonic()
     with ExitStack() as stack:
         writer = stack.enter_context(_Writer(request))
-        for number, made in enumerate(_done(work, units, request.workers, stack), 1):
+        for number, made in enumerate(_done(work, units, request.workers, stack, stopped), 1):
             writer.add(made)
             told(number, len(work))
     out.replace(finished)
@@ -126,7 +136,9 @@ def _begun(out: Path) -> Path:
     return part
 
 
-def _done(work: list[Job], units: list[Calibrated], workers: int, stack: ExitStack) -> Iterator[Made]:
+def _done(
+    work: list[Job], units: list[Calibrated], workers: int, stack: ExitStack, stopped: Callable[[], bool]
+) -> Iterator[Made]:
     """The jobs' results in order, a bounded number of them under way."""
     pool = stack.enter_context(
         ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(units,))
@@ -137,9 +149,17 @@ def _done(work: list[Job], units: list[Calibrated], workers: int, stack: ExitSta
         with _uninterrupted():  # which workers inherit: it is for us to end them
             waiting.append(pool.submit(produce, job))
         if len(waiting) >= AHEAD * workers:
-            yield waiting.pop(0).result()
+            yield _result(waiting.pop(0), stopped)
     while waiting:
-        yield waiting.pop(0).result()
+        yield _result(waiting.pop(0), stopped)
+
+
+def _result(job: Future[Made], stopped: Callable[[], bool]) -> Made:
+    """What came of a job. Nothing is interrupted in its midst: a pool half started leaves workers behind."""
+    while not stopped():
+        if wait([job], LOOK_S).done:
+            return job.result()
+    raise StoppedError
 
 
 @contextmanager
@@ -156,6 +176,15 @@ def _prepare(units: list[Calibrated]) -> None:
     """Workers are as many as cores: none may have threads beside, and none need calibrate again."""
     cv2.setNumThreads(1)
     know(units)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class _Writer:

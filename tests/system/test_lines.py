@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +14,11 @@ import msgspec
 import pytest
 import yaml
 from belts import Belt, Box
-from harness import ROOT, Process, Site
+from harness import ROOT, Process, Site, command, until
 
+from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.line_client import LineAnswer, LineChunk, LineClient
+from nii_edge.record import Tap
 from nii_edge.records import Decision, Gap, Reason, Report
 
 SCAN = {
@@ -159,3 +164,40 @@ def test_a_carton_that_the_scanner_knows_of_and_nobody_answers_for_is_unknown(tm
         (answer,) = client.poll(5)
     assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.NO_ANSWER)
     assert edge_of(answer) == 50
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_what_a_line_lane_cut_out_is_recorded_and_plays_as_lines_again(site: Site, tmp_path: Path) -> None:
+    """The recording holds the cartons as frames and where they lay; laid on a belt again they get the same
+    verdicts, and the edge's numbers stay its own."""
+    edge = site.edge()
+    boxes = [Box(60, 80), Box(220, 80, block=True), Box(380, 60)]
+    recording = tmp_path / "day.mcap"
+    writer = RecordingWriter(recording)
+    tap = Tap(edge.endpoints["tap"], edge.endpoints["verdicts"], lambda _: None)
+    listening = threading.Thread(target=tap.record, args=(writer, 60.0))
+    listening.start()
+    time.sleep(0.5)  # subscriptions take effect when they do
+    with LineClient(edge.endpoints["scanners"], "lane-1") as client:
+        finish(client, 3, send(client, list(Belt(560, boxes).chunks(32))))
+    until(lambda: tap.summary.frames == 6 and tap.summary.verdicts == 3)
+    tap.stopped = True
+    listening.join()
+    tap.close()
+    writer.close()
+    assert tap.summary.from_lines == 6
+    assert tap.summary.not_frames == 0
+    profile = str(site.profiles["lane-1"])
+    to = ("replay", str(recording), "--to", edge.endpoints["scanners"])
+    played = run(*to, "--as-lines", profile, "--rate", "max", "--json")
+    assert played.returncode == 0, played.stderr
+    found = json.loads(played.stdout)
+    assert found["scans_sent"] == 3
+    assert found["verdicts"] == {"CLEAR": 2, "ALARM": 1, "UNKNOWN": 0}
+    assert found["after_gap_ms"]["p50"] <= found["latency_ms"]["p50"]
+    wrong = run(*to, "--as-lines", str(ROOT / "configs/scanners/dual-energy.yaml"))
+    assert wrong.returncode == 1
+    assert "has no `line_scan`" in wrong.stderr

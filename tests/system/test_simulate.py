@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,29 @@ def test_wrong_use_is_said_in_words(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert words in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.timeout(120)
+def test_a_simulation_that_is_stopped_is_recognised_at_once(tmp_path: Path) -> None:
+    """Ctrl-C in a terminal reaches the workers too: one sentence, no process left, and nothing under the name
+    that was asked for."""
+    out, part = tmp_path / "out", tmp_path / "out.part"
+    line = [sys.executable, "-m", "nii_edge", "simulate", "--out", str(out), "--consignments", "50"]
+    line += ["--scanner", "depot", "--workers", "2"]
+    with subprocess.Popen(
+        line,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        while running.poll() is None and not (part / "recording.mcap").exists():
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)
+        _, said = running.communicate(timeout=100)
+    assert running.returncode == 130
+    assert f"{part}: not finished; delete it" in said
+    assert "Traceback" not in said
+    assert not out.exists()
+    again = subprocess.run(line, capture_output=True, text=True, check=False, timeout=100)
+    assert again.returncode == 1
+    assert "was not finished, or is under way" in again.stderr
