@@ -159,9 +159,10 @@ class LineClient:
 
     @property
     def busy(self) -> bool:
-        """True while the daemon has no room for a carton that begins: hold the belt. Only lanes whose
-        `overload` is `block` say so."""
-        return any(view.held for view in self._views.values())
+        """True while the daemon says that it has no room for a carton that begins: hold the belt. Only lanes
+        whose `overload` is `block` say so; one that is not heard any more holds no belt."""
+        now = time.monotonic()
+        return any(view.held and now < view.not_before + self._resend_s for view in self._views.values())
 
     @property
     def kept(self) -> int:

@@ -20,9 +20,8 @@ from nii_edge.config import Format, LineScan, Profile
 from nii_edge.errors import ConfigError
 from nii_edge.line_client import LineAnswer, LineChunk, LineClient
 from nii_edge.ports import FrameSource
-from nii_edge.records import Decision, ScanType
-from nii_edge.replay import WINDOW, Outgoing, Summary, Told, percentiles, scans
-from nii_edge.security import ClientKeys
+from nii_edge.records import Decision
+from nii_edge.replay import WINDOW, Outgoing, ReplaySettings, Summary, Told, percentiles, scans
 
 Lines = npt.NDArray[np.generic]
 CHUNK = 32
@@ -34,19 +33,12 @@ GAPS = 1.5
 
 
 class LineSettings(NamedTuple):
-    """`profile`: the lane's. `belt`: the axis of the recorded frames along which their belt ran. `rate`:
-    lines a second; None is flat out."""
+    """`replay`: as for frames, but that its `rate` is lines a second. `profile`: the lane's. `belt`: the axis
+    of the recorded frames along which their belt ran."""
 
-    endpoint: str
+    replay: ReplaySettings
     profile: Profile
     belt: Literal["rows", "columns"]
-    rate: float | None
-    scanner: str | None
-    scan_type: ScanType
-    loop: bool
-    deadline_s: float
-    keys: ClientKeys | None = None
-    insecure: bool = False
 
 
 @dataclass(slots=True)
@@ -227,7 +219,7 @@ class LineReplayer:
             )
         self._scan: LineScan = settings.profile.line_scan
         self._source = source
-        self._settings = settings
+        self._settings, self._profile, self._along = settings.replay, settings.profile, settings.belt
         self._told = told
         self._belts: dict[str, _Belt] = {}
         self._verdicts: Counter[str] = Counter({decision.value: 0 for decision in Decision})
@@ -293,13 +285,13 @@ class LineReplayer:
                 keys=given.keys,
                 insecure=given.insecure,
             )
-            self._belts[scanner] = _Belt(client, self._scan, given.profile, given.belt)
+            self._belts[scanner] = _Belt(client, self._scan, self._profile, self._along)
         return self._belts[scanner]
 
     def _step(self) -> None:
         """A chunk of every view of each belt, when it is due and the belt may move."""
         rate = self._settings.rate
-        while any(belt.client.busy for belt in self._belts.values()):
+        while any(belt.client.busy for belt in self._belts.values()) and not self.stopped:
             self._collect(0.02)
         if rate is None:
             while sum(laid.passed for belt in self._belts.values() for laid in belt.laid) >= WINDOW:
@@ -321,9 +313,7 @@ class LineReplayer:
 
     def _take(self, scanner: str, belt: _Belt, answer: LineAnswer, now: float) -> None:
         if answer.belt is None:  # a chunk that was refused: its cartons answer for themselves
-            self._problems[f"{scanner}: {answer.reason.value if answer.reason else ''}: {answer.detail}"] = (
-                None
-            )
+            self._note(scanner, answer)
             return
         self._verdicts[answer.decision.value] += 1
         if answer.reason is not None:
@@ -333,9 +323,7 @@ class LineReplayer:
             self._extra += 1
             return
         if answer.report is None:
-            self._problems[f"{scanner}: {answer.reason.value if answer.reason else ''}: {answer.detail}"] = (
-                None
-            )
+            self._note(scanner, answer)
         else:
             edge = answer.belt.last // self._scan.counts_per_line
             for found, line in ((self._edge_s, edge), (self._gap_s, edge + belt.gap)):
@@ -343,3 +331,7 @@ class LineReplayer:
                 if at is not None:
                     found.append(now - at)
         self._told(Told(laid.scan, answer))
+
+    def _note(self, scanner: str, answer: LineAnswer) -> None:
+        reason = answer.reason.value if answer.reason else ""
+        self._problems[f"{scanner}: {reason}: {answer.detail}"] = None

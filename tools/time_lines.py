@@ -26,7 +26,7 @@ from nii_edge.config import Profile, load
 from nii_edge.line_replay import LineReplayer, LineSettings
 from nii_edge.ports import FrameSource, SourceFrame
 from nii_edge.records import ScanType
-from nii_edge.replay import Summary
+from nii_edge.replay import ReplaySettings, Summary
 from nii_edge.wire import FrameMessage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,17 +107,15 @@ def replayed(endpoint: str, source: FrameSource, rate: float) -> Summary:
     """What came of the cartons."""
     profile = load(PROFILE, Profile)
     pitch = 1.0 if profile.line_scan is None else profile.line_scan.line_pitch_mm
-    settings = LineSettings(
+    settings = ReplaySettings(
         endpoint=endpoint,
-        profile=profile,
-        belt="rows",
         rate=rate * BELT_MM_S / pitch,
         scanner=None,
         scan_type=ScanType.OPERATIONAL,
         loop=False,
         deadline_s=5.0,
     )
-    return LineReplayer(source, settings, lambda _: None).run()
+    return LineReplayer(source, LineSettings(settings, profile, "rows"), lambda _: None).run()
 
 
 if __name__ == "__main__":

@@ -57,35 +57,23 @@ def replay(
 def _player(
     request: Request, source: FrameSource, paced: bool, told: Callable[[Told], None]
 ) -> Replayer | LineReplayer:
-    keys = request.line.keys([request.endpoint])
-    if request.as_lines is None:
-        settings = ReplaySettings(
-            endpoint=request.endpoint,
-            rate=_rate(request.rate, paced),
-            scanner=request.scanner,
-            scan_type=request.scan_type,
-            loop=request.loop,
-            deadline_s=request.deadline_s,
-            keys=keys,
-            insecure=request.line.insecure,
-        )
-        return Replayer(source, settings, told)
-    profile = load(request.as_lines, Profile)
-    speed = _rate(request.rate, paced=True)
-    pitch = 1.0 if profile.line_scan is None else profile.line_scan.line_pitch_mm
-    lines = LineSettings(
+    rate = _rate(request.rate, paced or request.as_lines is not None)
+    settings = ReplaySettings(
         endpoint=request.endpoint,
-        profile=profile,
-        belt=request.belt,
-        rate=None if speed is None else speed * BELT_MM_S / pitch,
+        rate=rate,
         scanner=request.scanner,
         scan_type=request.scan_type,
         loop=request.loop,
         deadline_s=request.deadline_s,
-        keys=keys,
+        keys=request.line.keys([request.endpoint]),
         insecure=request.line.insecure,
     )
-    return LineReplayer(source, lines, told)
+    if request.as_lines is None:
+        return Replayer(source, settings, told)
+    profile = load(request.as_lines, Profile)
+    pitch = 1.0 if profile.line_scan is None else profile.line_scan.line_pitch_mm
+    settings = settings._replace(rate=None if rate is None else rate * BELT_MM_S / pitch)
+    return LineReplayer(source, LineSettings(settings, profile, request.belt), told)
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -72,7 +72,6 @@ class ManifestDetector:
         self._lanes, self._find, self._regime = lanes, find, regime
         self._fit, self._prior, self._site = fit, prior, site
         self._measured = measured
-        self._found: dict[ScanId, Papers | None] = {}  # looked up by `not_applicable`, taken by `detect`
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Why the carton cannot be compared with its papers; None if it can, or if the papers alone speak."""
@@ -85,10 +84,7 @@ class ManifestDetector:
             papers = self._find(scan.carton)
         except ManifestError:  # `detect` will raise it again: a fault is no "not applicable"
             return None
-        if not paper_rules.remarks(scan.carton, papers, self._regime):
-            return lack
-        self._found[scan.id] = papers
-        return None
+        return None if paper_rules.remarks(scan.carton, papers, self._regime) else lack
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """The findings of each scan.
@@ -107,7 +103,7 @@ class ManifestDetector:
     def _look(self, scan: Scan) -> tuple[Finding, ...]:
         if scan.carton is None:
             raise DetectorFaultError("asked for a scan that names no carton")
-        papers = self._found.pop(scan.id) if scan.id in self._found else self._find(scan.carton)
+        papers = self._find(scan.carton)
         found = [
             self._finding(remark.label, remark.score, remark.why)
             for remark in paper_rules.remarks(scan.carton, papers, self._regime)

@@ -429,6 +429,10 @@ class Assembler:
         first = next(iter(self._open.values()), None)
         return None if first is None else first.first_at
 
+    def silent_since(self) -> dict[str, float]:
+        """By line lane with a carton in its tunnel, since when no line has come, in monotonic seconds."""
+        return self._lines.silent_since()
+
     def next_expiry(self) -> float | None:
         """When `expire` has something to do, in monotonic seconds; None if nothing is waited for."""
         times = [self._expires_at(o) for o in self._open.values() if not (o.submitted or o.closing)]

@@ -162,7 +162,7 @@ class Daemon:
         uplink = self._start_uplink()
         if uplink is not None:
             self._news = uplink.nudge
-        ingest.connect(assembler, engine, decoding, concluder, self._news, self._note_oldest)
+        ingest.connect(assembler, engine, decoding, concluder, self._news, self._note_waiting)
         decoding.start()
         self._running.append(decoding.stop)
         ingest.start()
@@ -273,8 +273,8 @@ class Daemon:
         if ready is not None:
             facts.models, facts.device, facts.untrusted = ready.models, ready.device, tuple(ready.untrusted)
 
-    def _note_oldest(self, since: float | None) -> None:
-        self.health.facts.oldest_open_at = since
+    def _note_waiting(self, since: float | None, silent: Mapping[str, float]) -> None:
+        self.health.facts.oldest_open_at, self.health.facts.silent_since = since, silent
 
     def _make_room(self) -> bool:
         return self._housekeeping.make_room()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ STALE_S = 10.0
 """A loop that has not turned for this long hangs."""
 LATE_S = 2.0
 """Beyond deadline and view time a scan without a verdict means that no verdicts leave."""
+SILENT_BELT_S = 30.0
+"""A carton in the tunnel for so long without a new line: the belt stands, or the scanner is gone."""
 SILENT_UPLINK_S = 60.0
 """Unconfirmed records and no receipt for this long: the collector is away."""
 
@@ -62,6 +64,7 @@ class Facts(msgspec.Struct, kw_only=True):
     counts: Sequence[LedgerCounts] = ()
     stats: LedgerStats | None = None
     oldest_open_at: float | None = None
+    silent_since: Mapping[str, float] = {}
     disk_free_bytes: int = 0
     models: tuple[str, ...] = ()
     device: str = ""
@@ -136,6 +139,13 @@ class Health:
             late_h = (self._clock.wall_ns() - until_ns) / 3_600e9
             if late_h > 0:
                 found.append(f"the calibration of {view} is {late_h:.1f} h older than is allowed; renew it")
+        for lane, since in facts.silent_since.items():
+            silent = self._clock.monotonic() - since
+            if silent > SILENT_BELT_S:
+                found.append(
+                    f"{lane}: a carton is in the tunnel without a verdict and no line has come for "
+                    f"{silent:.0f} s; look at it if the belt does not go on"
+                )
         found += [problem for lane in self.self_tests() for problem in lane.problems]
         tip = self.tip()
         if tip is not None and tip.off:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -51,7 +51,7 @@ class Ingest:
         self._stopping = threading.Event()
         self._thread = GuardedThread("ingest", self._run, failed)
         self._news: Callable[[], None] = lambda: None
-        self._seen: Callable[[float | None], None] = lambda _: None
+        self._seen: Callable[[float | None, Mapping[str, float]], None] = lambda *_: None
         self._log = logger("ingest")
 
     def connect(
@@ -61,10 +61,11 @@ class Ingest:
         decoding: Decoding,
         concluder: Concluder,
         news: Callable[[], None],
-        seen: Callable[[float | None], None] = lambda _: None,
+        seen: Callable[[float | None, Mapping[str, float]], None] = lambda *_: None,
     ) -> None:
         """The parts this one works with. `news` is called when something for the centre is on disk; `seen`
-        at each turn, with the time (monotonic) since when the oldest open scan waits, None if none does."""
+        at each turn, with the time (monotonic) since when the oldest open scan waits, None if none does, and
+        that since when no line has come of lanes with a carton in their tunnel."""
         self._assembler = assembler
         self._engine = engine
         self._decoding = decoding
@@ -193,7 +194,7 @@ class Ingest:
         for call in self._mail.take():
             call()
         self._assembler.expire()
-        self._seen(self._assembler.oldest_open())
+        self._seen(self._assembler.oldest_open(), self._assembler.silent_since())
 
     def _patience(self) -> float:
         at = self._assembler.next_expiry()

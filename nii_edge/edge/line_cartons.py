@@ -138,6 +138,11 @@ class Cartons:
 
     # ---- time
 
+    @property
+    def waiting(self) -> bool:
+        """A carton has ended in a view, and not in all of them."""
+        return bool(self._claims)
+
     def passed(self, place: int) -> None:
         """The belt has come so far."""
         self._passed = max(self._passed, place)

@@ -43,6 +43,7 @@ class LineLane:
         self._store = Store(scanner, around.slots, around.admission)
         self._views: dict[int, LineView] = {}
         self._cartons = Cartons(scanner, epoch, lane.profile, high, around, self._store, self._acknowledge)
+        self._heard_at = around.clock.monotonic()
         self._log = logger("lines")
 
     # ---- chunks
@@ -54,6 +55,7 @@ class LineLane:
             FrameError: it does not follow what came before: SEQ_REUSED or BAD_HEADER.
         """
         message = chunk.message
+        self._heard_at = self._around.clock.monotonic()
         view = self._view(chunk)
         self._greet(peer, view, message)
         wanted = view.wanted(message)
@@ -195,6 +197,12 @@ class LineLane:
         """The verdict of a scan is on disk and was sent. False if the scan is none of this lane's."""
         return self._cartons.concluded(report)
 
+    def silent_since(self) -> float | None:
+        """Since when no line has come while a carton is in the tunnel (monotonic seconds); None if none
+        is. The belt may only stand: there is no verdict yet, and its lines are not acknowledged."""
+        inside = self._cartons.waiting or any(view.open for view in self._views.values())
+        return self._heard_at if inside else None
+
     def due(self) -> float | None:
         """When `expire` has something to do, in monotonic seconds; None if nothing is waited for."""
         return self._cartons.due()
@@ -259,6 +267,11 @@ class LineLanes:
         """Judge cartons without the views that did not come in time."""
         for lane in self._lanes.values():
             lane.expire()
+
+    def silent_since(self) -> dict[str, float]:
+        """By lane with a carton in its tunnel, since when no line has come."""
+        found = {name: lane.silent_since() for name, lane in self._lanes.items()}
+        return {name: since for name, since in found.items() if since is not None}
 
     def due(self) -> list[float]:
         """When `expire` has something to do, in monotonic seconds."""

@@ -124,6 +124,11 @@ class LineView:
         """No carton that has not ended yet begins before this place; 0 before the first line."""
         return 0 if self._cutter.high is None else self._cutter.frontier
 
+    @property
+    def open(self) -> bool:
+        """A carton has begun and not ended."""
+        return self._piece is not None
+
     def wanted(self, message: LinesMessage) -> int:
         """The chunk to take next, as far as its sender can still send it."""
         return max(self.next, message.oldest or message.chunk)

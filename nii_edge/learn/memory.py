@@ -11,8 +11,8 @@ _PAD_BYTES = 256 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc not to give memory back to the system between steps: a quarter of a step went into page
-    faults before. Call it before torch allocates anything large. False where there is no glibc."""
+    """Ask glibc not to give memory back to the system between steps, which cost thousands of page faults each
+    (tools/time_training.py). Call it before torch allocates anything large. False where there is no glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

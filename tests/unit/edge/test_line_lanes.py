@@ -25,6 +25,8 @@ from nii_edge.edge import admission
 from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling, unknown
+from nii_edge.edge.gate import ClearGate
+from nii_edge.edge.health import SILENT_BELT_S, Health
 from nii_edge.edge.jobs import DecodeJob
 from nii_edge.edge.line_lanes import LONGEST_HOLD_S
 from nii_edge.edge.slots import SlotPool
@@ -553,6 +555,37 @@ def test_a_view_that_does_not_come_is_missed_once_the_belt_has_moved_on_and_not_
     rig.send(message(1, 1, 0, 120), late.tobytes())
     rig.settle()
     assert len(rig.verdicts()) == 1
+
+
+def test_a_carton_whose_lines_stop_in_the_tunnel_is_told_of() -> None:
+    """The belt may only stand, so there is no verdict; but a person hears of it, and not of an empty belt."""
+    rig = Rig(TWO)
+    health = Health("edge-t", "0", 1.0, ClearGate(), rig.clock)
+    belt = Belt(140, [Box(30, 20)], (0, OFFSET))
+    first, second = belt.view(0), belt.view(1)
+
+    def told() -> list[str]:
+        health.facts.silent_since = rig.assembler.silent_since()
+        return [problem for problem in health.degraded() if "in the tunnel" in problem]
+
+    rig.send(message(0, 1, 0, 20), first[:20].tobytes())
+    rig.clock.now += 10 * SILENT_BELT_S
+    assert told() == []
+    rig.send(message(0, 2, 20, 20, encoder=20), first[20:40].tobytes())
+    assert told() == []
+    rig.clock.now += SILENT_BELT_S + 1
+    (problem,) = told()
+    assert problem.startswith(
+        "lane: a carton is in the tunnel without a verdict and no line has come for 31 s"
+    )
+    rig.send(message(0, 3, 40, 100, encoder=40), first[40:].tobytes())
+    rig.clock.now += SILENT_BELT_S + 1
+    assert len(told()) == 1, "one view has seen it end, the other has not"
+    rig.send(message(1, 1, 0, 140), second.tobytes())
+    rig.settle()
+    rig.clock.now += SILENT_BELT_S + 1
+    assert told() == []
+    assert [decision for _, decision, _ in rig.verdicts()] == [Decision.CLEAR]
 
 
 def test_a_carton_that_finds_no_slot_is_unknown_and_the_next_one_is_seen() -> None:

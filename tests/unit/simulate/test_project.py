@@ -144,6 +144,22 @@ def test_a_thin_plate_in_a_fan_is_as_heavy_as_many_times_finer_rays_say(seed: in
     assert np.abs(coarse - fine).sum() < 0.12 * fine.sum()
 
 
+def test_pixels_beside_the_gaps_between_cards_see_as_much_as_finer_rays_say() -> None:
+    """Across their width, as others do: the neighbour beyond the gap is farther away than a pixel."""
+    gapped = FAN._replace(card=40, gap=5.0)
+    finer = gapped._replace(pitch=gapped.pitch / 8, card=gapped.card * 8)
+    lines = (LINES[:, None] + (np.arange(8) - 3.5) / 8).ravel()
+    off, seen = 0.0, 0.0
+    for seed in range(8):
+        mesh = turned(box((70.0, 60.0, 0.4)), np.random.default_rng(seed), (0.0, -20.0, 110.0))
+        coarse = areal(mesh, gapped)
+        fine = areal(mesh, finer, lines).reshape(len(LINES), 8, -1, 8).mean(axis=(1, 3))
+        ends = np.isin(np.arange(coarse.shape[1]) % gapped.card, (0, gapped.card - 1))
+        off += np.abs(coarse - fine)[:, ends].sum()
+        seen += fine[:, ends].sum()
+    assert off < 0.015 * seen
+
+
 def test_a_sheet_has_its_thickness_whether_met_by_rays_or_averaged() -> None:
     thin, thick = (areal(box((120, 90, height), (0, 0, 100)), FAN) for height in (0.5, 50.0))
     middle = np.s_[60:140, 240:360]
