@@ -80,7 +80,7 @@ def try_(
     result = tried(load(policy, Policy), reports(source, problems), problems)
     if as_json:
         sys.stdout.write(json.dumps(msgspec.to_builtins(result)) + "\n")
-    else:
+    elif result.scans:
         show(result, _out)
     for problem in result.problems:
         _err.print(problem, style="red", markup=False, highlight=False)

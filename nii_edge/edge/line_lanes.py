@@ -55,7 +55,6 @@ class LineLane:
             FrameError: it does not follow what came before: SEQ_REUSED or BAD_HEADER.
         """
         message = chunk.message
-        self._heard_at = self._around.clock.monotonic()
         view = self._view(chunk)
         self._greet(peer, view, message)
         wanted = view.wanted(message)
@@ -71,6 +70,7 @@ class LineLane:
             self._turn_away(peer, message)
             return
         view.take(chunk)
+        self._heard_at = self._around.clock.monotonic()
         self._around.metrics.lines_received.labels(self._scanner).inc(message.lines)
         self._cartons.passed(int(chunk.lines.encoder.max()) // self._scan.counts_per_line + 1)
         self._cartons.judge(self._frontiers())

@@ -574,6 +574,7 @@ def test_a_carton_whose_lines_stop_in_the_tunnel_is_told_of() -> None:
     rig.send(message(0, 2, 20, 20, encoder=20), first[20:40].tobytes())
     assert told() == []
     rig.clock.now += SILENT_BELT_S + 1
+    rig.send(message(0, 2, 20, 20, encoder=20), first[20:40].tobytes())  # its sender waits for an answer
     (problem,) = told()
     assert problem.startswith(
         "lane: a carton is in the tunnel without a verdict and no line has come for 31 s"
