@@ -77,5 +77,7 @@ def feed(
             collate_fn=_collated,
             num_workers=workers,
             prefetch_factor=3 if workers else None,
+            # a fork of a process in which OpenCV has threads hangs at its first call
+            multiprocessing_context="spawn" if workers else None,
         )
     )

@@ -72,7 +72,7 @@ def draw(folder: Path, count: int, seed: int) -> Path:
 
 
 def request(annotations: Path, out: Path, steps: int) -> training.Request:
-    return training.Request(annotations, None, out, 60.0, SIZE, 8, 1, None, True, None, 0, steps)
+    return training.Request(annotations, None, out, 60.0, SIZE, 8, 1, None, True, None, 1, steps)
 
 
 @pytest.fixture(scope="module")
