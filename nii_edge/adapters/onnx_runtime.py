@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,36 +57,23 @@ def load(model: bytes, spec: ModelInput, settings: Inference, outputs: Sequence[
     """
     check_self_contained(model)
     providers = _providers(settings)
-    session = _session(model, settings.threads, providers)
+    try:
+        session = ort.InferenceSession(model, _options(settings), providers=list(providers))
+    except tuple(LOAD_ERRORS) as error:
+        raise LOAD_ERRORS[type(error)](f"ONNX Runtime cannot load the model: {error}") from error
     _check_active(session.get_providers(), settings)
     _check_input(session.get_inputs(), spec)
-    on_cpu = session.get_providers()[0] == CPU
-    beside = _session(model, settings.threads // 2, providers) if on_cpu and settings.threads > 1 else session
-    return _OnnxRuntime(session, beside, spec.name, _check_outputs(session.get_outputs(), outputs))
+    return _OnnxRuntime(session, spec.name, _check_outputs(session.get_outputs(), outputs))
 
 
 class _OnnxRuntime:
-    """The model with its input and outputs bound by name, wherever it runs.
+    """One session with its input and outputs bound by name, wherever it runs."""
 
-    On a CPU there are two sessions of the same bytes: a run that has the machine to itself gets all threads,
-    one that begins while another is under way gets half of them. Two runs of half the threads each do more
-    than two that share all: no thread waits for another's part of a layer. The kernels are the same, so what
-    golden frames prove of one session holds for the other.
-    """
-
-    def __init__(
-        self,
-        alone: ort.InferenceSession,
-        beside: ort.InferenceSession,
-        input_name: str,
-        outputs: tuple[str, ...],
-    ) -> None:
-        self._sessions: tuple[ort.InferenceSession, ort.InferenceSession] | None = (alone, beside)
-        self._lock = threading.Lock()
-        self._under_way = 0
+    def __init__(self, session: ort.InferenceSession, input_name: str, outputs: tuple[str, ...]) -> None:
+        self._session: ort.InferenceSession | None = session
         self._input = input_name
         self._outputs = outputs
-        self.device: str = alone.get_providers()[0]
+        self.device: str = session.get_providers()[0]
 
     def run(self, batch: npt.NDArray[np.float32]) -> Mapping[str, Array]:
         """Outputs by name, in host memory.
@@ -95,41 +81,27 @@ class _OnnxRuntime:
         Raises:
             DetectorFaultError: the run failed, or the runtime is closed.
         """
-        sessions = self._sessions
-        if sessions is None:
+        if self._session is None:
             raise DetectorFaultError("the runtime is closed")
-        with self._lock:
-            session = sessions[min(self._under_way, 1)]
-            self._under_way += 1
         try:
-            binding = session.io_binding()
+            binding = self._session.io_binding()
             binding.bind_cpu_input(self._input, np.ascontiguousarray(batch, np.float32))
             for name in self._outputs:
                 binding.bind_output(name)
-            session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding)
             return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
         except _RUN_ERRORS as error:
             raise DetectorFaultError(f"ONNX Runtime on {self.device}: {error}") from error
-        finally:
-            with self._lock:
-                self._under_way -= 1
 
     def close(self) -> None:
-        """Drop the sessions. May be called twice."""
-        self._sessions = None
+        """Drop the session. May be called twice."""
+        self._session = None
 
 
-def _session(model: bytes, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
-    try:
-        return ort.InferenceSession(model, _options(threads), providers=list(providers))
-    except tuple(LOAD_ERRORS) as error:
-        raise LOAD_ERRORS[type(error)](f"ONNX Runtime cannot load the model: {error}") from error
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    """One thread pool of this size; idle threads sleep, since the belt leaves pauses."""
+def _options(settings: Inference) -> ort.SessionOptions:
+    """One thread pool of the size asked for; idle threads sleep, since the belt leaves pauses."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
