@@ -108,8 +108,10 @@ def pictures(work: Path, seed: int, shards: int) -> None:
         sys.stderr.write(f"{PER_SHARD * (shard + 1)} pictures\n")
 
 
-def train(work: Path, minutes: float, steps: int | None, batch: int, variant: str, seed: int) -> None:
-    """One process, or as many as RANK and WORLD_SIZE say."""
+def train(
+    work: Path, minutes: float, steps: int | None, batch: int, variant: str, seed: int, start: Path | None
+) -> None:
+    """One process, or as many as RANK and WORLD_SIZE say. `start`: a bundle whose weights it begins with."""
     import torch
     import torch.distributed as dist
 
@@ -120,6 +122,7 @@ def train(work: Path, minutes: float, steps: int | None, batch: int, variant: st
     from nii_edge.learn.network import Detector
     from nii_edge.learn.training import Plan, Watch
     from nii_edge.learn.training import train as run
+    from nii_edge.learn.weights import FILE, detector_for, load_weights
 
     keep_freed_memory()
     rank = int(os.environ.get("RANK", "0"))
@@ -129,7 +132,10 @@ def train(work: Path, minutes: float, steps: int | None, batch: int, variant: st
     torch.manual_seed(seed + rank)
     detector = Detector(len(CLASSES), variant)  # type: ignore[arg-type]
     pools = [([work / "pool"], 1.0)]
-    if detector.lite is not None:
+    if start is not None:
+        detector = detector_for(start / FILE, len(CLASSES))
+        load_weights(start / FILE, detector, tuple(range(len(CLASSES))))
+    elif detector.lite is not None:
         load_imagenet(detector.lite)
         torch.manual_seed(seed)
         few = feed(pools, 192, 24, Strength(fits=320), 99, workers=0)
@@ -201,6 +207,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--steps", type=int, help="the schedule by steps, if they end before the time")
     parser.add_argument("--batch", type=int, default=12, help="pictures a step and process")
+    parser.add_argument("--start", type=Path, help="a bundle of the same classes to begin with")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
     given = parser.parse_args()
@@ -209,7 +216,7 @@ def main() -> None:
     elif given.step == "pictures":
         pictures(given.work, given.seed, given.shards)
     elif given.step == "train":
-        train(given.work, given.minutes, given.steps, given.batch, given.variant, given.seed)
+        train(given.work, given.minutes, given.steps, given.batch, given.variant, given.seed, given.start)
     elif given.validation is None:
         parser.error("bundle needs VALIDATION")
     else:

@@ -26,6 +26,9 @@ ADAPT_MOMENTUM = 0.08
 """How quickly the norms' statistics follow new inputs."""
 TAPS = {4: 40, 10: 112, 15: 320}
 """Blocks after which features of stride 8, 16 and 32 are taken, and how many channels they have."""
+FROZEN = 5
+"""So many blocks stay as ImageNet made them: up to stride 8, where most of the time goes. The others, on small
+maps and with most of the weights, learn."""
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
@@ -66,12 +69,11 @@ class _Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """RGB from -1 to 1 to features of strides 8, 16 and 32. `frozen`: neither its weights nor the statistics
-    of its norms change in training (`adapt` fits these to pictures that are not ImageNet's)."""
+    """RGB from -1 to 1 to features of strides 8, 16 and 32. The first `FROZEN` blocks never learn, and the
+    statistics of the norms stay in all (`adapt` fits these to pictures that are not ImageNet's)."""
 
-    def __init__(self, frozen: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.frozen = frozen
         self._session: ort.InferenceSession | None = None
         self._conv_stem, self._bn0 = _Same(3, 32, 3, 2), _norm(32)
         blocks, inputs = [], 32
@@ -81,12 +83,12 @@ class Lite0(nn.Module):
                 inputs = outputs
         self._blocks = nn.ModuleList(blocks)
         self.act = nn.ReLU6()
-        if frozen:
-            self.requires_grad_(False)
+        for part in (self._conv_stem, self._bn0, *blocks[:FROZEN]):
+            part.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Lite0:
-        """Frozen, it stays as it is."""
-        super().train(mode and not self.frozen)
+    def train(self, _mode: bool = True) -> Lite0:
+        """Its norms stay as they are."""
+        super().train(False)
         return self
 
     @torch.no_grad()
@@ -97,24 +99,23 @@ class Lite0(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = ADAPT_MOMENTUM
         for batch in batches:
-            self._taps(batch)
+            self._taps(self._frozen(batch))
         self.eval()
 
     def quicken(self, size: int) -> None:
-        """From now on ONNX Runtime looks at inputs of this side, in half of the time that torch takes on a
-        CPU (tools/time_training.py). Only for a frozen one on a CPU; what is learnt afterwards is not seen. A
-        copy of it cannot be made."""
+        """From now on ONNX Runtime looks at inputs of this side with the frozen blocks, in half of the time
+        that torch takes on a CPU (tools/time_training.py). Only on a CPU. A copy of it cannot be made."""
         self._session = None
         data = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter speaks of itself
             torch.onnx.export(
-                self.eval(),
+                _Frozen(self).eval(),
                 (torch.zeros(1, 3, size, size),),
                 data,
                 input_names=["image"],
-                output_names=[f"stride{stride}" for stride in (8, 16, 32)],
-                dynamic_axes={name: {0: "batch"} for name in ("image", "stride8", "stride16", "stride32")},
+                output_names=["stride8"],
+                dynamic_axes={name: {0: "batch"} for name in ("image", "stride8")},
                 dynamo=False,
             )
         options = ort.SessionOptions()
@@ -123,22 +124,35 @@ class Lite0(nn.Module):
         self._session = ort.InferenceSession(data.getvalue(), options, providers=["CPUExecutionProvider"])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        if self._session is not None:
-            taps = self._session.run(None, {"image": x.detach().contiguous().numpy()})
-            return [torch.from_numpy(tap).contiguous(memory_format=torch.channels_last) for tap in taps]
-        if self.frozen:
-            with torch.no_grad():
-                return self._taps(x)
-        return self._taps(x)
+        if self._session is None:
+            return self._taps(self._frozen(x))
+        (tap,) = self._session.run(None, {"image": x.detach().contiguous().numpy()})
+        return self._taps(torch.from_numpy(tap).contiguous(memory_format=torch.channels_last))
+
+    def _frozen(self, x: Tensor) -> Tensor:
+        x = self.act(self._bn0(self._conv_stem(x)))
+        for block in self._blocks[:FROZEN]:
+            x = block(x)
+        return x
 
     def _taps(self, x: Tensor) -> list[Tensor]:
-        x = self.act(self._bn0(self._conv_stem(x)))
-        taps = []
-        for number, block in enumerate(self._blocks):
+        taps = [x]
+        for number, block in enumerate(self._blocks[FROZEN:], FROZEN):
             x = block(x)
             if number in TAPS:
                 taps.append(x)
         return taps
+
+
+class _Frozen(nn.Module):
+    """The frozen blocks alone."""
+
+    def __init__(self, lite: Lite0) -> None:
+        super().__init__()
+        self.lite = lite
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lite._frozen(x)
 
 
 def load_imagenet(backbone: Lite0) -> None:

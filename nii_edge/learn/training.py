@@ -24,6 +24,8 @@ from nii_edge.learn.network import Detector, all_cells
 
 TOLD_EVERY = 20
 """Steps."""
+KNOWN_RATE = 0.25
+"""The learning rate of ImageNet's features against that of what begins with nothing."""
 
 
 class Plan(NamedTuple):
@@ -137,7 +139,7 @@ class _Run:
 
     def look_at(self, size: int) -> None:
         """Inputs have this side from now on."""
-        if self._network.lite is not None and self._network.lite.frozen:
+        if self._network.lite is not None:
             self._network.lite.quicken(size)
 
     def step(self, batch: Batch, points: Tensor, share: float) -> None:
@@ -146,7 +148,7 @@ class _Run:
             self._plan.rate * min((self._steps + 1) / self._plan.warmup, 1) * (0.01 + 0.99 * _cosine(share))
         )
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         logits, boxes = self._stepping(
             batch.inputs.contiguous(memory_format=torch.channels_last), batch.grounds
         )
@@ -212,10 +214,20 @@ def _cosine(share: float) -> float:
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Biases and norms are not decayed; what is frozen is left out."""
-    flat: list[Tensor] = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    deep: list[Tensor] = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+    """Biases and norms are not decayed, what ImageNet taught moves more slowly, what is frozen is out."""
+    groups = []
+    for known in (False, True):
+        own = [
+            p
+            for name, p in network.named_parameters()
+            if p.requires_grad and name.startswith("lite.") == known
+        ]
+        share = KNOWN_RATE if known else 1.0
+        groups += [
+            {"params": [p for p in own if p.ndim > 1], "weight_decay": decay, "share": share},
+            {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0, "share": share},
+        ]
+    return groups
 
 
 def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer) -> Progress:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nii_edge.errors import DataError
-from nii_edge.learn.backbone import load_imagenet
+from nii_edge.learn.backbone import FROZEN, load_imagenet
 from nii_edge.learn.network import Detector
 
 FILE = "weights.npz"
@@ -37,7 +37,7 @@ def detector_for(path: Path | None, classes: int) -> Detector:
 
 
 def save_weights(path: Path, detector: Detector) -> None:
-    """Half precision: 2 to 3 MB. Batch norms' counters are left out, and frozen ImageNet weights, which
+    """Half precision: 3 to 9 MB. Batch norms' counters are left out, and frozen ImageNet weights, which
     `detector_for` takes from where they come from."""
     arrays = {
         name: value.detach().cpu().numpy().astype(np.float16)
@@ -80,8 +80,11 @@ def load_weights(path: Path, detector: Detector, classes: tuple[int | None, ...]
 
 
 def _is_frozen(name: str, value: torch.Tensor) -> bool:
-    """Convolutions of the ImageNet features."""
-    return name.startswith("lite.") and value.ndim == 4
+    """Convolutions of the ImageNet features that do not learn."""
+    parts = name.split(".")
+    if parts[0] != "lite" or value.ndim != 4:
+        return False
+    return parts[1] != "_blocks" or int(parts[2]) < FROZEN
 
 
 def _of_classes(name: str) -> bool:

