@@ -27,8 +27,8 @@ ADAPT_MOMENTUM = 0.08
 TAPS = {4: 40, 10: 112, 15: 320}
 """Blocks after which features of stride 8, 16 and 32 are taken, and how many channels they have."""
 FROZEN = 5
-"""So many blocks stay as ImageNet made them: up to stride 8, where most of the time goes. The others, on small
-maps and with most of the weights, learn."""
+"""So many blocks stay as ImageNet made them: up to stride 8, where most of the time goes. The others, on
+small maps and with most of the weights, learn."""
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
