@@ -271,6 +271,9 @@ def subscribe(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End when everything archived so far was printed.")
     ] = False,
+    by_risk: Annotated[
+        bool, typer.Option("--by-risk", help="The most urgent first; only with --until-idle.")
+    ] = False,
     clear: Annotated[bool, typer.Option("--clear", help="CLEAR verdicts too.")] = False,
     non_operational: Annotated[
         bool, typer.Option("--non-operational", help="Replays and tests too.")
@@ -290,6 +293,7 @@ def subscribe(
         since=since,
         json_lines=json_lines,
         until_idle=until_idle,
+        by_risk=by_risk,
         clear=clear,
         non_operational=non_operational,
         previews=previews,

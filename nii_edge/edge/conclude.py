@@ -15,6 +15,8 @@ from nii_edge.edge.decide import Ruling
 from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure, ignore
+from nii_edge.edge.urgent import BandTally
+from nii_edge.policy import Circumstances, Policy, weigh
 from nii_edge.ports import Clock, Conclude
 from nii_edge.records import Decision, Preview, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
@@ -27,12 +29,12 @@ MAX_FINDINGS = 200
 
 
 class Concluder:
-    """Thread-safe. `policy` is the name that verdicts cite, `lanes` what is known of each scanner's views.
-    What `connect` names is called in the ledger's thread, after each commit."""
+    """Thread-safe. `lanes`: what is known of each scanner's views; `bands`: what was concluded so far. What
+    `connect` names is called in the ledger's thread, after each commit."""
 
     def __init__(
         self,
-        policy: str,
+        policy: Policy,
         gate: ClearGate,
         committer: Committer,
         slots: SlotPool,
@@ -42,6 +44,7 @@ class Concluder:
         lanes: Mapping[str, Sequence[Optics]] | None = None,
     ) -> None:
         self._policy = policy
+        self.bands = BandTally()
         self._gate = gate
         self._committer = committer
         self._slots = slots
@@ -102,6 +105,9 @@ class Concluder:
         )
 
     def _report(self, case: Case, ruling: Ruling, models: tuple[str, ...]) -> Report:
+        """Here and nowhere else a scan gets its band, after all that can change its decision."""
+        where = Circumstances(case.id.edge, case.id.scanner, ruling.chapters)
+        weight = weigh(self._policy, ruling.decision, ruling.findings, where)
         verdict = Verdict(
             id=case.id,
             scan_type=case.scan_type,
@@ -110,9 +116,13 @@ class Concluder:
             detail=ruling.detail[:500],
             findings=tuple(sorted(ruling.findings, key=lambda f: -f.score)[:MAX_FINDINGS]),
             not_applicable=ruling.not_applicable,
-            policy=self._policy,
+            policy=self._policy.name,
             models=models,
             carton=case.scan.carton,
+            band=weight.band,
+            risk=weight.risk,
+            rule=weight.rule[:300],
+            chapters=ruling.chapters,
         )
         return Report(
             alert_id=case.id.alert_id,
@@ -132,6 +142,9 @@ class Concluder:
             verdict.id.scanner, verdict.scan_type.value, verdict.decision.value, reason
         ).inc()
         self._metrics.screening_seconds.observe(seconds)
+        self.bands.note(report)
+        if verdict.band is not None:
+            self._metrics.bands.labels(verdict.id.scanner, verdict.scan_type.value, verdict.band.value).inc()
         for kind, label in sorted({(f.kind, f.label) for f in verdict.findings}):
             if verdict.decision is Decision.ALARM:
                 self._metrics.alarms.labels(kind, label).inc()
@@ -141,6 +154,8 @@ class Concluder:
             report=report.report_id,
             scan_type=verdict.scan_type.value,
             decision=verdict.decision.value,
+            band=verdict.band,
+            risk=verdict.risk,
             reason=reason or None,
             detail=verdict.detail or None,
             findings=[f"{f.label} {f.score:.2f}" for f in verdict.findings],

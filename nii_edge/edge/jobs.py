@@ -92,11 +92,13 @@ class CartonTraits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a `Job`: the outcomes of every detector, and what was measured, scan by scan."""
+    """The answer to a `Job`: the outcomes of every detector, what was measured, and the chapters that are
+    declared (as in `Verdict`), scan by scan."""
 
     number: int
     outcomes: tuple[tuple[Outcome, ...], ...]
     traits: tuple[CartonTraits | None, ...] = ()
+    chapters: tuple[tuple[int, ...], ...] = ()
 
 
 class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):

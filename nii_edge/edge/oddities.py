@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from nii_edge.config import Policy
 from nii_edge.detect.anomaly import Consignment, Null, Oddity, probability
 from nii_edge.edge.case import Case
-from nii_edge.edge.decide import alarm_at
 from nii_edge.edge.jobs import CartonTraits
+from nii_edge.policy import Circumstances, Policy, alarms, weigh
 from nii_edge.ports import Clock
-from nii_edge.records import Finding, Outcome, Recall, ScanId, ScanType
+from nii_edge.records import Decision, Finding, Outcome, Recall, ScanId, ScanType
 
 DETECTOR = "anomaly"
 LABEL = "odd_one_out"
@@ -26,12 +26,19 @@ SPEAKS_AT = 0.05
 """Share of honest cartons that are as odd, up to which it is told."""
 
 
+class _First(NamedTuple):
+    """The first scan of a carton."""
+
+    scan: ScanId
+    where: Circumstances
+
+
 @dataclass(slots=True)
 class _Passing:
-    """One master bill. `scans`: the first scan of each carton, by barcode."""
+    """One master bill, and the first scan of each of its cartons, by barcode."""
 
     consignment: Consignment
-    scans: dict[str, ScanId] = field(default_factory=dict)
+    scans: dict[str, _First] = field(default_factory=dict)
 
 
 class Oddities:
@@ -45,7 +52,7 @@ class Oddities:
         self._recall, self._clock = recall, clock
         self._passing: dict[tuple[ScanType, str], _Passing] = {}
 
-    def judge(self, case: Case, traits: CartonTraits | None) -> Outcome:
+    def judge(self, case: Case, traits: CartonTraits | None, where: Circumstances) -> Outcome:
         """What a carton is among those of its master bill that went before; then it is one of them."""
         carton = case.scan.carton
         if traits is None or carton is None:
@@ -55,11 +62,11 @@ class Oddities:
         before = len(passing.consignment)
         odd = passing.consignment.look(carton, np.array(traits.values))
         if len(passing.consignment) > before:
-            passing.scans[carton] = case.id
+            passing.scans[carton] = _First(case.id, where)
         findings: tuple[Finding, ...] = ()
         if odd is not None and odd.chance <= SPEAKS_AT:
             findings = (self._finding(odd, f"Unlike the {before} cartons of its master bill before it"),)
-            if self._alarms(odd):
+            if self._alarms(odd, where):
                 passing.consignment.told(carton)
         self._call_back(case, passing)
         if odd is None:
@@ -76,21 +83,26 @@ class Oddities:
 
     def _call_back(self, case: Case, passing: _Passing) -> None:
         cartons = len(passing.consignment)
-        for carton, odd in passing.consignment.turned_odd(self._alarms):
+        for carton, odd in passing.consignment.turned_odd(
+            lambda carton, odd: self._alarms(odd, passing.scans[carton].where)
+        ):
+            first = passing.scans[carton]
+            finding = self._finding(odd, f"Unlike the {cartons - 1} other cartons of its master bill")
+            weight = weigh(self._policy, Decision.ALARM, (finding,), first.where)
             recall = Recall(
-                scan=passing.scans[carton],
+                scan=first.scan,
                 scan_type=case.scan_type,
                 carton=carton,
                 because=case.id,
-                finding=self._finding(odd, f"Unlike the {cartons - 1} other cartons of its master bill"),
+                finding=finding,
                 noticed_at_ns=self._clock.wall_ns(),
+                band=weight.band,
+                risk=weight.risk,
             )
             self._recall(recall)
 
-    def _alarms(self, odd: Oddity) -> bool:
-        return odd.chance <= SPEAKS_AT and not (
-            (finding := self._finding(odd, "")).score < alarm_at(self._policy, finding)
-        )
+    def _alarms(self, odd: Oddity, where: Circumstances) -> bool:
+        return odd.chance <= SPEAKS_AT and alarms(self._policy, self._finding(odd, ""), where)
 
     def _finding(self, odd: Oddity, words: str) -> Finding:
         return Finding(

@@ -8,19 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.adapters.system_clock import SystemClock
-from nii_edge.config import AlarmRule, Policy
 from nii_edge.detect.anomaly import TRAITS, pool, probability
 from nii_edge.edge import oddities
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits, JobScan
 from nii_edge.edge.oddities import DETECTOR, LABEL, Oddities
-from nii_edge.records import Outcome, Recall, ScanId, ScanType
+from nii_edge.policy import AlarmRule, Circumstances, Policy
+from nii_edge.records import Band, Outcome, Recall, ScanId, ScanType
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
 NULL = pool([np.random.default_rng(k).normal(size=(5, len(TRAITS))) for k in range(20)], 0)
+LENIENT = (72,)
 POLICY = Policy(
     version=1, name="p", required_for_clear=("shielding",), default_alarm_at=0.9,
-    alarms=(AlarmRule(detector=DETECTOR, label=LABEL, at=0.08),),
+    alarms=(
+        AlarmRule(detector=DETECTOR, label=LABEL, at=0.08),
+        AlarmRule(detector=DETECTOR, label=LABEL, at=1.0, chapters=LENIENT),
+    ),
 )  # fmt: skip
 STRANGE = 9.0
 
@@ -31,6 +35,7 @@ class Belt:
     def __init__(self) -> None:
         self.recalls: list[Recall] = []
         self.oddities = Oddities(NULL, 0.02, POLICY, self.recalls.append, SystemClock())
+        self.chapters: tuple[int, ...] = (61,)
         self._seq = 0
 
     def judge(
@@ -42,7 +47,8 @@ class Belt:
         rng = np.random.default_rng(self._seq)
         values = tuple((rng.normal(scale=0.6, size=len(TRAITS)) + shift).tolist())
         traits = None if bill is None else CartonTraits(master_bill=bill, values=values)
-        return self.oddities.judge(Case(job, 1, 0.0, ()), traits)
+        where = Circumstances("e", "s", self.chapters)
+        return self.oddities.judge(Case(job, 1, 0.0, ()), traits, where)
 
 
 def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
@@ -76,7 +82,21 @@ def test_a_poisoned_consignment_is_called_back_once() -> None:
     for recall in belt.recalls:
         assert recall.because.seq > recall.scan.seq
         assert recall.finding.score >= 0.08
+        assert recall.band is Band.REVIEW
+        assert recall.risk == round(100 * recall.finding.score, 1)
         assert recall.alert_id not in (recall.scan.alert_id, recall.because.alert_id)
+
+
+def test_a_recall_obeys_the_rule_of_the_carton_it_is_about() -> None:
+    """It declares goods that the policy is lenient with: the later ones' rule does not count for it."""
+    belt = Belt()
+    belt.chapters = LENIENT
+    belt.judge(STRANGE, carton="bad-1")
+    belt.chapters = (61,)
+    belt.judge(STRANGE, carton="bad-2")
+    for _ in range(8):
+        belt.judge()
+    assert [recall.carton for recall in belt.recalls] == ["bad-2"]
 
 
 def test_tests_and_other_master_bills_teach_nothing() -> None:
