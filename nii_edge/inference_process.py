@@ -30,6 +30,7 @@ from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, M
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.papers import Papers
+from nii_edge.policy import chapters_of
 from nii_edge.ports import Detector, Runtime
 from nii_edge.records import ScanId
 from nii_edge.regime import Regime
@@ -108,7 +109,7 @@ def inference(connection: Line, setup: Setup) -> None:
         traits[scan] = CartonTraits(master_bill=master_bill, values=tuple(values.tolist()))
 
     def declared(scan: ScanId, papers: Papers) -> None:
-        chapters[scan] = papers.chapters
+        chapters[scan] = chapters_of(papers)
 
     try:
         lanes = {

@@ -83,11 +83,6 @@ class Papers(PaperRecord, frozen=True, kw_only=True):
         return tuple(line for bill in self.house_bills for line in bill.lines)
 
     @property
-    def chapters(self) -> tuple[int, ...]:
-        """Chapters of the Harmonized System, each once, rising; 0 for lines without a code."""
-        return tuple(sorted({line.chapter or 0 for line in self.lines}))
-
-    @property
     def pieces(self) -> int | None:
         """Declared pieces; None if any line leaves them out or there is none."""
         counts = [line.quantity for line in self.lines]

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta
 
 from nii_edge.config import Config, Unit
+from nii_edge.papers import Papers
 from nii_edge.records import Band, Decision, Finding, Name, Verdict
 
 Chapter = Annotated[int, Meta(ge=1, le=99)]
@@ -117,6 +118,11 @@ class Circumstances(NamedTuple):
     def goods_known(self) -> bool:
         """Whether all goods are declared with their chapter."""
         return bool(self.chapters) and NO_CHAPTER not in self.chapters
+
+
+def chapters_of(papers: Papers) -> tuple[int, ...]:
+    """What is declared, for `Circumstances`: each chapter once, rising."""
+    return tuple(sorted({line.chapter or NO_CHAPTER for line in papers.lines}))
 
 
 class Threshold(NamedTuple):

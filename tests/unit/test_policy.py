@@ -15,7 +15,19 @@ from policies import CHAPTERS, LABELS, NAMES, finding, places, policies, policy,
 
 from nii_edge.config import load
 from nii_edge.errors import ConfigError
-from nii_edge.policy import AlarmRule, Circumstances, Policy, alarms, grade, risk, thresholds, urgency, weigh
+from nii_edge.papers import HouseBill, Line, Papers
+from nii_edge.policy import (
+    AlarmRule,
+    Circumstances,
+    Policy,
+    alarms,
+    chapters_of,
+    grade,
+    risk,
+    thresholds,
+    urgency,
+    weigh,
+)
 from nii_edge.records import Band, Decision, Finding, Reason, ScanId, ScanType, Verdict
 
 HERE = Circumstances("e", "s", (64,))
@@ -90,6 +102,13 @@ def test_saying_less_or_more_of_the_goods_is_never_milder(
     named = grade(rules, one, where._replace(chapters=(chapter,))).band.rank
     for chapters in ((), (0,), (0, chapter), tuple({*where.chapters, chapter})):
         assert grade(rules, one, where._replace(chapters=chapters)).band.rank >= named
+
+
+def test_the_chapters_of_papers() -> None:
+    """Each once; goods without a code are not forgotten, and no lines are no goods."""
+    bill = HouseBill(lines=(Line(hs_code="640399"), Line(), Line(hs_code="6404"), Line(hs_code="850440")))
+    assert chapters_of(Papers(barcode="b", house_bills=(bill,))) == (0, 64, 85)
+    assert chapters_of(Papers(barcode="b")) == ()
 
 
 # ---- bands
