@@ -21,12 +21,25 @@ from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference, load
 from nii_edge.detect.carton_fit import from_arrays
+from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
+from nii_edge.detect.heat import Blocks
 from nii_edge.detect.manifest import Declared, Lane, ManifestDetector, Measured, ignore
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, ManifestSetup, Ready, Setup
+from nii_edge.edge.jobs import (
+    JOBS_AHEAD,
+    CartonTraits,
+    Failed,
+    Job,
+    JobDone,
+    ManifestSetup,
+    Ready,
+    Setup,
+    ViewBlocks,
+)
+from nii_edge.edge.oddities import LABEL as ODD_LABEL
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
 from nii_edge.papers import Papers
@@ -105,8 +118,13 @@ def inference(connection: Line, setup: Setup) -> None:
     traits: dict[ScanId, CartonTraits] = {}
     chapters: dict[ScanId, tuple[int, ...]] = {}
 
-    def measured(scan: ScanId, master_bill: str, values: Values) -> None:
-        traits[scan] = CartonTraits(master_bill=master_bill, values=tuple(values.tolist()))
+    def measured(scan: ScanId, papers: Papers, values: Values, blocks: tuple[Blocks, ...]) -> None:
+        traits[scan] = CartonTraits(
+            master_bill=papers.master_bill,
+            values=tuple(values.tolist()),
+            views=tuple(ViewBlocks.of(each) for each in blocks),
+            declared=contradicted(ODD_LABEL, papers),
+        )
 
     def declared(scan: ScanId, papers: Papers) -> None:
         chapters[scan] = chapters_of(papers)

@@ -217,7 +217,8 @@ class Finding(Record, frozen=True, kw_only=True):
 
     `score` is in 0-1. `why` is one sentence for the person at the screen. `area_px` is the number of
     frame pixels the finding covers, 0 when only its box is known. `joint`: its score is the probability of
-    all that its detector saw together; the detector's other findings are parts of it.
+    all that its detector saw together; the detector's other findings are parts of it. `declared`: the line of
+    the papers that it contradicts, as it was declared; empty if none is meant.
     """
 
     detector: Name
@@ -229,6 +230,7 @@ class Finding(Record, frozen=True, kw_only=True):
     box: Box | None = None
     area_px: int = 0
     joint: bool = False
+    declared: str = ""
 
 
 class Outcome(Record, frozen=True, kw_only=True):

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, paper_rules, parcels
+from nii_edge.detect import anomaly, evidence, fusion, heat, paper_rules, parcels
 from nii_edge.detect.carton_fit import CartonFit
+from nii_edge.detect.declared import contradicted
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
 from nii_edge.papers import Papers
 from nii_edge.records import Finding, Scan, ScanId
@@ -40,8 +42,9 @@ NO_SITE = evidence.Site()
 
 Declared = Callable[[ScanId, Papers], None]
 """Hears of a scan the papers of its carton, if there are any."""
-Measured = Callable[[ScanId, str, npt.NDArray[np.float64]], None]
-"""Hears of a scan its master bill and what its cartons are compared in (`anomaly.TRAITS`)."""
+Measured = Callable[[ScanId, Papers, npt.NDArray[np.float64], tuple[heat.Blocks, ...]], None]
+"""Hears of a scan its papers, and what the cartons of one master bill are compared in: `anomaly.TRAITS`, and
+blocks of views."""
 
 
 def ignore(*_: object) -> None:
@@ -114,7 +117,7 @@ class ManifestDetector:
             raise DetectorFaultError("asked for a scan that names no carton")
         papers = self._papers(scan.id, scan.carton)
         found = [
-            self._finding(remark.label, remark.score, remark.why)
+            self._finding(remark.label, remark.score, remark.why, papers)
             for remark in paper_rules.remarks(scan.carton, papers, self._regime)
         ]
         if papers is None or self._lacks(scan) is not None:
@@ -122,16 +125,17 @@ class ManifestDetector:
         lane = self._lanes[scan.id.scanner]
         try:
             measures = carton.measure(lane.profile, lane.optics, scan.frames)
+            blocks = _blocks(lane, scan) if papers.master_bill else ()
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: {error}") from error
         if measures is not None and not measures.finite:
             raise DetectorFaultError(f"{self.name}: a measure is not finite: {measures}"[:300])
         if measures is None:
             why = "The frames show nothing where a carton was announced."
-            found.append(self._finding(FUSED, 1.0, why, joint=True))
+            found.append(self._finding(FUSED, 1.0, why, papers, joint=True))
             return tuple(found)
         if papers.master_bill:
-            self._measured(scan.id, papers.master_bill, anomaly.traits(measures, papers))
+            self._measured(scan.id, papers, anomaly.traits(measures, papers), blocks)
         return (*found, *self._compared(measures, papers))
 
     def _compared(self, measures: carton.Measures, papers: Papers) -> list[Finding]:
@@ -146,18 +150,29 @@ class ManifestDetector:
         if whole >= SHOWN_FROM or ratios[strongest[0]] >= SPEAKS_FROM:  # parts never go without their whole
             told = [sentence(group, facts, papers) for group in strongest[:2] if ratios[group] > 0]
             words = " ".join(told) or "Nothing by itself; all together."
-            found.append(self._finding(FUSED, whole, words, joint=True))
+            joint = self._finding(FUSED, whole, words, papers, joint=True)
+            line = contradicted(strongest[0], papers)
+            found.append(msgspec.structs.replace(joint, declared=line))
         for group in strongest:
             if ratios[group] >= SPEAKS_FROM:
                 words = f"{sentence(group, facts, papers)} (likelihood ratio {np.exp(ratios[group]):.0f})"
-                found.append(self._finding(group, fusion.probability(ratios[group], self._prior), words))
+                chance = fusion.probability(ratios[group], self._prior)
+                found.append(self._finding(group, chance, words, papers))
         return found
 
-    def _finding(self, label: str, score: float, why: str, *, joint: bool = False) -> Finding:
+    def _finding(
+        self, label: str, score: float, why: str, papers: Papers | None, *, joint: bool = False
+    ) -> Finding:
         return Finding(
             detector=self.name, kind="manifest", label=label, category="ANOMALY", score=score, why=why[:200],
-            joint=joint,
+            joint=joint, declared="" if papers is None else contradicted(label, papers),
         )  # fmt: skip
+
+
+def _blocks(lane: Lane, scan: Scan) -> tuple[heat.Blocks, ...]:
+    """Of the views in which the carton is seen. Raises FrameError."""
+    found = [heat.blocks_of(frame, lane.optics[frame.view]) for frame in scan.frames]
+    return tuple(blocks for blocks in found if blocks is not None)
 
 
 def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:

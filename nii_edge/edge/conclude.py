@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
+from nii_edge.detect.heat import Compared, heats_of
 from nii_edge.edge import preview
 from nii_edge.edge.case import Case
 from nii_edge.edge.committer import Committer
@@ -68,7 +69,7 @@ class Concluder:
         if ruling.decision is Decision.CLEAR or not case.frames:
             self._commit(case, report, None)
         elif self._room.acquire(blocking=False):
-            self._painter.submit(self._paint, case, report).add_done_callback(self._painted)
+            self._painter.submit(self._paint, case, report, ruling.compared).add_done_callback(self._painted)
         else:
             self._metrics.previews_failed.inc()
             self._commit(case, report, None)
@@ -77,11 +78,12 @@ class Concluder:
         """Finish the pictures under way."""
         self._painter.shutdown(wait=True)
 
-    def _paint(self, case: Case, report: Report) -> None:
+    def _paint(self, case: Case, report: Report, compared: Compared | None) -> None:
         picture: Preview | None = None
         try:
             frames = [self._slots.frame(job) for job in case.frames]
-            picture = preview.draw(report, frames, self._lanes.get(case.id.scanner, ()))
+            heats = {} if compared is None else heats_of(compared)
+            picture = preview.draw(report, frames, self._lanes.get(case.id.scanner, ()), heats)
         except Exception as error:  # noqa: BLE001 - no picture is no reason to lose a verdict
             self._metrics.previews_failed.inc()
             self._log.error("preview failed", scan=str(case.id), error=f"{type(error).__name__}: {error}")

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from nii_edge.detect.heat import Compared
 from nii_edge.policy import Circumstances, Policy, alarms
 from nii_edge.records import Decision, Finding, Outcome, Reason, Verdict
 
 
 class Ruling(NamedTuple):
     """A verdict without its identity. `reason` is set if and only if the decision is UNKNOWN. `chapters`: as
-    in `Circumstances`."""
+    in `Circumstances`; `compared`: of a carton that is unlike others, for the picture."""
 
     decision: Decision
     reason: Reason | None = None
@@ -22,6 +23,7 @@ class Ruling(NamedTuple):
     findings: tuple[Finding, ...] = ()
     not_applicable: tuple[str, ...] = ()
     chapters: tuple[int, ...] = ()
+    compared: Compared | None = None
 
 
 def unknown(reason: Reason, detail: str) -> Ruling:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from nii_edge.detect.heat import Compared
 from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
@@ -274,19 +275,20 @@ class Engine:
             self._rule(scan, unknown(Reason.MODEL_FAULT, "nobody knows which models answered"))
         else:
             where = Circumstances(scan.edge, scan.scanner, ticket.chapters)
-            outcomes = self._outcomes(ticket, where)
-            self._rule(scan, decide(self._policy, outcomes, ticket.answered_by.untrusted, where))
+            outcomes, compared = self._outcomes(ticket, where)
+            ruling = decide(self._policy, outcomes, ticket.answered_by.untrusted, where)
+            self._rule(scan, ruling._replace(compared=compared))
 
-    def _outcomes(self, ticket: _Ticket, where: Circumstances) -> Sequence[Outcome]:
+    def _outcomes(self, ticket: _Ticket, where: Circumstances) -> tuple[Sequence[Outcome], Compared | None]:
         """What the detectors said, and what the carton is among those of its master bill."""
         outcomes = ticket.outcomes or ()
         if self._oddities is None:
-            return outcomes
+            return outcomes, None
         try:
-            odd = self._oddities.judge(ticket.case, ticket.traits, where)
+            odd, compared = self._oddities.judge(ticket.case, ticket.traits, where)
         except Exception as error:  # noqa: BLE001 - whatever it is, the scan is UNKNOWN and not lost
-            odd = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300])
-        return (*outcomes, odd)
+            odd, compared = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300]), None
+        return (*outcomes, odd), compared
 
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from nii_edge.config import Inference, Profile
+from nii_edge.detect.heat import Blocks, Box
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
 JOBS_AHEAD = 2
@@ -84,11 +86,35 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     scans: tuple[JobScan, ...]
 
 
+class ViewBlocks(msgspec.Struct, frozen=True, kw_only=True):
+    """`detect.heat.Blocks`: `values` are `shape` (rows, columns, features) bytes."""
+
+    view: int
+    box: Box
+    shape: tuple[int, int, int]
+    values: bytes
+
+    @classmethod
+    def of(cls, blocks: Blocks) -> ViewBlocks:
+        """To be sent."""
+        rows, columns, features = blocks.values.shape
+        return cls(
+            view=blocks.view, box=blocks.box, shape=(rows, columns, features), values=blocks.values.tobytes()
+        )
+
+    def blocks(self) -> Blocks:
+        """As they were sent."""
+        return Blocks(self.view, self.box, np.frombuffer(self.values, np.uint8).reshape(self.shape))
+
+
 class CartonTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`."""
+    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`, and its
+    `views` in blocks; `declared`: the line of its papers, in words."""
 
     master_bill: str
     values: tuple[float, ...]
+    views: tuple[ViewBlocks, ...] = ()
+    declared: str = ""
 
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,6 +156,8 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
         assert recall.alert_id not in reports
         assert reports[recall.scan.alert_id].verdict.decision is Decision.CLEAR
         assert "Unlike the" in recall.finding.why
+        assert recall.finding.declared.startswith("H1: ")
+        assert recall.band is not None
 
     assert len(edge.events("recall")) == BAD
     until(

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.detect.anomaly import TRAITS, pool, probability
+from nii_edge.detect.heat import FEATURES, Blocks
 from nii_edge.edge import oddities
 from nii_edge.edge.case import Case
-from nii_edge.edge.jobs import CartonTraits, JobScan
+from nii_edge.edge.jobs import CartonTraits, JobScan, ViewBlocks
 from nii_edge.edge.oddities import DETECTOR, LABEL, Oddities
 from nii_edge.policy import AlarmRule, Circumstances, Policy
 from nii_edge.records import Band, Outcome, Recall, ScanId, ScanType
@@ -46,9 +47,13 @@ class Belt:
         job = JobScan(id=scan, scan_type=scan_type, carton=carton or f"c{self._seq}", frames=())
         rng = np.random.default_rng(self._seq)
         values = tuple((rng.normal(scale=0.6, size=len(TRAITS)) + shift).tolist())
-        traits = None if bill is None else CartonTraits(master_bill=bill, values=values)
+        view = Blocks(0, (0.0, 0.0, 9.0, 9.0), np.full((3, 3, FEATURES), self._seq, np.uint8))
+        traits = None if bill is None else CartonTraits(
+            master_bill=bill, values=values, views=(ViewBlocks.of(view),), declared=f"line {self._seq}"
+        )  # fmt: skip
         where = Circumstances("e", "s", self.chapters)
-        return self.oddities.judge(Case(job, 1, 0.0, ()), traits, where)
+        self.judged = self.oddities.judge(Case(job, 1, 0.0, ()), traits, where)
+        return self.judged.outcome
 
 
 def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
@@ -69,6 +74,29 @@ def test_an_odd_carton_is_found_in_words_and_not_recalled_besides() -> None:
     for _ in range(4):
         belt.judge()
     assert belt.recalls == []
+
+
+def test_an_odd_carton_comes_with_what_it_was_compared_with() -> None:
+    """For the heat map: its own view and those of its first fellows, never of odd ones; and with its line of
+    the papers. A carton like the others brings nothing."""
+    belt = Belt()
+    for _ in range(3):
+        belt.judge()
+    for _ in range(2):
+        (finding,) = belt.judge(STRANGE).findings
+    compared = belt.judged.compared
+    assert finding.declared == "line 5"
+    assert compared is not None
+    assert [int(view.values[0, 0, 0]) for view in compared.own] == [5]
+    assert [int(view.values[0, 0, 0]) for views in compared.others for view in views] == [1, 2, 3]
+    belt.judge()
+    assert belt.judged.compared is None
+    for _ in range(9):
+        belt.judge()
+    belt.judge(STRANGE)
+    compared = belt.judged.compared
+    assert compared is not None
+    assert len(compared.others) == oddities.MOST_TEACHERS
 
 
 def test_a_poisoned_consignment_is_called_back_once() -> None:
