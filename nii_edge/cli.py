@@ -649,6 +649,41 @@ def fit_cartons(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
+@app.command(
+    "learn-normal",
+    epilog="Example: nii-edge learn-normal configs/edge.yaml monday.mcap tuesday.mcap --out models/normal/1",
+)
+def learn_normal(
+    config: ConfigPath,
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECORDING...", help="Recordings of honest cartons."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The bundle to write.")],
+    name: Annotated[str, typer.Option(help="Its name, which verdicts cite.")] = "normal-1",
+    all_verdicts: Annotated[
+        bool, typer.Option("--all", help="Also cartons that were no CLEAR when they were recorded.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Learn from recordings what is normal for the goods that pass this site; nothing runs meanwhile.
+
+    Goods are known by their papers, lanes by CONFIG. Exit status 1 if a recording is damaged, or nothing
+    could be learned.
+    """
+    from nii_edge.commands import learn_normal as command
+
+    request = command.Request(config, recordings, out, name, all_verdicts)
+    with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
+        summary = command.learn(request, _bar(progress))
+    if as_json:
+        _print_json(msgspec.to_builtins(summary))
+    else:
+        command.show(summary, _out)
+    if summary.damaged:
+        raise typer.Exit(1)
+
+
 TELL_S = 20.0
 """Without a terminal, progress is a line on stderr so often, and at the beginning and end of each stage."""
 

@@ -141,6 +141,7 @@ def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile
         fit=str(here / entry.fit),
         prior=entry.prior,
         profiles=dict(profiles),
+        normal=None if entry.normal is None else str(here / entry.normal),
     )
     try:
         with closing(ManifestReader(Path(setup.store))) as reader:
@@ -352,6 +353,8 @@ def check_edge(path: Path) -> Check:
         except NiiEdgeError as error:
             problems.append(str(error))
     if plan.manifest is not None:
+        taught = "nothing learned of its goods yet" if plan.manifest.normal is None else plan.manifest.normal
+        would.append(f"detector manifest: what is normal: {taught}")
         would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")

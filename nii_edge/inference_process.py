@@ -17,14 +17,16 @@ import numpy.typing as npt
 
 from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.normal_files import read_normal
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference, load
+from nii_edge.detect import normal
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.heat import Blocks
-from nii_edge.detect.manifest import Declared, Lane, ManifestDetector, Measured, ignore
+from nii_edge.detect.manifest import NO_SITE, Declared, Lane, ManifestDetector, Measured, ignore
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
@@ -90,17 +92,22 @@ def open_manifest(
     reader: ManifestReader,
     measured: Measured = ignore,
     declared: Declared = ignore,
-) -> tuple[ManifestDetector, str]:
+) -> tuple[ManifestDetector, tuple[str, ...]]:
     """The manifest verifier, which looks papers up in `reader` and tells `measured` and `declared` of each
     carton, and what verdicts cite of it. Raises ConfigError, BundleError."""
     arrays, digest = read_arrays(Path(setup.fit))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
     fit = from_arrays(arrays)
+    site, models = NO_SITE, [f"manifest@{regime.name}#{digest[:12]}"]
+    if setup.normal is not None:
+        bundle = read_normal(Path(setup.normal))
+        site = normal.from_arrays(bundle.arrays)
+        models.append(bundle.id)
     detector = ManifestDetector(
-        known, reader.find, regime, fit, setup.prior, measured=measured, declared=declared
+        known, reader.find, regime, fit, setup.prior, site, measured=measured, declared=declared
     )
-    return detector, f"manifest@{regime.name}#{digest[:12]}"
+    return detector, tuple(models)
 
 
 def model_id(bundle: Bundle) -> str:
@@ -144,9 +151,9 @@ def inference(connection: Line, setup: Setup) -> None:
             devices.append(runtime.device)
         if setup.manifest is not None:
             reader = ManifestReader(Path(setup.manifest.store))
-            verifier, model = open_manifest(setup.manifest, lanes, reader, measured, declared)
+            verifier, own = open_manifest(setup.manifest, lanes, reader, measured, declared)
             detectors.append(verifier)
-            models.append(model)
+            models += own
     except NiiEdgeError as error:
         children.tell(connection, Failed(error=str(error)))
         return

@@ -21,13 +21,15 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest verifier needs: its files, the site's prior, and the lanes' profiles."""
+    """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folder of
+    what is normal, if there is one."""
 
     store: str
     regime: str
     fit: str
     prior: float
     profiles: dict[str, Profile]
+    normal: str | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

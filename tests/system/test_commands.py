@@ -102,7 +102,9 @@ def test_subscribe_prints_an_alert_a_line_and_goes_on_from_a_number(site: Site, 
     assert collector.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["run", "collect", "check", "replay", "record", "subscribe", "demo"])
+@pytest.mark.parametrize(
+    "name", ["run", "collect", "check", "replay", "record", "subscribe", "demo", "learn-normal"]
+)
 def test_help_shows_an_example(name: str) -> None:
     """Every command's --help ends with a line one can copy."""
     done = run(name, "--help")
