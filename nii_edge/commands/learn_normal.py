@@ -26,7 +26,7 @@ from nii_edge.detect.manifest import Lane
 from nii_edge.errors import ConfigError, DataError, FrameError
 from nii_edge.papers import Papers
 from nii_edge.ports import SourceFrame
-from nii_edge.records import Decision
+from nii_edge.records import Decision, Name
 from nii_edge.xray.carton import measure, missing
 
 Told: TypeAlias = Callable[[str, int, int], None]
@@ -142,9 +142,10 @@ def learn(request: Request, told: Told) -> Summary:
     """Learn from recordings and write the bundle. `told` hears which recording is how far, in frames.
 
     Raises:
-        ConfigError: the configuration has no `manifest`, or cannot be read. RecordingError: a recording
-            cannot be read at all. DataError: too few consignments for anything.
+        ConfigError: an option is wrong, or the configuration has no `manifest` or cannot be read.
+        RecordingError: a recording cannot be read at all. DataError: too few consignments for anything.
     """
+    _check_target(request.out, request.name)
     config = load(request.config, EdgeConfig)
     here = request.config.resolve().parent
     if config.manifest is None:
@@ -195,6 +196,16 @@ def learn(request: Request, told: Told) -> Summary:
         damaged=len(damage),
         problems=damage[:MOST_TOLD],
     )
+
+
+def _check_target(out: Path, name: str) -> None:
+    """Raises ConfigError before any work is done, not after it."""
+    try:
+        msgspec.convert(name, Name)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--name {name!r}: {error}") from error
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out}: is there already; a daemon may run with it, so name a new folder")
 
 
 def _lanes(config: EdgeConfig, here: Path) -> dict[str, Lane]:

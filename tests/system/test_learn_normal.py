@@ -230,6 +230,13 @@ def test_too_little_and_nothing_at_all_are_said(tmp_path: Path) -> None:
     status, _, err = learned(site, config, tmp_path / "nowhere.mcap")
     assert status == 1
     assert "nowhere.mcap" in err
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n" / "normal.yaml").write_text("somebody runs with it")
+    status, _, err = learned(site, config, tmp_path / "short.mcap")
+    assert status == 1
+    assert "is there already" in err
+    assert (tmp_path / "n" / "normal.yaml").read_text() == "somebody runs with it"
+    (tmp_path / "n" / "normal.yaml").unlink()
     tree = yaml.safe_load(config.read_text()) | {"manifest": None}
     status, _, err = learned(site, site.write("bare.yaml", tree), tmp_path / "short.mcap")
     assert status == 1
