@@ -34,8 +34,10 @@ Told: TypeAlias = Callable[[str, int, int], None]
 ODD_AT = 0.01
 """A carton that at most this share of honest ones would be as odd as, among those of its master bill, teaches
 nothing: whoever put it there may want it to."""
-MOST_TOLD = 20
-"""Cartons left out, and damage, that are told in words; all are counted."""
+MOST_TOLD = 3
+"""Cartons left out for each reason that are told in words; all are counted."""
+MOST_PROBLEMS = 20
+"""Problems of recordings that are told."""
 
 
 class Request(NamedTuple):
@@ -89,7 +91,7 @@ class _Class:
     def leave_out(self, name: str, why: Why, detail: str) -> None:
         """One more that teaches nothing."""
         self.skipped[why] += 1
-        if len(self.examples) < MOST_TOLD:
+        if self.skipped[why] <= MOST_TOLD:
             self.examples.append(f"{name}: {why}: {detail}"[:300])
 
     def take(self, key: Key, frames: Sequence[SourceFrame], *, clear: bool) -> None:
@@ -194,7 +196,7 @@ def learn(request: Request, told: Told) -> Summary:
         skipped=written.manifest.skipped,
         examples=cartons.examples,
         damaged=len(damage),
-        problems=damage[:MOST_TOLD],
+        problems=damage[:MOST_PROBLEMS],
     )
 
 
