@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, paper_rules, parcels
+from nii_edge.detect import anomaly, evidence, fusion, mass, paper_rules, parcels
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
 from nii_edge.papers import Papers
@@ -120,6 +120,7 @@ class ManifestDetector:
         if measures is None:
             found.append(self._finding(FUSED, 1.0, "The frames show nothing where a carton was announced."))
             return tuple(found)
+        measures = mass.weighed(self._fit.mass, measures)
         if papers.master_bill:
             self._measured(scan.id, papers.master_bill, anomaly.traits(measures, papers))
         return (*found, *self._compared(measures, papers))
@@ -153,10 +154,11 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     chapters = ", ".join(sorted({str(line.chapter) for line in papers.lines if line.chapter is not None}))
     declared = papers.gross_kg if papers.gross_kg is not None else papers.net_kg
     said = "nothing" if declared is None else f"{declared:.1f} kg"
-    least = "at least " if facts.lower_bound else ""
+    blind = ", partly guessed behind what nothing passes" if facts.impenetrable else ""
     packages = "no number" if papers.packages is None else f"{papers.packages}"
     words = {
-        "mass_differs": f"X-rays weigh {least}{facts.kilograms:.1f} kg, the papers say {said}.",
+        "mass_differs": f"X-rays weigh {facts.kilograms:.1f} ± {facts.kilograms_error:.1f} kg"
+        f"{blind}; the papers say {said}.",
         "more_parcels": f"The image shows about {facts.parcels.expected:.0f} inner parcels (at least "
         f"{facts.parcels.low:.0f}), the papers say {packages}.",
         "unlikely_piece": f"Weight, size or value of a piece is unusual for chapter {chapters or '?'}.",
