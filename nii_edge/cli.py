@@ -271,6 +271,9 @@ def subscribe(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End when everything archived so far was printed.")
     ] = False,
+    by_risk: Annotated[
+        bool, typer.Option("--by-risk", help="The most urgent first; only with --until-idle.")
+    ] = False,
     clear: Annotated[bool, typer.Option("--clear", help="CLEAR verdicts too.")] = False,
     non_operational: Annotated[
         bool, typer.Option("--non-operational", help="Replays and tests too.")
@@ -290,6 +293,7 @@ def subscribe(
         since=since,
         json_lines=json_lines,
         until_idle=until_idle,
+        by_risk=by_risk,
         clear=clear,
         non_operational=non_operational,
         previews=previews,
@@ -663,6 +667,41 @@ def fit_cartons(
         _print_json(tree)
     else:
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
+
+
+@app.command(
+    "learn-normal",
+    epilog="Example: nii-edge learn-normal configs/edge.yaml monday.mcap tuesday.mcap --out models/normal/1",
+)
+def learn_normal(
+    config: ConfigPath,
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECORDING...", help="Recordings of honest cartons."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The bundle to write.")],
+    name: Annotated[str, typer.Option(help="Its name, which verdicts cite.")] = "normal-1",
+    all_verdicts: Annotated[
+        bool, typer.Option("--all", help="Also cartons that were no CLEAR when they were recorded.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Learn from recordings what is normal for the goods that pass this site; nothing runs meanwhile.
+
+    Goods are known by their papers, lanes by CONFIG. Exit status 1 if a recording is damaged, or nothing
+    could be learned.
+    """
+    from nii_edge.commands import learn_normal as command
+
+    request = command.Request(config, recordings, out, name, all_verdicts)
+    with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
+        summary = command.learn(request, _bar(progress))
+    if as_json:
+        _print_json(msgspec.to_builtins(summary))
+    else:
+        command.show(summary, _out)
+    if summary.damaged:
+        raise typer.Exit(1)
 
 
 TELL_S = 20.0

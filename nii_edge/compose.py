@@ -25,7 +25,7 @@ from nii_edge.adapters.zmq_security import Doorkeeper, Security
 from nii_edge.adapters.zmq_uplink import ZmqUplink
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
-from nii_edge.config import CollectorConfig, EdgeConfig, Policy, Profile, load
+from nii_edge.config import CollectorConfig, EdgeConfig, Profile, load
 from nii_edge.detect.anomaly import Null
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
@@ -39,6 +39,7 @@ from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
 from nii_edge.inference_process import model_id, open_detector, open_manifest
 from nii_edge.locks import link_keys, read_security, who_may
+from nii_edge.policy import Policy
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
 from nii_edge.telemetry import Metrics, logger
@@ -76,7 +77,7 @@ def plan_edge(path: Path) -> EdgePlan:
     policy_path = here / config.policy
     policy = load(policy_path, Policy)
     bundles = {name: load_bundle(here / entry.bundle) for name, entry in config.detectors.items()}
-    check_policy(policy, policy_path, labels_of(config, bundles))
+    check_policy(policy, policy_path, labels_of(config, bundles), config)
     manifest = plan_manifest(config, here, profiles)
     null = None if manifest is None else from_arrays(read_arrays(Path(manifest.fit))[0]).null
     if config.inference.runtime == "torch" and not config.inference.allow_torch:
@@ -140,6 +141,7 @@ def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile
         fit=str(here / entry.fit),
         prior=entry.prior,
         profiles=dict(profiles),
+        normal=None if entry.normal is None else str(here / entry.normal),
     )
     try:
         with closing(ManifestReader(Path(setup.store))) as reader:
@@ -197,17 +199,30 @@ def read_calibrations(
     return found
 
 
-def check_policy(policy: Policy, path: Path, known: Mapping[str, tuple[str, ...]]) -> None:
-    """Raises ConfigError if the policy speaks of detectors or labels that do not exist."""
-    named = {*policy.required_for_clear, *policy.may_be_not_applicable, *(r.detector for r in policy.alarms)}
+def check_policy(
+    policy: Policy, path: Path, known: Mapping[str, tuple[str, ...]], config: EdgeConfig
+) -> None:
+    """Raises ConfigError if the policy speaks of detectors, labels or lanes that do not exist, or of goods
+    that nobody can know of. Rules of other sites may speak of anything."""
+    here = {i: r for i, r in enumerate(policy.alarms) if not r.sites or config.edge in r.sites}
+    named = {*policy.required_for_clear, *policy.may_be_not_applicable, *(r.detector for r in here.values())}
     for name in sorted(named - set(known)):
         raise ConfigError(
             f"{path}: detector {name!r} is not in the edge's `detectors` ({', '.join(sorted(known))})"
         )
-    for rule in policy.alarms:
+    for i, rule in here.items():
         labels = list(known[rule.detector])
         if rule.label not in labels:
             raise ConfigError(f"{path}: {rule.detector} has no label {rule.label!r}; it has {labels}")
+        for lane in sorted(set(rule.lanes) - set(config.scanners)):
+            raise ConfigError(
+                f"{path}: $.alarms[{i}].lanes: {lane!r} is not in the edge's `scanners` "
+                f"({', '.join(sorted(config.scanners))}); a rule for another edge names it in `sites`"
+            )
+        if rule.chapters and config.manifest is None:
+            raise ConfigError(
+                f"{path}: $.alarms[{i}].chapters: nobody knows what is declared; the edge needs `manifest`"
+            )
 
 
 def edge(plan: EdgePlan) -> Daemon:
@@ -338,6 +353,8 @@ def check_edge(path: Path) -> Check:
         except NiiEdgeError as error:
             problems.append(str(error))
     if plan.manifest is not None:
+        taught = "nothing learned of its goods yet" if plan.manifest.normal is None else plan.manifest.normal
+        would.append(f"detector manifest: what is normal: {taught}")
         would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")

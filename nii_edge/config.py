@@ -275,35 +275,6 @@ class BundleManifest(Config, frozen=True, kw_only=True):
             raise ValueError("`labels` must hold at least one label, each name once")
 
 
-# ---- policy -----------------------------------------------------------------------------------
-
-
-class AlarmRule(Config, frozen=True, kw_only=True):
-    """A finding of this detector and label with a score of at least `at` is an ALARM."""
-
-    detector: Name
-    label: Name
-    at: Unit
-
-
-class Policy(Config, frozen=True, kw_only=True):
-    """How findings become a verdict."""
-
-    version: Literal[1]
-    name: Name
-    required_for_clear: tuple[Name, ...]
-    may_be_not_applicable: tuple[Name, ...] = ()
-    default_alarm_at: Unit
-    alarms: tuple[AlarmRule, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not set(self.required_for_clear) - set(self.may_be_not_applicable):
-            raise ValueError(
-                "CLEAR must be earned: `required_for_clear` needs a detector that is not also in "
-                "`may_be_not_applicable`"
-            )
-
-
 # ---- edge -------------------------------------------------------------------------------------
 
 
@@ -417,12 +388,14 @@ class ThreatProjection(Config, frozen=True, kw_only=True):
 
 class ManifestCheck(Config, frozen=True, kw_only=True):
     """The manifest verifier, detector `manifest`. `store`: what `nii-edge manifest import` wrote; `regime`:
-    the rules; `fit`: what `nii-edge fit-cartons` wrote; `prior`: the share of cartons that the site expects
-    not to be what they say."""
+    the rules; `fit`: what `nii-edge fit-cartons` wrote; `normal`: the folder that `nii-edge learn-normal`
+    wrote, null if the site has learned nothing yet; `prior`: the share of cartons that the site expects not
+    to be what they say."""
 
     store: str
     regime: str
     fit: str
+    normal: str | None = None
     prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
 
 

@@ -17,18 +17,35 @@ import numpy.typing as npt
 
 from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.normal_files import read_normal
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference, load
+from nii_edge.detect import normal
 from nii_edge.detect.carton_fit import from_arrays
+from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
-from nii_edge.detect.manifest import Lane, ManifestDetector, Measured, ignore
+from nii_edge.detect.heat import Blocks
+from nii_edge.detect.manifest import NO_SITE, Declared, Lane, ManifestDetector, Measured, ignore
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
-from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, ManifestSetup, Ready, Setup
+from nii_edge.edge.jobs import (
+    JOBS_AHEAD,
+    CartonTraits,
+    Failed,
+    Job,
+    JobDone,
+    ManifestSetup,
+    Ready,
+    Setup,
+    ViewBlocks,
+)
+from nii_edge.edge.oddities import LABEL as ODD_LABEL
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
+from nii_edge.papers import Papers
+from nii_edge.policy import chapters_of
 from nii_edge.ports import Detector, Runtime
 from nii_edge.records import ScanId
 from nii_edge.regime import Regime
@@ -74,15 +91,23 @@ def open_manifest(
     lanes: Mapping[str, tuple[Optics, ...]],
     reader: ManifestReader,
     measured: Measured = ignore,
-) -> tuple[ManifestDetector, str]:
-    """The manifest verifier, which looks papers up in `reader` and tells `measured` of each carton, and what
-    verdicts cite of it. Raises ConfigError, BundleError."""
+    declared: Declared = ignore,
+) -> tuple[ManifestDetector, tuple[str, ...]]:
+    """The manifest verifier, which looks papers up in `reader` and tells `measured` and `declared` of each
+    carton, and what verdicts cite of it. Raises ConfigError, BundleError."""
     arrays, digest = read_arrays(Path(setup.fit))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
     fit = from_arrays(arrays)
-    detector = ManifestDetector(known, reader.find, regime, fit, setup.prior, measured=measured)
-    return detector, f"manifest@{regime.name}#{digest[:12]}"
+    site, models = NO_SITE, [f"manifest@{regime.name}#{digest[:12]}"]
+    if setup.normal is not None:
+        bundle = read_normal(Path(setup.normal), digest)
+        site = normal.from_arrays(bundle.arrays)
+        models.append(bundle.id)
+    detector = ManifestDetector(
+        known, reader.find, regime, fit, setup.prior, site, measured=measured, declared=declared
+    )
+    return detector, tuple(models)
 
 
 def model_id(bundle: Bundle) -> str:
@@ -98,9 +123,18 @@ def inference(connection: Line, setup: Setup) -> None:
     detectors: list[Detector] = []
     models, untrusted, devices = [], {}, []
     traits: dict[ScanId, CartonTraits] = {}
+    chapters: dict[ScanId, tuple[int, ...]] = {}
 
-    def measured(scan: ScanId, master_bill: str, values: Values) -> None:
-        traits[scan] = CartonTraits(master_bill=master_bill, values=tuple(values.tolist()))
+    def measured(scan: ScanId, papers: Papers, values: Values, blocks: tuple[Blocks, ...]) -> None:
+        traits[scan] = CartonTraits(
+            master_bill=papers.master_bill,
+            values=tuple(values.tolist()),
+            views=tuple(ViewBlocks.of(each) for each in blocks),
+            declared=contradicted(ODD_LABEL, papers),
+        )
+
+    def declared(scan: ScanId, papers: Papers) -> None:
+        chapters[scan] = chapters_of(papers)
 
     try:
         lanes = {
@@ -117,9 +151,9 @@ def inference(connection: Line, setup: Setup) -> None:
             devices.append(runtime.device)
         if setup.manifest is not None:
             reader = ManifestReader(Path(setup.manifest.store))
-            verifier, model = open_manifest(setup.manifest, lanes, reader, measured)
+            verifier, own = open_manifest(setup.manifest, lanes, reader, measured, declared)
             detectors.append(verifier)
-            models.append(model)
+            models += own
     except NiiEdgeError as error:
         children.tell(connection, Failed(error=str(error)))
         return
@@ -128,7 +162,11 @@ def inference(connection: Line, setup: Setup) -> None:
 
     def answer(job: Job) -> JobDone:
         done = look(job, detectors, slots)
-        return msgspec.structs.replace(done, traits=tuple(traits.pop(scan.id, None) for scan in job.scans))
+        return msgspec.structs.replace(
+            done,
+            traits=tuple(traits.pop(scan.id, None) for scan in job.scans),
+            chapters=tuple(chapters.pop(scan.id, ()) for scan in job.scans),
+        )
 
     children.serve(connection, Job, answer, at_once=JOBS_AHEAD)
 

@@ -28,6 +28,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A
 Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seq = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 ViewIndex = Annotated[int, Meta(ge=0, le=7)]
+Risk = Annotated[float, Meta(ge=0, le=100)]
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,128}$")]
 
 Channel = Literal["low", "high", "grey", "red", "green", "blue"]
@@ -48,6 +49,19 @@ class Decision(StrEnum):
     CLEAR = "CLEAR"
     ALARM = "ALARM"
     UNKNOWN = "UNKNOWN"
+
+
+class Band(StrEnum):
+    """What is to be done with a carton: let it pass, have a person look at the picture, open it."""
+
+    CLEAR = "CLEAR"
+    REVIEW = "REVIEW"
+    REFER = "REFER"
+
+    @property
+    def rank(self) -> int:
+        """The higher the more urgent."""
+        return tuple(Band).index(self)
 
 
 class ScanType(StrEnum):
@@ -202,7 +216,9 @@ class Finding(Record, frozen=True, kw_only=True):
     """One thing a detector saw.
 
     `score` is in 0-1. `why` is one sentence for the person at the screen. `area_px` is the number of
-    frame pixels the finding covers, 0 when only its box is known.
+    frame pixels the finding covers, 0 when only its box is known. `joint`: its score is the probability of
+    all that its detector saw together; the detector's other findings are parts of it. `declared`: the line of
+    the papers that it contradicts, as it was declared; empty if none is meant.
     """
 
     detector: Name
@@ -213,6 +229,8 @@ class Finding(Record, frozen=True, kw_only=True):
     why: str
     box: Box | None = None
     area_px: int = 0
+    joint: bool = False
+    declared: str = ""
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -229,7 +247,13 @@ class Outcome(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """The one answer to one scan. `reason` and `detail` are set if and only if it is UNKNOWN."""
+    """The one answer to one scan. `reason` and `detail` are set if and only if it is UNKNOWN.
+
+    `band` is CLEAR if and only if the decision is; None if whoever decided knew no bands. `risk` is 0-100, to
+    order alerts by; None if nothing was found and not everything could be looked for. `rule`: which rule of
+    the policy gave the band, in words. `chapters` of the Harmonized System that are declared, 0 for goods
+    without a code; empty if no papers are known.
+    """
 
     id: ScanId
     scan_type: ScanType
@@ -241,10 +265,16 @@ class Verdict(Record, frozen=True, kw_only=True):
     policy: str = ""
     models: tuple[str, ...] = ()
     carton: str | None = None
+    band: Band | None = None
+    risk: Risk | None = None
+    rule: str = ""
+    chapters: tuple[Annotated[int, Meta(ge=0, le=99)], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.decision is Decision.UNKNOWN) != (self.reason is not None):
             raise ValueError(f"a reason goes with UNKNOWN and only with it: {self.decision} {self.reason}")
+        if self.band is not None and (self.band is Band.CLEAR) != (self.decision is Decision.CLEAR):
+            raise ValueError(f"the band CLEAR goes with CLEAR and only with it: {self.decision} {self.band}")
 
 
 class Report(Record, frozen=True, kw_only=True):
@@ -288,6 +318,7 @@ class Recall(Record, frozen=True, kw_only=True):
     """An earlier scan whose carton should be looked at after all. The scan's verdict and every balance stay.
 
     `scan` is the earlier one, `because` the scan that made it look odd; `finding` says what is odd now.
+    `band` and `risk` as in `Verdict`, of this finding alone.
     """
 
     scan: ScanId
@@ -296,6 +327,8 @@ class Recall(Record, frozen=True, kw_only=True):
     because: ScanId
     finding: Finding
     noticed_at_ns: int
+    band: Band | None = None
+    risk: Risk | None = None
 
     @property
     def alert_id(self) -> str:

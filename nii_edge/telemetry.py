@@ -155,6 +155,12 @@ class Metrics:
             ["scanner", "scan_type", "verdict", "reason"],
             registry=r,
         )
+        self.bands = Counter(
+            "nii_edge_bands_total",
+            "Verdicts on disk by what is to be done with the carton: CLEAR, REVIEW, REFER.",
+            ["scanner", "scan_type", "band"],
+            registry=r,
+        )
         self.alarms = Counter(
             "nii_edge_alarms_total", "ALARM verdicts by kind of finding.", ["kind", "label"], registry=r
         )

@@ -263,7 +263,7 @@ def _online(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
     }
 
 
-def _recalled(odd: anomaly.Oddity) -> bool:
+def _recalled(_: str, odd: anomaly.Oddity) -> bool:
     return odd.chance <= RECALL_AT
 
 

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.config import Policy, load
-from nii_edge.edge.decide import alarm_at, decide_again
+from nii_edge.config import load
+from nii_edge.edge.decide import circumstances, decide_again
 from nii_edge.errors import ConfigError
-from nii_edge.records import Decision, Report
+from nii_edge.policy import Policy, grade, weigh
+from nii_edge.records import Band, Decision, Report, Verdict
 
 app = typer.Typer(help="How findings become verdicts.", no_args_is_help=True)
 _out = Console(soft_wrap=True)
@@ -28,25 +29,37 @@ MOST_NAMED = 20
 """Scans of each change, and lines that cannot be read, that are named; all are counted."""
 
 
+UNBANDED = "none"
+"""The band of verdicts by an edge that knew no bands."""
+
+
 class Label(msgspec.Struct, kw_only=True):
-    """One label: scans it was found in; of these, how many were an ALARM, and how many it alone would make
-    one."""
+    """One label: scans it was found in; of these, how many were an ALARM, how many it alone would make one,
+    and how many of those it would refer."""
 
     scans: int = 0
     alarms_before: int = 0
     alarms_after: int = 0
+    refers_after: int = 0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `changes`: how many scans would go from one decision to another, `ALARM>CLEAR`, and
     `named` some of their report numbers. `others`: gaps and recalls, which no policy touches. `unseen`: what
-    the policy speaks of and no record does."""
+    the policy speaks of and no record does. `bands_before`, `bands_after`, `band_changes`: bands instead.
+    `rules`: how many scans would have their band by which rule. `goods_unknown`: scans whose goods do not all
+    have a known chapter, which are held to the strictest of the rules by chapter."""
 
     policy: str
     scans: int
     before: dict[str, int]
     after: dict[str, int]
     changes: dict[str, int]
+    bands_before: dict[str, int]
+    bands_after: dict[str, int]
+    band_changes: dict[str, int]
+    rules: dict[str, int]
+    goods_unknown: int
     named: dict[str, list[str]]
     labels: dict[str, Label]
     unseen: list[str]
@@ -140,67 +153,124 @@ def _report_of(line: bytes, where: str, problems: Problems) -> Iterator[Report]:
 
 def tried(policy: Policy, records: Iterable[Report], problems: Problems) -> Result:
     """Every scan once, by the verdict it had and by the one that `policy` would give."""
-    before, after, changes = Counter[str](), Counter[str](), Counter[str]()
-    named: dict[str, list[str]] = {}
+    decisions, bands = _Changes(), _Changes()
     labels: dict[str, Label] = {}
+    rules: Counter[str] = Counter()
     seen: set[str] = set()
     detectors: set[str] = set()
+    unknown = 0
     for report in records:
         verdict = report.verdict
         if report.alert_id in seen:
             continue
         seen.add(report.alert_id)
+        where = circumstances(verdict)
         ruling = decide_again(policy, verdict)
-        before[verdict.decision.value] += 1
-        after[ruling.decision.value] += 1
+        weight = weigh(policy, ruling.decision, ruling.findings, where)
+        decisions.note(verdict.decision.value, ruling.decision.value, report.report_id)
+        before = UNBANDED if verdict.band is None else verdict.band.value
+        bands.note(before, weight.band.value, report.report_id)
+        unknown += not where.goods_known
+        rules[weight.by] += bool(weight.by)
         detectors |= {each.partition(": ")[0] for each in verdict.not_applicable}
-        if ruling.decision is not verdict.decision:
-            change = f"{verdict.decision.value}>{ruling.decision.value}"
-            changes[change] += 1
-            if changes[change] <= MOST_NAMED:
-                named.setdefault(change, []).append(report.report_id)
-        for name in {f"{f.detector}/{f.label}" for f in verdict.findings}:
-            own = [f for f in verdict.findings if f"{f.detector}/{f.label}" == name]
-            label = labels.setdefault(name, Label())
-            label.scans += 1
-            label.alarms_before += verdict.decision is Decision.ALARM
-            label.alarms_after += any(not (f.score < alarm_at(policy, f)) for f in own)
+        _note_labels(labels, policy, verdict)
     detectors |= {name.partition("/")[0] for name in labels}
     spoken_of = {*policy.required_for_clear, *policy.may_be_not_applicable}
-    rules = {f"{rule.detector}/{rule.label}" for rule in policy.alarms}
+    ruled = {f"{rule.detector}/{rule.label}" for rule in policy.alarms}
     return Result(
         policy=policy.name,
         scans=len(seen),
-        before={decision.value: before[decision.value] for decision in Decision},
-        after={decision.value: after[decision.value] for decision in Decision},
-        changes=dict(sorted(changes.items())),
-        named=named,
+        before={decision.value: decisions.before[decision.value] for decision in Decision},
+        after={decision.value: decisions.after[decision.value] for decision in Decision},
+        changes=dict(sorted(decisions.counts.items())),
+        bands_before={band: bands.before[band] for band in (*map(str, Band), UNBANDED)},
+        bands_after={band.value: bands.after[band.value] for band in Band},
+        band_changes=dict(sorted(bands.counts.items())),
+        rules=dict(sorted((+rules).items())),
+        goods_unknown=unknown,
+        named=decisions.named | bands.named,
         labels=dict(sorted(labels.items())),
-        unseen=sorted((spoken_of - detectors) | (rules - set(labels))),
+        unseen=sorted((spoken_of - detectors) | (ruled - set(labels))),
         others=problems.others,
         unreadable=problems.count,
         problems=problems.words,
     )
 
 
+class _Changes:
+    """How many scans were one thing `before` and are another `after`; `named`: some of those that changed."""
+
+    def __init__(self) -> None:
+        self.before: Counter[str] = Counter()
+        self.after: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.named: dict[str, list[str]] = {}
+
+    def note(self, before: str, after: str, report_id: str) -> None:
+        """One more scan."""
+        self.before[before] += 1
+        self.after[after] += 1
+        if before not in (after, UNBANDED):
+            change = f"{before}>{after}"
+            self.counts[change] += 1
+            if self.counts[change] <= MOST_NAMED:
+                self.named.setdefault(change, []).append(report_id)
+
+
+def _note_labels(labels: dict[str, Label], policy: Policy, verdict: Verdict) -> None:
+    """One more scan for each label that was found in it."""
+    where = circumstances(verdict)
+    for name in {f"{f.detector}/{f.label}" for f in verdict.findings}:
+        bands = [
+            grade(policy, finding, where).band
+            for finding in verdict.findings
+            if f"{finding.detector}/{finding.label}" == name
+        ]
+        label = labels.setdefault(name, Label())
+        label.scans += 1
+        label.alarms_before += verdict.decision is Decision.ALARM
+        label.alarms_after += any(band is not Band.CLEAR for band in bands)
+        label.refers_after += Band.REFER in bands
+
+
 def show(result: Result, console: Console) -> None:
     """The result for a person."""
-    table = Table(title=f"{result.scans} scans, as they were and by policy {result.policy}")
-    for name in ("", "before", "after"):
-        table.add_column(name, justify="left" if not name else "right")
-    for decision in Decision:
-        table.add_row(decision.value, str(result.before[decision.value]), str(result.after[decision.value]))
-    console.print(table)
-    table = Table(title="labels: scans, those that were an ALARM, those that the label alone would alarm")
-    for name in ("label", "scans", "ALARM before", "ALARM after"):
+    title = f"{result.scans} scans, as they were and by policy {result.policy}"
+    _show_before_and_after(title, result.before, result.after, console)
+    title = "bands: let it pass, look at the picture, open it"
+    before = {band: count for band, count in result.bands_before.items() if count or band != UNBANDED}
+    _show_before_and_after(title, before, result.bands_after, console)
+    table = Table(title="labels: scans, those that were an ALARM, those that it alone would alarm, and refer")
+    for name in ("label", "scans", "ALARM before", "ALARM after", "REFER after"):
         table.add_column(name, justify="left" if name == "label" else "right")
     for name, label in result.labels.items():
-        table.add_row(name, str(label.scans), str(label.alarms_before), str(label.alarms_after))
+        counts = (label.scans, label.alarms_before, label.alarms_after, label.refers_after)
+        table.add_row(name, *map(str, counts))
     console.print(table)
-    for change, count in result.changes.items():
+    for rule, count in result.rules.items():
+        console.print(f"{count} would have their band by {rule}", markup=False, highlight=False)
+    if result.goods_unknown and any("chapter" in rule for rule in result.rules):
+        console.print(f"{result.goods_unknown} do not name all chapters: held to the strictest of any")
+    for change, count in (result.changes | result.band_changes).items():
         some = ", ".join(result.named[change][:3])
         console.print(f"{change.replace('>', ' to ')}: {count}, for example {some}", highlight=False)
-    if not result.changes:
+    _show_rest(result, console)
+
+
+def _show_before_and_after(
+    title: str, before: dict[str, int], after: dict[str, int], console: Console
+) -> None:
+    table = Table(title=title)
+    for name in ("", "before", "after"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, count in before.items():
+        table.add_row(name, str(count), str(after.get(name, "")))
+    console.print(table)
+
+
+def _show_rest(result: Result, console: Console) -> None:
+    """What nothing was changed in."""
+    if not result.changes and not result.band_changes:
         console.print("no verdict would have been another")
     if result.unseen:
         console.print(f"the policy speaks of what no record does: {', '.join(result.unseen)}", style="yellow")

@@ -17,6 +17,7 @@ from nii_edge.compose import ENDPOINTS_FILE
 from nii_edge.config import EdgeConfig, load
 from nii_edge.edge.health import Status
 from nii_edge.edge.tip_score import TipReport
+from nii_edge.edge.urgent import Bands
 from nii_edge.errors import NiiEdgeError
 
 TIMEOUT_S = 10.0
@@ -82,6 +83,8 @@ def show(status: Status, console: Console) -> None:
     for row in status.balance:
         table.add_row(*(str(getattr(row, name)) for name in names))
     console.print(table)
+    if status.bands is not None:
+        show_bands(status.bands, console)
     console.print(f"models: {', '.join(status.models) or 'none'} on {status.device}", highlight=False)
     show_stats(status.ledger, console)
     for lane in status.self_tests:
@@ -89,6 +92,22 @@ def show(status: Status, console: Console) -> None:
         console.print(f"self-test of {lane.scanner} ({lane.history}): {made}", markup=False, highlight=False)
     if status.tip is not None:
         show_tip(status.tip, console)
+
+
+def show_bands(bands: Bands, console: Console) -> None:
+    """What is to be done with the cartons, and with which first, for a person."""
+    counts = ", ".join(f"{band} {count}" for band, count in bands.counts.items())
+    console.print(f"bands since the start: {counts}", highlight=False)
+    for alert in bands.urgent:
+        carton = f", carton {alert.carton}" if alert.carton else ""
+        urgency = f"{alert.band.value} {risk_words(alert.risk)}"
+        text = f"  {urgency}  {alert.report_id}  {alert.scan}{carton}: {alert.rule}"
+        console.print(text, markup=False, highlight=False)
+
+
+def risk_words(risk: float | None) -> str:
+    """A risk for a person."""
+    return "risk unknown" if risk is None else f"risk {risk:.0f}"
 
 
 def show_tip(tip: TipReport, console: Console) -> None:

@@ -12,8 +12,10 @@ import msgspec
 from rich.console import Console
 
 from nii_edge.commands.line import Line
-from nii_edge.errors import WireError
-from nii_edge.records import Decision, Gap, Recall, Report, ScanType
+from nii_edge.commands.status import risk_words
+from nii_edge.errors import ConfigError, WireError
+from nii_edge.policy import urgency
+from nii_edge.records import Band, Decision, Gap, Recall, Report, ScanType
 from nii_edge.subscriber import Subscriber
 from nii_edge.wire import Archived
 
@@ -31,6 +33,7 @@ class Request(NamedTuple):
     since: int
     json_lines: bool
     until_idle: bool
+    by_risk: bool
     clear: bool
     non_operational: bool
     previews: Path | None
@@ -38,7 +41,10 @@ class Request(NamedTuple):
 
 
 def subscribe(request: Request, out: Console, err: Console) -> None:
-    """Print records until Ctrl-C, or until there are no more."""
+    """Print records until Ctrl-C, or until there are no more. Raises ConfigError: options that exclude each
+    other."""
+    if request.by_risk and not request.until_idle:
+        raise ConfigError("--by-risk needs --until-idle: what is still to come cannot be put in order")
     decisions = () if request.clear else (Decision.ALARM, Decision.UNKNOWN)
     scan_types = () if request.non_operational else (ScanType.OPERATIONAL,)
     if request.previews is not None:
@@ -60,21 +66,41 @@ def subscribe(request: Request, out: Console, err: Console) -> None:
 
 def _print_all(subscriber: Subscriber, request: Request, out: Console, err: Console) -> None:
     pictures = _Pictures(subscriber, request.previews, err)
+    held: list[Archived] = []
     while True:
         wait_ms = 0 if request.until_idle else QUICK_MS if pictures.waiting else LONG_MS
         items = subscriber.fetch_once(PAGE, wait_ms)
         for item in items:
-            if request.json_lines:
-                sys.stdout.write(msgspec.json.encode(item).decode() + "\n")
-                sys.stdout.flush()
+            if request.by_risk:
+                held.append(item)
             else:
-                out.print(line(item), markup=False, highlight=False)
+                _print(item, request, out)
             pictures.want(item)
         pictures.fetch()
         if request.until_idle and not items:
             if not pictures.waiting:
-                return
+                break
             time.sleep(QUICK_MS / 1000)
+    for item in sorted(held, key=_urgency, reverse=True):
+        _print(item, request, out)
+
+
+def _print(item: Archived, request: Request, out: Console) -> None:
+    if request.json_lines:
+        sys.stdout.write(msgspec.json.encode(item).decode() + "\n")
+        sys.stdout.flush()
+    else:
+        out.print(line(item), markup=False, highlight=False)
+
+
+def _urgency(item: Archived) -> tuple[int, float]:
+    """What records are ordered by. Cartons that nobody has seen come before all others that are to be looked
+    at, and a recall is urgent as it says."""
+    if item.report is not None:
+        return urgency(item.report.verdict)
+    band = None if item.recall is None else item.recall.band
+    risk = None if item.recall is None else item.recall.risk
+    return (band or Band.REVIEW).rank, 100.0 if risk is None else risk
 
 
 class _Pictures:
@@ -121,10 +147,16 @@ def line(item: Archived) -> str:
     reason = f"({verdict.reason.value})" if verdict.reason is not None else ""
     carton = f" carton {verdict.carton}" if verdict.carton else ""
     test = "" if verdict.scan_type is ScanType.OPERATIONAL else " [test]"
+    band = _band(verdict.band, verdict.risk)
     return _printable(
-        f"{item.number:>6}  {when}  {verdict.decision.value}{reason}{test}  {verdict.id.edge}/{verdict.id}"
-        f"{carton}  {report.report_id}  {why}"
+        f"{item.number:>6}  {when}  {verdict.decision.value}{reason}{test}{band}  "
+        f"{verdict.id.edge}/{verdict.id}{carton}  {report.report_id}  {why}"
     )
+
+
+def _band(band: Band | None, risk: float | None) -> str:
+    """Nothing for records of an edge that knew no bands."""
+    return "" if band is None else f"  {band.value} {risk_words(risk)}"
 
 
 def _printable(text: str) -> str:
@@ -137,8 +169,8 @@ def _recall(recall: Recall) -> str:
     carton = f" carton {recall.carton}" if recall.carton else ""
     test = "" if recall.scan_type is ScanType.OPERATIONAL else " [test]"
     return (
-        f"{when}  RECALL{test}  {recall.scan.edge}/{recall.scan}{carton}  {recall.scan.report_id}  "
-        f"{recall.finding.why}"
+        f"{when}  RECALL{test}{_band(recall.band, recall.risk)}  {recall.scan.edge}/{recall.scan}{carton}  "
+        f"{recall.scan.report_id}  {recall.finding.why}"
     )
 
 

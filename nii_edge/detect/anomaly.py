@@ -187,8 +187,8 @@ class Consignment:
             self._cartons.setdefault(carton, found)
         return oddity(self._null, found, np.array(others)) if len(others) >= TEACHERS else None
 
-    def turned_odd(self, odd: Callable[[Oddity], bool]) -> list[tuple[str, Oddity]]:
-        """Earlier cartons that are `odd` now, each told once.
+    def turned_odd(self, odd: Callable[[str, Oddity], bool]) -> list[tuple[str, Oddity]]:
+        """Earlier cartons (names) that are `odd` now, each told once.
 
         From `RECALL_FROM` cartons on: to be recalled."""
         if len(self._cartons) < RECALL_FROM:
@@ -201,7 +201,7 @@ class Consignment:
                 continue
             usual = together or _usual(np.delete(every, place, axis=0))
             now = _oddity(self._null, every[place], usual)
-            if odd(now):
+            if odd(name, now):
                 self._recalled.add(name)
                 found.append((name, now))
         return found

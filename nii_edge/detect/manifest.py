@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, mass, paper_rules, parcels
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels
 from nii_edge.detect.carton_fit import CartonFit
+from nii_edge.detect.declared import contradicted
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
 from nii_edge.papers import Papers
 from nii_edge.records import Finding, Scan, ScanId
@@ -33,17 +35,20 @@ LABELS: tuple[str, ...] = (
 SPEAKS_FROM = np.log(3.0)
 """Log likelihood ratio from which an indicator is told by itself."""
 SHOWN_FROM = 0.02
-"""Probability from which the whole is told."""
+"""Probability from which the whole is told though no indicator is."""
 
 
 NO_SITE = evidence.Site()
 
-Measured = Callable[[ScanId, str, npt.NDArray[np.float64]], None]
-"""Hears of a scan its master bill and what its cartons are compared in (`anomaly.TRAITS`)."""
+Declared = Callable[[ScanId, Papers], None]
+"""Hears of a scan the papers of its carton, if there are any."""
+Measured = Callable[[ScanId, Papers, npt.NDArray[np.float64], tuple[heat.Blocks, ...]], None]
+"""Hears of a scan its papers, and what the cartons of one master bill are compared in: `anomaly.TRAITS`, and
+blocks of views."""
 
 
-def ignore(scan: ScanId, master_bill: str, traits: npt.NDArray[np.float64]) -> None:
-    """Nobody compares the cartons of a consignment."""
+def ignore(*_: object) -> None:
+    """Nobody wants to hear it."""
 
 
 class Lane(NamedTuple):
@@ -56,7 +61,7 @@ class Lane(NamedTuple):
 class ManifestDetector:
     """`nii_edge.ports.Detector`. `find` gives a barcode's papers and may raise; `prior`: the share of cartons
     that are not what they say, as the site expects it; `site`: what it has learned, at first nothing;
-    `measured` is told of every carton that was measured and has a master bill."""
+    `measured` is told of every carton that was measured and has a master bill, `declared` of all papers."""
 
     def __init__(
         self,
@@ -67,11 +72,12 @@ class ManifestDetector:
         prior: float,
         site: evidence.Site = NO_SITE,
         measured: Measured = ignore,
+        declared: Declared = ignore,
     ) -> None:
         self.name = "manifest"
         self._lanes, self._find, self._regime = lanes, find, regime
         self._fit, self._prior, self._site = fit, prior, site
-        self._measured = measured
+        self._measured, self._declared = measured, declared
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Why the carton cannot be compared with its papers; None if it can, or if the papers alone speak."""
@@ -81,7 +87,7 @@ class ManifestDetector:
         if lack is None:
             return None
         try:
-            papers = self._find(scan.carton)
+            papers = self._papers(scan.id, scan.carton)
         except ManifestError:  # `detect` will raise it again: a fault is no "not applicable"
             return None
         return None if paper_rules.remarks(scan.carton, papers, self._regime) else lack
@@ -94,6 +100,12 @@ class ManifestDetector:
         """
         return [self._look(scan) for scan in scans]
 
+    def _papers(self, scan: ScanId, carton: str) -> Papers | None:
+        papers = self._find(carton)
+        if papers is not None:
+            self._declared(scan, papers)
+        return papers
+
     def _lacks(self, scan: Scan) -> str | None:
         lane = self._lanes.get(scan.id.scanner)
         if lane is None:
@@ -103,9 +115,9 @@ class ManifestDetector:
     def _look(self, scan: Scan) -> tuple[Finding, ...]:
         if scan.carton is None:
             raise DetectorFaultError("asked for a scan that names no carton")
-        papers = self._find(scan.carton)
+        papers = self._papers(scan.id, scan.carton)
         found = [
-            self._finding(remark.label, remark.score, remark.why)
+            self._finding(remark.label, remark.score, remark.why, papers)
             for remark in paper_rules.remarks(scan.carton, papers, self._regime)
         ]
         if papers is None or self._lacks(scan) is not None:
@@ -113,16 +125,18 @@ class ManifestDetector:
         lane = self._lanes[scan.id.scanner]
         try:
             measures = carton.measure(lane.profile, lane.optics, scan.frames)
+            blocks = _blocks(lane, scan) if papers.master_bill else ()
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: {error}") from error
         if measures is not None and not measures.finite:
             raise DetectorFaultError(f"{self.name}: a measure is not finite: {measures}"[:300])
         if measures is None:
-            found.append(self._finding(FUSED, 1.0, "The frames show nothing where a carton was announced."))
+            why = "The frames show nothing where a carton was announced."
+            found.append(self._finding(FUSED, 1.0, why, papers, joint=True))
             return tuple(found)
         measures = mass.weighed(self._fit.mass, measures)
         if papers.master_bill:
-            self._measured(scan.id, papers.master_bill, anomaly.traits(measures, papers))
+            self._measured(scan.id, papers, anomaly.traits(measures, papers), blocks)
         return (*found, *self._compared(measures, papers))
 
     def _compared(self, measures: carton.Measures, papers: Papers) -> list[Finding]:
@@ -134,19 +148,32 @@ class ManifestDetector:
         whole = fusion.probability(float(added.sum()) + self._fit.fusion.bias, self._prior)
         strongest = sorted(ratios, key=lambda group: -ratios[group])
         found = []
-        if whole >= SHOWN_FROM:
+        if whole >= SHOWN_FROM or ratios[strongest[0]] >= SPEAKS_FROM:  # parts never go without their whole
             told = [sentence(group, facts, papers) for group in strongest[:2] if ratios[group] > 0]
-            found.append(self._finding(FUSED, whole, " ".join(told) or "Nothing by itself; all together."))
+            words = " ".join(told) or "Nothing by itself; all together."
+            joint = self._finding(FUSED, whole, words, papers, joint=True)
+            line = contradicted(strongest[0], papers)
+            found.append(msgspec.structs.replace(joint, declared=line))
         for group in strongest:
             if ratios[group] >= SPEAKS_FROM:
                 words = f"{sentence(group, facts, papers)} (likelihood ratio {np.exp(ratios[group]):.0f})"
-                found.append(self._finding(group, fusion.probability(ratios[group], self._prior), words))
+                chance = fusion.probability(ratios[group], self._prior)
+                found.append(self._finding(group, chance, words, papers))
         return found
 
-    def _finding(self, label: str, score: float, why: str) -> Finding:
+    def _finding(
+        self, label: str, score: float, why: str, papers: Papers | None, *, joint: bool = False
+    ) -> Finding:
         return Finding(
-            detector=self.name, kind="manifest", label=label, category="ANOMALY", score=score, why=why[:200]
-        )
+            detector=self.name, kind="manifest", label=label, category="ANOMALY", score=score, why=why[:200],
+            joint=joint, declared="" if papers is None else contradicted(label, papers),
+        )  # fmt: skip
+
+
+def _blocks(lane: Lane, scan: Scan) -> tuple[heat.Blocks, ...]:
+    """Of the views in which the carton is seen. Raises FrameError."""
+    found = [heat.blocks_of(frame, lane.optics[frame.view]) for frame in scan.frames]
+    return tuple(blocks for blocks in found if blocks is not None)
 
 
 def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
+from nii_edge.detect.heat import Compared, heats_of
 from nii_edge.edge import preview
 from nii_edge.edge.case import Case
 from nii_edge.edge.committer import Committer
@@ -15,6 +16,8 @@ from nii_edge.edge.decide import Ruling
 from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure, ignore
+from nii_edge.edge.urgent import BandTally
+from nii_edge.policy import Circumstances, Policy, weigh
 from nii_edge.ports import Clock, Conclude
 from nii_edge.records import Decision, Preview, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
@@ -27,12 +30,12 @@ MAX_FINDINGS = 200
 
 
 class Concluder:
-    """Thread-safe. `policy` is the name that verdicts cite, `lanes` what is known of each scanner's views.
-    What `connect` names is called in the ledger's thread, after each commit."""
+    """Thread-safe. `lanes`: what is known of each scanner's views; `bands`: what was concluded so far. What
+    `connect` names is called in the ledger's thread, after each commit."""
 
     def __init__(
         self,
-        policy: str,
+        policy: Policy,
         gate: ClearGate,
         committer: Committer,
         slots: SlotPool,
@@ -42,6 +45,7 @@ class Concluder:
         lanes: Mapping[str, Sequence[Optics]] | None = None,
     ) -> None:
         self._policy = policy
+        self.bands = BandTally()
         self._gate = gate
         self._committer = committer
         self._slots = slots
@@ -65,7 +69,7 @@ class Concluder:
         if ruling.decision is Decision.CLEAR or not case.frames:
             self._commit(case, report, None)
         elif self._room.acquire(blocking=False):
-            self._painter.submit(self._paint, case, report).add_done_callback(self._painted)
+            self._painter.submit(self._paint, case, report, ruling.compared).add_done_callback(self._painted)
         else:
             self._metrics.previews_failed.inc()
             self._commit(case, report, None)
@@ -74,11 +78,12 @@ class Concluder:
         """Finish the pictures under way."""
         self._painter.shutdown(wait=True)
 
-    def _paint(self, case: Case, report: Report) -> None:
+    def _paint(self, case: Case, report: Report, compared: Compared | None) -> None:
         picture: Preview | None = None
         try:
             frames = [self._slots.frame(job) for job in case.frames]
-            picture = preview.draw(report, frames, self._lanes.get(case.id.scanner, ()))
+            heats = {} if compared is None else heats_of(compared)
+            picture = preview.draw(report, frames, self._lanes.get(case.id.scanner, ()), heats)
         except Exception as error:  # noqa: BLE001 - no picture is no reason to lose a verdict
             self._metrics.previews_failed.inc()
             self._log.error("preview failed", scan=str(case.id), error=f"{type(error).__name__}: {error}")
@@ -102,6 +107,9 @@ class Concluder:
         )
 
     def _report(self, case: Case, ruling: Ruling, models: tuple[str, ...]) -> Report:
+        """Here and nowhere else a scan gets its band, after all that can change its decision."""
+        where = Circumstances(case.id.edge, case.id.scanner, ruling.chapters)
+        weight = weigh(self._policy, ruling.decision, ruling.findings, where)
         verdict = Verdict(
             id=case.id,
             scan_type=case.scan_type,
@@ -110,9 +118,13 @@ class Concluder:
             detail=ruling.detail[:500],
             findings=tuple(sorted(ruling.findings, key=lambda f: -f.score)[:MAX_FINDINGS]),
             not_applicable=ruling.not_applicable,
-            policy=self._policy,
+            policy=self._policy.name,
             models=models,
             carton=case.scan.carton,
+            band=weight.band,
+            risk=weight.risk,
+            rule=weight.rule[:300],
+            chapters=ruling.chapters,
         )
         return Report(
             alert_id=case.id.alert_id,
@@ -132,6 +144,9 @@ class Concluder:
             verdict.id.scanner, verdict.scan_type.value, verdict.decision.value, reason
         ).inc()
         self._metrics.screening_seconds.observe(seconds)
+        self.bands.note(report)
+        if verdict.band is not None:
+            self._metrics.bands.labels(verdict.id.scanner, verdict.scan_type.value, verdict.band.value).inc()
         for kind, label in sorted({(f.kind, f.label) for f in verdict.findings}):
             if verdict.decision is Decision.ALARM:
                 self._metrics.alarms.labels(kind, label).inc()
@@ -141,6 +156,8 @@ class Concluder:
             report=report.report_id,
             scan_type=verdict.scan_type.value,
             decision=verdict.decision.value,
+            band=verdict.band,
+            risk=verdict.risk,
             reason=reason or None,
             detail=verdict.detail or None,
             findings=[f"{f.label} {f.score:.2f}" for f in verdict.findings],

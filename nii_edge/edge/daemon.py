@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from nii_edge import __version__
-from nii_edge.config import EdgeConfig, Policy, Profile
+from nii_edge.config import EdgeConfig, Profile
 from nii_edge.detect.anomaly import Null
 from nii_edge.edge.admission import Lane
 from nii_edge.edge.assemble import Assembler, Limits
@@ -28,6 +28,7 @@ from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.tip import Tip, TipPlan
 from nii_edge.edge.uplink import Uplink
+from nii_edge.policy import Circumstances, Policy, weigh
 from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, Recalled, ScannerSide
 from nii_edge.records import Decision, Reason, Recall, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
@@ -141,7 +142,7 @@ class Daemon:
             manifest=self._parts.manifest,
         )
         concluder = Concluder(
-            self._parts.policy.name,
+            self._parts.policy,
             self._gate,
             self.committer,
             slots,
@@ -151,6 +152,7 @@ class Daemon:
             self._parts.optics,
         )
         self._running.append(concluder.close)
+        self.health.bands = concluder.bands.report
         engine = self._start_engine(setup, slots, concluder)
         side = self._parts.open_side(self._fail)
         self._running.append(side.close)
@@ -249,15 +251,19 @@ class Daemon:
             self._log.info("ledger", **row._asdict())
 
     def _crashed(self, intent: Intend) -> Report:
-        scan = intent.scan
+        scan, policy = intent.scan, self._parts.policy
+        weight = weigh(policy, Decision.UNKNOWN, (), Circumstances(scan.edge, scan.scanner))
         verdict = Verdict(
             id=scan,
             scan_type=intent.scan_type,
             decision=Decision.UNKNOWN,
             reason=Reason.CRASH,
             detail="the daemon stopped between receipt and verdict",
-            policy=self._parts.policy.name,
+            policy=policy.name,
             carton=intent.carton,
+            band=weight.band,
+            risk=weight.risk,
+            rule=weight.rule,
         )
         return Report(
             alert_id=scan.alert_id,

@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nii_edge.config import Policy
+from nii_edge.detect.heat import Compared
+from nii_edge.policy import Circumstances, Policy, alarms
 from nii_edge.records import Decision, Finding, Outcome, Reason, Verdict
 
 
 class Ruling(NamedTuple):
-    """A verdict without its identity. `reason` is set if and only if the decision is UNKNOWN."""
+    """A verdict without its identity. `reason` is set if and only if the decision is UNKNOWN. `chapters`: as
+    in `Circumstances`; `compared`: of a carton that is unlike others, for the picture."""
 
     decision: Decision
     reason: Reason | None = None
     detail: str = ""
     findings: tuple[Finding, ...] = ()
     not_applicable: tuple[str, ...] = ()
+    chapters: tuple[int, ...] = ()
+    compared: Compared | None = None
 
 
 def unknown(reason: Reason, detail: str) -> Ruling:
@@ -27,15 +31,9 @@ def unknown(reason: Reason, detail: str) -> Ruling:
     return Ruling(Decision.UNKNOWN, reason, detail)
 
 
-def alarm_at(policy: Policy, finding: Finding) -> float:
-    """The score from which this finding is an ALARM, in 0-1."""
-    for rule in policy.alarms:
-        if (rule.detector, rule.label) == (finding.detector, finding.label):
-            return rule.at
-    return policy.default_alarm_at
-
-
-def decide(policy: Policy, outcomes: Sequence[Outcome], untrusted: Mapping[str, str]) -> Ruling:
+def decide(
+    policy: Policy, outcomes: Sequence[Outcome], untrusted: Mapping[str, str], where: Circumstances
+) -> Ruling:
     """The ruling on one scan from what its detectors said. `untrusted`: detectors whose model did not
     pass its golden frames, and why.
 
@@ -44,11 +42,16 @@ def decide(policy: Policy, outcomes: Sequence[Outcome], untrusted: Mapping[str, 
     not speak; a required one that was not applicable is UNKNOWN(NOT_COVERED), unless the policy can do
     without it. Nothing is CLEAR while a detector is untrusted.
     """
+    return _decide(policy, outcomes, untrusted, where)._replace(chapters=where.chapters)
+
+
+def _decide(
+    policy: Policy, outcomes: Sequence[Outcome], untrusted: Mapping[str, str], where: Circumstances
+) -> Ruling:
     findings = tuple(f for outcome in outcomes for f in outcome.findings)
     skipped = tuple(f"{o.detector}: {o.not_applicable}" for o in outcomes if o.not_applicable is not None)
     faults = [f"{o.detector}: {o.fault}" for o in outcomes if o.fault is not None]
-    # `not (score < at)` and not `score >= at`: a NaN that slipped through must alarm, not pass
-    if any(not (f.score < alarm_at(policy, f)) for f in findings):
+    if any(alarms(policy, finding, where) for finding in findings):
         return Ruling(Decision.ALARM, None, "; ".join(faults), findings, skipped)
     spoken = {o.detector: o for o in outcomes}
     silent = [f"{name}: did not run" for name in policy.required_for_clear if name not in spoken]
@@ -66,8 +69,8 @@ def decide_again(policy: Policy, verdict: Verdict) -> Ruling:
     It does not tell whether a model was trusted, nor which detectors ran and saw nothing: all that the policy
     requires are taken to have run, and an ALARM that is none any more to have been of trusted models.
     """
-    findings, skipped = verdict.findings, verdict.not_applicable
-    if any(not (f.score < alarm_at(policy, f)) for f in findings):
+    findings, skipped, where = verdict.findings, verdict.not_applicable, circumstances(verdict)
+    if any(alarms(policy, finding, where) for finding in findings):
         return Ruling(Decision.ALARM, None, "", findings, skipped)
     if verdict.decision is Decision.UNKNOWN and verdict.reason is not Reason.NOT_COVERED:
         return Ruling(verdict.decision, verdict.reason, verdict.detail, findings, skipped)
@@ -75,6 +78,11 @@ def decide_again(policy: Policy, verdict: Verdict) -> Ruling:
         return Ruling(Decision.UNKNOWN, Reason.MODEL_FAULT, verdict.detail, findings, skipped)
     said = dict(_split(each) for each in skipped)
     return _covered(policy, {name: said.get(name) for name in policy.required_for_clear}, findings, skipped)
+
+
+def circumstances(verdict: Verdict) -> Circumstances:
+    """Where the carton of a verdict was, and what was declared of it."""
+    return Circumstances(verdict.id.edge, verdict.id.scanner, verdict.chapters)
 
 
 def _split(skipped: str) -> tuple[str, str]:

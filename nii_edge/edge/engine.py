@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nii_edge.config import Policy
+from nii_edge.detect.heat import Compared
 from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
@@ -27,6 +27,7 @@ from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.edge.trial import Trial, TrialAnswer
 from nii_edge.errors import FrameError, NiiEdgeError
+from nii_edge.policy import Circumstances, Policy
 from nii_edge.ports import Clock
 from nii_edge.records import Outcome, Reason, ScanId
 from nii_edge.telemetry import Metrics, logger
@@ -57,6 +58,7 @@ class _Ticket:
     checked: bool = False
     outcomes: Sequence[Outcome] | None = None
     traits: CartonTraits | None = None
+    chapters: tuple[int, ...] = ()
     answered_by: Ready | None = None
 
 
@@ -260,6 +262,7 @@ class Engine:
                 continue
             ticket.outcomes = done.outcomes[i]
             ticket.traits = done.traits[i] if i < len(done.traits) else None
+            ticket.chapters = done.chapters[i] if i < len(done.chapters) else ()
             ticket.answered_by = self._ready
             if ticket.checked:
                 self._judge(scan, ticket)
@@ -271,18 +274,21 @@ class Engine:
         elif ticket.answered_by is None:
             self._rule(scan, unknown(Reason.MODEL_FAULT, "nobody knows which models answered"))
         else:
-            self._rule(scan, decide(self._policy, self._outcomes(ticket), ticket.answered_by.untrusted))
+            where = Circumstances(scan.edge, scan.scanner, ticket.chapters)
+            outcomes, compared = self._outcomes(ticket, where)
+            ruling = decide(self._policy, outcomes, ticket.answered_by.untrusted, where)
+            self._rule(scan, ruling._replace(compared=compared))
 
-    def _outcomes(self, ticket: _Ticket) -> Sequence[Outcome]:
+    def _outcomes(self, ticket: _Ticket, where: Circumstances) -> tuple[Sequence[Outcome], Compared | None]:
         """What the detectors said, and what the carton is among those of its master bill."""
         outcomes = ticket.outcomes or ()
         if self._oddities is None:
-            return outcomes
+            return outcomes, None
         try:
-            odd = self._oddities.judge(ticket.case, ticket.traits)
+            odd, compared = self._oddities.judge(ticket.case, ticket.traits, where)
         except Exception as error:  # noqa: BLE001 - whatever it is, the scan is UNKNOWN and not lost
-            odd = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300])
-        return (*outcomes, odd)
+            odd, compared = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300]), None
+        return (*outcomes, odd), compared
 
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)

@@ -12,6 +12,7 @@ from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.self_tests import LaneSelfTest
 from nii_edge.edge.threads import GuardedThread
 from nii_edge.edge.tip_score import TipReport
+from nii_edge.edge.urgent import Bands
 from nii_edge.ports import Clock, LedgerCounts, LedgerStats
 
 STALE_S = 10.0
@@ -56,6 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     disk_free_bytes: int
     tip: TipReport | None = None
     self_tests: tuple[LaneSelfTest, ...] = ()
+    bands: Bands | None = None
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -90,6 +92,7 @@ class Health:
         self._lock = threading.Lock()
         self.receipt_at: Callable[[], float | None] = lambda: None
         self.tip: Callable[[], TipReport | None] = lambda: None
+        self.bands: Callable[[], Bands | None] = lambda: None
         self.self_tests: Callable[[], tuple[LaneSelfTest, ...]] = lambda: ()
 
     def watch(self, *threads: GuardedThread) -> None:
@@ -176,4 +179,5 @@ class Health:
             disk_free_bytes=facts.disk_free_bytes,
             tip=self.tip(),
             self_tests=self.self_tests(),
+            bands=self.bands(),
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from nii_edge.config import Inference, Profile
+from nii_edge.detect.heat import Blocks, Box
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
 JOBS_AHEAD = 2
@@ -19,13 +21,15 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest verifier needs: its files, the site's prior, and the lanes' profiles."""
+    """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folder of
+    what is normal, if there is one."""
 
     store: str
     regime: str
     fit: str
     prior: float
     profiles: dict[str, Profile]
+    normal: str | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,19 +88,45 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     scans: tuple[JobScan, ...]
 
 
+class ViewBlocks(msgspec.Struct, frozen=True, kw_only=True):
+    """`detect.heat.Blocks`: `values` are `shape` (rows, columns, features) bytes."""
+
+    view: int
+    box: Box
+    shape: tuple[int, int, int]
+    values: bytes
+
+    @classmethod
+    def of(cls, blocks: Blocks) -> ViewBlocks:
+        """To be sent."""
+        rows, columns, features = blocks.values.shape
+        return cls(
+            view=blocks.view, box=blocks.box, shape=(rows, columns, features), values=blocks.values.tobytes()
+        )
+
+    def blocks(self) -> Blocks:
+        """As they were sent."""
+        return Blocks(self.view, self.box, np.frombuffer(self.values, np.uint8).reshape(self.shape))
+
+
 class CartonTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`."""
+    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`, and its
+    `views` in blocks; `declared`: the line of its papers, in words."""
 
     master_bill: str
     values: tuple[float, ...]
+    views: tuple[ViewBlocks, ...] = ()
+    declared: str = ""
 
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a `Job`: the outcomes of every detector, and what was measured, scan by scan."""
+    """The answer to a `Job`: the outcomes of every detector, what was measured, and the chapters that are
+    declared (as in `Verdict`), scan by scan."""
 
     number: int
     outcomes: tuple[tuple[Outcome, ...], ...]
     traits: tuple[CartonTraits | None, ...] = ()
+    chapters: tuple[tuple[int, ...], ...] = ()
 
 
 class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 
-from nii_edge.records import Finding, Frame, Preview, Report, preview_of
+from nii_edge.detect.heat import Heat
+from nii_edge.records import Finding, Frame, Preview, Report, Verdict, preview_of
 from nii_edge.wire import MAX_PREVIEW_BYTES
 from nii_edge.xray.optics import Optics
 from nii_edge.xray.render import Picture, picture
@@ -21,26 +23,51 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SIZE = 0.42
 
 
-def draw(report: Report, frames: Sequence[Frame], views: Sequence[Optics] = ()) -> Preview | None:
+def draw(
+    report: Report,
+    frames: Sequence[Frame],
+    views: Sequence[Optics] = (),
+    heats: Mapping[int, Heat] = MappingProxyType({}),
+) -> Preview | None:
     """A JPEG of at most MAX_PREVIEW_BYTES; None if there is nothing to show, or it will not fit. `views`:
-    what is known of the scanner's views, for the operator's colours."""
+    what is known of the scanner's views, for the operator's colours; `heats`: heat maps by view."""
     if not frames:
         return None
     verdict = report.verdict
-    panels = [
-        _panel(frame, verdict.findings, views[frame.view] if frame.view < len(views) else None)
-        for frame in frames
-    ]
+    panels = []
+    for frame in frames:
+        shown = picture(frame, LONGEST, views[frame.view] if frame.view < len(views) else None)
+        if frame.view in heats:
+            warm = _heat_panel(shown, frame, heats[frame.view])
+            panels += [_panel(shown, frame, verdict.findings), warm]
+        else:
+            panels.append(_panel(shown, frame, verdict.findings))
     body = _side_by_side(panels)
-    carton = f"  carton {verdict.carton}" if verdict.carton else ""
-    reason = f" {verdict.reason.value}" if verdict.reason is not None else ""
-    title = f"{verdict.decision.value}{reason}  {report.report_id}{carton}"
-    canvas = np.vstack([_banner(title, _first_line(verdict.findings, verdict.detail), body.shape[1]), body])
+    banner = _banner(
+        _title(report), _first_line(verdict.findings, verdict.detail), _declared(verdict), body.shape[1]
+    )
+    canvas = np.vstack([banner, body])
     for quality in (82, 60, 35):
         done, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, quality])
         if done and data.nbytes <= MAX_PREVIEW_BYTES:
             return preview_of(data.tobytes(), "image/jpeg")
     return None
+
+
+def _title(report: Report) -> str:
+    verdict = report.verdict
+    carton = f"  carton {verdict.carton}" if verdict.carton else ""
+    reason = f" {verdict.reason.value}" if verdict.reason is not None else ""
+    band = f"  {verdict.band.value}" if verdict.band is not None else ""
+    risk = f" risk {verdict.risk:.0f}" if verdict.risk is not None else ""
+    return f"{verdict.decision.value}{reason}{band}{risk}  {report.report_id}{carton}"
+
+
+def _declared(verdict: Verdict) -> str:
+    """The line of the papers that the findings contradict: the most likely one's that means one."""
+    means = [finding for finding in verdict.findings if finding.declared]
+    best = max(means, key=lambda finding: finding.score, default=None)
+    return "" if best is None else f"declared: {best.declared}"
 
 
 def _first_line(findings: Sequence[Finding], detail: str) -> str:
@@ -51,8 +78,8 @@ def _first_line(findings: Sequence[Finding], detail: str) -> str:
     return best.why + more
 
 
-def _panel(frame: Frame, findings: Sequence[Finding], view: Optics | None) -> Picture:
-    shown = picture(frame, LONGEST, view)
+def _panel(shown: Picture, frame: Frame, findings: Sequence[Finding]) -> Picture:
+    """The view `shown`, with its findings drawn into it."""
     scale_y = shown.shape[0] / frame.pixels.shape[0]
     scale_x = shown.shape[1] / frame.pixels.shape[1]
     named: set[str] = set()
@@ -69,8 +96,29 @@ def _panel(frame: Frame, findings: Sequence[Finding], view: Optics | None) -> Pi
         named.add(finding.label)
         label = f"{finding.label} {finding.score:.2f}"
         _label(shown, label, corner)
+    return _with_foot(shown, f"view {frame.view_name or frame.view}")
+
+
+def _heat_panel(plain: Picture, frame: Frame, heat: Heat) -> Picture:
+    """The view in pale grey, and over it in yellow to red where it is unlike other cartons."""
+    grey = cv2.cvtColor(cv2.cvtColor(plain, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    shown: Picture = np.asarray(cv2.addWeighted(grey, 0.6, np.full_like(grey, 255), 0.4, 0), np.uint8)
+    scale_y, scale_x = shown.shape[0] / frame.pixels.shape[0], shown.shape[1] / frame.pixels.shape[1]
+    x0, x1 = (int(np.clip(x * scale_x, 0, shown.shape[1])) for x in (heat.box[0], heat.box[2]))
+    y0, y1 = (int(np.clip(y * scale_y, 0, shown.shape[0])) for y in (heat.box[1], heat.box[3]))
+    if x1 > x0 and y1 > y0:
+        place = shown[y0:y1, x0:x1]
+        grown = cv2.dilate(heat.values, np.ones((2, 2), np.uint8))  # one hot block is to be seen, too
+        warm = cv2.resize(grown, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)[:, :, None]
+        colour = np.concatenate([np.zeros_like(warm), 200 * (1 - warm), np.full_like(warm, 255)], axis=2)
+        strength = np.minimum(1.6 * warm, 0.9)
+        place[:] = np.round(place * (1 - strength) + colour * strength).astype(np.uint8)
+    return _with_foot(shown, "unlike other cartons of its master bill")
+
+
+def _with_foot(shown: Picture, words: str) -> Picture:
     foot = np.full((FOOT, shown.shape[1], 3), 255, np.uint8)
-    cv2.putText(foot, f"view {frame.view_name or frame.view}", (4, 12), _FONT, 0.38, _GREY, 1, cv2.LINE_AA)
+    cv2.putText(foot, _cut(words, shown.shape[1]), (4, 12), _FONT, 0.38, _GREY, 1, cv2.LINE_AA)
     panel: Picture = np.vstack([shown, foot])
     return panel
 
@@ -99,9 +147,11 @@ def _side_by_side(panels: Sequence[Picture]) -> Picture:
     return row
 
 
-def _banner(title: str, text: str, width: int) -> Picture:
-    """The title on one line, the text on at most two."""
+def _banner(title: str, text: str, declared: str, width: int) -> Picture:
+    """The title on one line, the text on at most two, and one of the papers if any is meant."""
     lines = [_cut(title, width), *_wrap(text, width)]
+    if declared:
+        lines.append(_cut(declared, width))
     banner = np.full((8 + LINE * len(lines), width, 3), 245, np.uint8)
     for i, line in enumerate(lines):
         cv2.putText(banner, line, (6, LINE * (i + 1) - 2), _FONT, _SIZE, _INK, 1, cv2.LINE_AA)

@@ -18,13 +18,13 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from nii_edge.config import Policy
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling
 from nii_edge.edge.jobs import JobFrame, JobScan
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.tip_score import RESULTS, Result, Tally, TipReport, alarming, finding_of
 from nii_edge.edge.trial import Trial, TrialAnswer
+from nii_edge.policy import Circumstances, Policy
 from nii_edge.ports import Clock
 from nii_edge.records import Decision, Finding, Frame, ScanType
 from nii_edge.telemetry import Metrics, logger
@@ -58,10 +58,11 @@ def _nobody(trial: Trial) -> None:
 
 
 class _Order(NamedTuple):
-    """A scan whose frames are held, what was found in it, and the threat it is to get."""
+    """A scan whose frames are held, what was found in it and declared of it, and the threat it is to get."""
 
     case: Case
     findings: tuple[Finding, ...]
+    where: Circumstances
     threat: Threat
 
 
@@ -139,7 +140,8 @@ class Tip:
             return
         for frame in case.frames:
             self._slots.hold(frame.slot)
-        self._orders.put(_Order(case, ruling.findings, threat))
+        where = Circumstances(case.id.edge, case.id.scanner, ruling.chapters)
+        self._orders.put(_Order(case, ruling.findings, where, threat))
 
     def _eligible(self, case: Case, ruling: Ruling) -> bool:
         return (
@@ -170,7 +172,7 @@ class Tip:
         self._stopping.wait(SETTLE_S)
         chosen = self._dice.choice([i for i, frame in enumerate(frames) if unfit(frame.channels) is None])
         frame = self._slots.frame(frames[chosen])
-        before = alarming(self._policy, order.findings)
+        before = alarming(self._policy, order.findings, order.where)
         taken = [box for finding in before if (box := finding.box) is not None and box.view == frame.view]
         pitch = self._plan.pitches[order.case.id.scanner]
         views = self._plan.optics.get(order.case.id.scanner, ())
@@ -219,7 +221,8 @@ class Tip:
             self._off = f"the inference process was lost over {order.threat.name} in {order.case.id}"
             self._log.error("no more projections", why=self._off)
             return "fault", None
-        after = alarming(self._policy, [f for outcome in answer.outcomes for f in outcome.findings])
+        seen = [finding for outcome in answer.outcomes for finding in outcome.findings]
+        after = alarming(self._policy, seen, order.where)
         found = finding_of(where.box(view), before, after, self._plan.labels.get(order.threat.label))
         if found is None and any(outcome.fault is not None for outcome in answer.outcomes):
             return "fault", None

@@ -9,9 +9,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from nii_edge.config import Policy
-from nii_edge.edge.decide import alarm_at
 from nii_edge.intervals import wilson
+from nii_edge.policy import Circumstances, Policy, alarms
 from nii_edge.records import Box, Finding
 
 HIT_IOU = 0.3
@@ -49,9 +48,9 @@ class TipReport(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, TipRate]
 
 
-def alarming(policy: Policy, findings: Sequence[Finding]) -> list[Finding]:
+def alarming(policy: Policy, findings: Sequence[Finding], where: Circumstances) -> list[Finding]:
     """Those that the policy makes an ALARM of."""
-    return [finding for finding in findings if not (finding.score < alarm_at(policy, finding))]
+    return [finding for finding in findings if alarms(policy, finding, where)]
 
 
 def finding_of(

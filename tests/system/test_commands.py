@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -87,6 +88,11 @@ def test_subscribe_prints_an_alert_a_line_and_goes_on_from_a_number(site: Site, 
         if len(lines) == 3:
             break
     assert [line["report"]["verdict"]["id"]["seq"] for line in lines] == [1, 2, 3]  # type: ignore[index]
+    by_risk = run("subscribe", endpoint, "--until-idle", "--by-risk").stdout.splitlines()
+    risks = [float(re.search(r"REVIEW risk (\d+)", line)[1]) for line in by_risk]  # type: ignore[index]
+    assert len(risks) == 3
+    assert risks == sorted(risks, reverse=True)
+    assert "--by-risk needs --until-idle" in run("subscribe", endpoint, "--by-risk").stderr
     since = str(lines[1]["number"])
     rest = run("subscribe", endpoint, "--since", since, "--until-idle", "--previews", str(tmp_path / "p"))
     assert rest.returncode == 0, rest.stderr
@@ -96,7 +102,9 @@ def test_subscribe_prints_an_alert_a_line_and_goes_on_from_a_number(site: Site, 
     assert collector.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["run", "collect", "check", "replay", "record", "subscribe", "demo"])
+@pytest.mark.parametrize(
+    "name", ["run", "collect", "check", "replay", "record", "subscribe", "demo", "learn-normal"]
+)
 def test_help_shows_an_example(name: str) -> None:
     """Every command's --help ends with a line one can copy."""
     done = run(name, "--help")

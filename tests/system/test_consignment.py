@@ -70,6 +70,14 @@ def pictures(number: int) -> list[Picture]:
     return [Picture(v.tobytes(), v.shape[0], v.shape[1], ("low", "high"), "uint16") for v in views]
 
 
+def status(site: Site) -> str:
+    done = subprocess.run(
+        command("status", str(site.folder / "edge.yaml"), "--json"),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return done.stdout
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
@@ -148,13 +156,13 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
         assert recall.alert_id not in reports
         assert reports[recall.scan.alert_id].verdict.decision is Decision.CLEAR
         assert "Unlike the" in recall.finding.why
+        assert recall.finding.declared.startswith("H1: ")
+        assert recall.band is not None
 
-    done = subprocess.run(
-        command("status", str(site.folder / "edge.yaml"), "--json"),
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
     assert len(edge.events("recall")) == BAD
-    assert f'"received": {BAD + GOOD}' in done.stdout
+    until(
+        lambda: f'"received": {BAD + GOOD}' in status(site), what="the balance"
+    )  # it is renewed every second
     exported = subprocess.run(
         command("ledger", "export", str(site.folder / "edge.yaml")),
         capture_output=True, text=True, check=True, timeout=60,

@@ -74,6 +74,8 @@ def test_status_and_ledger_commands_ask_the_running_daemon(site: Site, tmp_path:
     assert shown.returncode == 0, shown.stderr
     assert "ready" in shown.stdout
     assert "lane-1" in shown.stdout
+    assert "bands since the start: CLEAR 2, REVIEW 1, REFER 0" in shown.stdout
+    assert "shielding/impenetrable_area" in shown.stdout  # what to look at first, and by which rule
     assert json.loads(run("status", config, "--json").stdout)["ready"] is True
     stats = json.loads(run("ledger", "stats", config, "--json").stdout)
     assert (stats["entries"], stats["pending"], stats["pictures"]) == (3, 3, 1)

@@ -16,7 +16,7 @@ from harness import ROOT, Process, Site, command
 from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.client import Answer, Picture, ScannerClient
 from nii_edge.config import ViewGeometry
-from nii_edge.records import Decision, Reason, ScanType
+from nii_edge.records import Band, Decision, Reason, ScanType, Verdict
 from nii_edge.simulate.makes import SCANNERS
 
 DEMO = ROOT / "nii_edge" / "demo"
@@ -68,7 +68,10 @@ def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
     policy = {
         "version": 1, "name": "papers", "default_alarm_at": 0.9,
         "required_for_clear": ["shielding", "manifest"],
-        "alarms": [{"detector": "manifest", "label": "no_papers", "at": 0.5}],
+        "alarms": [
+            {"detector": "manifest", "label": "no_papers", "at": 0.5},
+            {"detector": "manifest", "label": "no_papers", "at": 0.5, "refer_at": 0.9, "chapters": [93]},
+        ],
     }  # fmt: skip
     scanner = {
         "profile": str(site.write("scanner.yaml", profile)),
@@ -104,12 +107,22 @@ def test_a_carton_is_compared_with_its_papers_and_one_without_is_an_alarm(lane: 
     assert any(model.startswith("manifest@") for model in known.report.verdict.models)
     assert known.decision is not Decision.UNKNOWN, known.detail
     assert not [f for f in known.report.verdict.findings if f.label == "no_papers"]
+    assert known.report.verdict.chapters == (85,)
     other = screened(edge, UNKNOWN_HERE, UNKNOWN_HERE)
     assert other.decision is Decision.ALARM
     assert other.report is not None
     assert "no_papers" in {finding.label for finding in other.report.verdict.findings}
+    _goods_that_nobody_declared_are_held_to_the_strictest_rule(other.report.verdict)
     nameless = screened(edge, None)
     assert (nameless.decision, nameless.reason) == (Decision.UNKNOWN, Reason.NOT_COVERED)
+
+
+def _goods_that_nobody_declared_are_held_to_the_strictest_rule(verdict: Verdict) -> None:
+    assert (verdict.band, verdict.risk, verdict.chapters) == (Band.REFER, 100.0, ())
+    assert verdict.rule == (
+        "manifest/no_papers 1 is REFER from 0.9, alarms[1] (chapter 93); "
+        "not all goods have a chapter, so the strictest rule of any counts"
+    )
 
 
 def test_a_store_that_breaks_is_a_fault_and_never_a_clear(lane: tuple[Process, Path]) -> None:

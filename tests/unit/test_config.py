@@ -25,11 +25,11 @@ from nii_edge.config import (
     EdgeConfig,
     Format,
     LineScan,
-    Policy,
     Profile,
     load,
 )
 from nii_edge.errors import ConfigError
+from nii_edge.policy import Policy
 from nii_edge.regime import Columns, Regime
 
 CONFIGS = ROOT / "configs"
@@ -334,6 +334,11 @@ SPOIL: dict[str, tuple[dict[str, object], str]] = {
     "no such policy": ({"policy": "nowhere.yaml"}, "nowhere.yaml: cannot be read"),
     "a policy of other detectors": ({"policy": "other.yaml"}, "detector 'x-ray-eyes' is not in the edge's"),
     "a policy of other labels": ({"policy": "labels.yaml"}, "shielding has no label 'kitten'"),
+    "a policy of other lanes": ({"policy": "lanes.yaml"}, "$.alarms[0].lanes: 'lane-9' is not in the edge's"),
+    "goods nobody knows of": (
+        {"policy": "goods.yaml"},
+        "$.alarms[0].chapters: nobody knows",
+    ),
     "no such bundle": ({"detectors": {"shielding": {"bundle": "nowhere"}}}, "no bundle.yaml there"),
     "an altered bundle": ({"detectors": {"shielding": {"bundle": "altered"}}}, "altered: its SHA-256"),
     "torch without leave": ({"inference": {"runtime": "torch"}}, "allow_torch"),
@@ -352,6 +357,9 @@ def test_run_refuses_what_is_wrong_before_it_opens_anything(
     site.write("other.yaml", policy_tree(required_for_clear=["x-ray-eyes"]))
     rule = {"detector": "shielding", "label": "kitten", "at": 0.5}
     site.write("labels.yaml", policy_tree(alarms=[rule]))
+    rule["label"] = "impenetrable_area"
+    site.write("lanes.yaml", policy_tree(alarms=[rule | {"lanes": ["lane-9"]}]))
+    site.write("goods.yaml", policy_tree(alarms=[rule | {"chapters": [64]}]))
     config = site.edge_config(log={"level": "error", "format": "json"}, **changes)
     ended = _run_watched(config)
     assert ended.returncode == 1

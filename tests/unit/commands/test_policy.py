@@ -11,7 +11,7 @@ import yaml
 from harness import command
 
 from nii_edge.ports import LedgerEntry
-from nii_edge.records import Decision, Finding, Gap, Reason, Report, ScanId, ScanType, Verdict
+from nii_edge.records import Band, Decision, Finding, Gap, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.wire import Archived
 
 POLICY = {
@@ -20,7 +20,13 @@ POLICY = {
 }  # fmt: skip
 
 
-def report(seq: int, decision: Decision, *findings: tuple[str, str, float]) -> Report:
+def report(
+    seq: int,
+    decision: Decision,
+    *findings: tuple[str, str, float],
+    band: Band | None = None,
+    chapters: tuple[int, ...] = (),
+) -> Report:
     scan = ScanId(edge="e", scanner="s", epoch=1, seq=seq)
     verdict = Verdict(
         id=scan, scan_type=ScanType.OPERATIONAL, decision=decision,
@@ -29,6 +35,7 @@ def report(seq: int, decision: Decision, *findings: tuple[str, str, float]) -> R
             Finding(detector=who, kind="manifest", label=label, category="OTHER", score=score, why="w")
             for who, label, score in findings
         ),
+        band=band, chapters=chapters,
     )  # fmt: skip
     return Report(
         alert_id=scan.alert_id, report_id=scan.report_id, verdict=verdict, received_at_ns=1, decided_at_ns=2
@@ -45,8 +52,8 @@ REPORTS = (
 GAP = Gap(edge="e", scanner="s", epoch=1, first=6, last=7, noticed_at_ns=3)
 
 
-def tried(folder: Path, lines: list[bytes]) -> tuple[int, str, str]:
-    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+def tried(folder: Path, lines: list[bytes], **changes: object) -> tuple[int, str, str]:
+    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY | changes))
     (folder / "day.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     done = subprocess.run(
         command("policy", "try", str(folder / "policy.yaml"), str(folder / "day.jsonl"), "--json"),
@@ -68,7 +75,7 @@ def test_what_a_changed_policy_would_have_done(tmp_path: Path) -> None:
     assert found["changes"] == {"ALARM>CLEAR": 1, "CLEAR>ALARM": 1}
     assert found["named"]["CLEAR>ALARM"] == [REPORTS[1].report_id]
     assert found["labels"]["shielding/impenetrable_area"] == {
-        "scans": 2, "alarms_before": 2, "alarms_after": 1,
+        "scans": 2, "alarms_before": 2, "alarms_after": 1, "refers_after": 0,
     }  # fmt: skip
     assert (found["scans"], found["others"], found["unseen"]) == (5, 1, [])
 
@@ -79,3 +86,35 @@ def test_what_a_changed_policy_would_have_done(tmp_path: Path) -> None:
     status, _, err = tried(tmp_path, [ledger[-1]])
     assert status == 1
     assert "holds no verdicts" in err
+
+
+def test_what_a_changed_policy_would_have_done_with_the_cartons(tmp_path: Path) -> None:
+    """By band, and by which rule; scans that name no goods are counted and held to the strictest."""
+    weight = ("manifest", "mass_differs", 0.5)
+    day = [
+        report(1, Decision.ALARM, weight, band=Band.REVIEW, chapters=(64,)),
+        report(2, Decision.ALARM, weight, band=Band.REVIEW, chapters=(72,)),
+        report(3, Decision.ALARM, weight, band=Band.REVIEW, chapters=(8,)),
+        report(4, Decision.ALARM, weight, band=Band.REFER),
+        report(5, Decision.UNKNOWN, band=Band.REVIEW),
+    ]
+    rule = {"detector": "manifest", "label": "mass_differs"}
+    changes = {
+        "default_alarm_at": 0.5,
+        "alarms": [
+            rule | {"at": 0.2, "refer_at": 0.4, "chapters": [64]},
+            rule | {"at": 0.9, "chapters": [72]},
+        ],
+    }
+    lines = [msgspec.json.encode(Archived(number=n, archived_at_ns=1, report=r)) for n, r in enumerate(day)]
+    status, out, _ = tried(tmp_path, lines, **changes)
+    found = json.loads(out)
+    assert status == 0
+    assert found["changes"] == {"ALARM>CLEAR": 1}
+    assert found["bands_before"] == {"CLEAR": 0, "REVIEW": 4, "REFER": 1, "none": 0}
+    assert found["bands_after"] == {"CLEAR": 1, "REVIEW": 2, "REFER": 2}
+    assert found["band_changes"] == {"REVIEW>CLEAR": 1, "REVIEW>REFER": 1}
+    assert found["named"]["REVIEW>REFER"] == [day[0].report_id]
+    assert found["rules"] == {"alarms[0] (chapter 64)": 2, "default_alarm_at": 1, "unknown_band": 1}
+    assert found["goods_unknown"] == 2
+    assert found["labels"]["manifest/mass_differs"]["refers_after"] == 2

@@ -102,7 +102,7 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled_once() -> None:
     for number in range(10):
         found = rng.normal(scale=0.6, size=width) + (8.0 if number < 2 else 0.0)
         cartons.look(str(number), found)
-        told += [name for name, _ in cartons.turned_odd(lambda odd: odd.chance <= 0.01)]
+        told += [name for name, _ in cartons.turned_odd(lambda _, odd: odd.chance <= 0.01)]
     assert sorted(told) == ["0", "1"]
 
 

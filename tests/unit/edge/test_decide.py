@@ -7,52 +7,17 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policies import LABELS, NAMES, finding, places, policies, policy, scores
 
-from nii_edge.config import AlarmRule, Policy
-from nii_edge.edge.decide import Ruling, alarm_at, decide, decide_again, unknown
-from nii_edge.records import Decision, Finding, Outcome, Reason, ScanId, ScanType, Verdict
+from nii_edge.edge.decide import Ruling, circumstances, decide, decide_again, unknown
+from nii_edge.policy import Circumstances, Policy, alarms
+from nii_edge.records import Decision, Outcome, Reason, ScanId, ScanType, Verdict
 
-NAMES = ("a", "b", "c", "d")
-LABELS = ("x", "y")
-
-
-def finding(score: float, detector: str = "a", label: str = "x") -> Finding:
-    return Finding(
-        detector=detector, kind="object", label=label, category="OTHER", score=score, why=f"{label} seen"
-    )
+HERE = Circumstances("e", "s")
 
 
 def saw(*scores: float, detector: str = "a") -> Outcome:
     return Outcome(detector=detector, findings=tuple(finding(s, detector) for s in scores))
-
-
-def policy(**changes: object) -> Policy:
-    fields: dict[str, object] = {
-        "version": 1, "name": "p", "required_for_clear": ("a",), "default_alarm_at": 0.5, **changes,
-    }  # fmt: skip
-    return Policy(**fields)  # type: ignore[arg-type]
-
-
-units = st.floats(0, 1)
-scores = st.one_of(units, st.just(math.nan))
-
-
-@st.composite
-def policies(draw: st.DrawFn) -> Policy:
-    required = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
-    spared = draw(st.lists(st.sampled_from(NAMES), unique=True).filter(lambda s: set(required) - set(s)))
-    rules = draw(
-        st.lists(
-            st.builds(AlarmRule, detector=st.sampled_from(NAMES), label=st.sampled_from(LABELS), at=units),
-            max_size=4,
-        )
-    )
-    return policy(
-        required_for_clear=tuple(required),
-        may_be_not_applicable=tuple(spared),
-        default_alarm_at=draw(units),
-        alarms=tuple(rules),
-    )
 
 
 @st.composite
@@ -85,10 +50,10 @@ def test_clear_exactly_when_it_is_earned(
         name in spoken and (spoken[name].not_applicable is None or name in rules.may_be_not_applicable)
         for name in rules.required_for_clear
     )
-    harmless = all(f.score < alarm_at(rules, f) for o in outcomes for f in o.findings)
+    harmless = not any(alarms(rules, f, HERE) for o in outcomes for f in o.findings)
     faultless = all(o.fault is None for o in outcomes)
     earned = covered and harmless and faultless and not untrusted
-    assert (decide(rules, outcomes, untrusted).decision is Decision.CLEAR) == earned
+    assert (decide(rules, outcomes, untrusted, HERE).decision is Decision.CLEAR) == earned
 
 
 @given(policies(), outcome_lists(), untrusteds)
@@ -96,7 +61,7 @@ def test_unknown_always_says_why_and_nothing_else_does(
     rules: Policy, outcomes: tuple[Outcome, ...], untrusted: dict[str, str]
 ) -> None:
     """UNKNOWN has a reason and words; CLEAR and ALARM have no reason."""
-    ruling = decide(rules, outcomes, untrusted)
+    ruling = decide(rules, outcomes, untrusted, HERE)
     assert (ruling.reason is not None) == (ruling.decision is Decision.UNKNOWN)
     if ruling.decision is Decision.UNKNOWN:
         assert ruling.detail
@@ -108,7 +73,7 @@ def test_a_score_that_is_not_a_number_alarms(
 ) -> None:
     """A NaN that slipped through every check is an ALARM, never CLEAR."""
     broken = (*outcomes, saw(math.nan, detector="z"))
-    assert decide(rules, broken, untrusted).decision is Decision.ALARM
+    assert decide(rules, broken, untrusted, HERE).decision is Decision.ALARM
 
 
 @given(policies(), outcome_lists(), untrusteds)
@@ -116,7 +81,7 @@ def test_nothing_that_was_said_is_lost(
     rules: Policy, outcomes: tuple[Outcome, ...], untrusted: dict[str, str]
 ) -> None:
     """Every finding and every "not applicable" is in the ruling, whatever the decision."""
-    ruling = decide(rules, outcomes, untrusted)
+    ruling = decide(rules, outcomes, untrusted, HERE)
     assert len(ruling.findings) == sum(len(o.findings) for o in outcomes)
     assert len(ruling.not_applicable) == sum(o.not_applicable is not None for o in outcomes)
 
@@ -167,30 +132,20 @@ def test_each_case_has_its_name(
     reason: Reason | None,
 ) -> None:
     """The cases of the rule book, one by one."""
-    ruling = decide(rules, outcomes, untrusted)
+    ruling = decide(rules, outcomes, untrusted, HERE)
     assert (ruling.decision, ruling.reason) == (decision, reason)
 
 
 def test_an_alarm_tells_of_the_fault_beside_it() -> None:
     """The person who looks at an ALARM is told that another detector did not."""
-    assert decide(policy(), [saw(0.9), FAULT], {}).detail == "b: out of memory"
+    assert decide(policy(), [saw(0.9), FAULT], {}, HERE).detail == "b: out of memory"
 
 
 def test_the_words_name_the_detector() -> None:
     """Each detail says which detector it is about."""
-    assert decide(policy(), [ABSENT], {}).detail == "a: no papers"
-    assert decide(policy(), [], {}).detail == "a: did not run"
-    assert decide(policy(), [saw()], {"a": "golden frame 1"}).detail == "a: golden frame 1"
-
-
-def test_a_rule_counts_for_its_detector_and_label_alone() -> None:
-    """A rule's threshold replaces the default for exactly one detector and label; the first one counts."""
-    rules = policy(
-        alarms=(AlarmRule(detector="a", label="x", at=0.9), AlarmRule(detector="a", label="x", at=0.1))
-    )
-    assert alarm_at(rules, finding(0, "a", "x")) == 0.9
-    assert alarm_at(rules, finding(0, "a", "y")) == 0.5
-    assert alarm_at(rules, finding(0, "b", "x")) == 0.5
+    assert decide(policy(), [ABSENT], {}, HERE).detail == "a: no papers"
+    assert decide(policy(), [], {}, HERE).detail == "a: did not run"
+    assert decide(policy(), [saw()], {"a": "golden frame 1"}, HERE).detail == "a: golden frame 1"
 
 
 def test_unknown_is_unknown() -> None:
@@ -198,21 +153,23 @@ def test_unknown_is_unknown() -> None:
     assert unknown(Reason.TIMEOUT, "late") == Ruling(Decision.UNKNOWN, Reason.TIMEOUT, "late", (), ())
 
 
-def verdict_of(ruling: Ruling) -> Verdict:
-    scan = ScanId(edge="e", scanner="s", epoch=1, seq=1)
+def verdict_of(ruling: Ruling, where: Circumstances = HERE) -> Verdict:
+    scan = ScanId(edge=where.site, scanner=where.lane, epoch=1, seq=1)
     return Verdict(
         id=scan, scan_type=ScanType.OPERATIONAL, decision=ruling.decision, reason=ruling.reason,
         detail=ruling.detail, findings=ruling.findings, not_applicable=ruling.not_applicable,
+        chapters=ruling.chapters,
     )  # fmt: skip
 
 
-@given(policies(), policies(), st.tuples(*(outcome_of(name) for name in NAMES)))
+@given(policies(), policies(), st.tuples(*(outcome_of(name) for name in NAMES)), places)
 def test_a_policy_tried_on_a_verdict_says_what_it_would_have_said(
-    old: Policy, new: Policy, outcomes: tuple[Outcome, ...]
+    old: Policy, new: Policy, outcomes: tuple[Outcome, ...], where: Circumstances
 ) -> None:
     """Where all detectors spoke and were trusted, the verdict of any policy tells enough for any other."""
-    verdict = verdict_of(decide(old, outcomes, {}))
-    again, real = decide_again(new, verdict), decide(new, outcomes, {})
+    verdict = verdict_of(decide(old, outcomes, {}, where), where)
+    assert circumstances(verdict) == where
+    again, real = decide_again(new, verdict), decide(new, outcomes, {}, where)
     assert (again.decision, again.reason) == (real.decision, real.reason)
 
 

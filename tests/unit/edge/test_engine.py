@@ -16,7 +16,7 @@ from harness import SHIELDING, alive, counts, until
 
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.bundle import read_golden, write_golden
-from nii_edge.config import Inference, Policy
+from nii_edge.config import Inference
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling
 from nii_edge.edge.engine import Engine, EngineSettings
@@ -24,6 +24,7 @@ from nii_edge.edge.jobs import JobFrame, JobScan, Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.trial import Trial, TrialAnswer
 from nii_edge.errors import FrameError, NiiEdgeError
+from nii_edge.policy import Policy
 from nii_edge.records import Decision, Reason, ScanId, ScanType
 from nii_edge.telemetry import Metrics
 

@@ -8,19 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.adapters.system_clock import SystemClock
-from nii_edge.config import AlarmRule, Policy
 from nii_edge.detect.anomaly import TRAITS, pool, probability
+from nii_edge.detect.heat import FEATURES, Blocks
 from nii_edge.edge import oddities
 from nii_edge.edge.case import Case
-from nii_edge.edge.jobs import CartonTraits, JobScan
+from nii_edge.edge.jobs import CartonTraits, JobScan, ViewBlocks
 from nii_edge.edge.oddities import DETECTOR, LABEL, Oddities
-from nii_edge.records import Outcome, Recall, ScanId, ScanType
+from nii_edge.policy import AlarmRule, Circumstances, Policy
+from nii_edge.records import Band, Outcome, Recall, ScanId, ScanType
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
 NULL = pool([np.random.default_rng(k).normal(size=(5, len(TRAITS))) for k in range(20)], 0)
+LENIENT = (72,)
 POLICY = Policy(
     version=1, name="p", required_for_clear=("shielding",), default_alarm_at=0.9,
-    alarms=(AlarmRule(detector=DETECTOR, label=LABEL, at=0.08),),
+    alarms=(
+        AlarmRule(detector=DETECTOR, label=LABEL, at=0.08),
+        AlarmRule(detector=DETECTOR, label=LABEL, at=1.0, chapters=LENIENT),
+    ),
 )  # fmt: skip
 STRANGE = 9.0
 
@@ -31,6 +36,7 @@ class Belt:
     def __init__(self) -> None:
         self.recalls: list[Recall] = []
         self.oddities = Oddities(NULL, 0.02, POLICY, self.recalls.append, SystemClock())
+        self.chapters: tuple[int, ...] = (61,)
         self._seq = 0
 
     def judge(
@@ -41,8 +47,13 @@ class Belt:
         job = JobScan(id=scan, scan_type=scan_type, carton=carton or f"c{self._seq}", frames=())
         rng = np.random.default_rng(self._seq)
         values = tuple((rng.normal(scale=0.6, size=len(TRAITS)) + shift).tolist())
-        traits = None if bill is None else CartonTraits(master_bill=bill, values=values)
-        return self.oddities.judge(Case(job, 1, 0.0, ()), traits)
+        view = Blocks(0, (0.0, 0.0, 9.0, 9.0), np.full((3, 3, FEATURES), self._seq, np.uint8))
+        traits = None if bill is None else CartonTraits(
+            master_bill=bill, values=values, views=(ViewBlocks.of(view),), declared=f"line {self._seq}"
+        )  # fmt: skip
+        where = Circumstances("e", "s", self.chapters)
+        self.judged = self.oddities.judge(Case(job, 1, 0.0, ()), traits, where)
+        return self.judged.outcome
 
 
 def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
@@ -65,6 +76,29 @@ def test_an_odd_carton_is_found_in_words_and_not_recalled_besides() -> None:
     assert belt.recalls == []
 
 
+def test_an_odd_carton_comes_with_what_it_was_compared_with() -> None:
+    """For the heat map: its own view and those of its first fellows, never of odd ones; and with its line of
+    the papers. A carton like the others brings nothing."""
+    belt = Belt()
+    for _ in range(3):
+        belt.judge()
+    for _ in range(2):
+        (finding,) = belt.judge(STRANGE).findings
+    compared = belt.judged.compared
+    assert finding.declared == "line 5"
+    assert compared is not None
+    assert [int(view.values[0, 0, 0]) for view in compared.own] == [5]
+    assert [int(view.values[0, 0, 0]) for views in compared.others for view in views] == [1, 2, 3]
+    belt.judge()
+    assert belt.judged.compared is None
+    for _ in range(9):
+        belt.judge()
+    belt.judge(STRANGE)
+    compared = belt.judged.compared
+    assert compared is not None
+    assert len(compared.others) == oddities.MOST_TEACHERS
+
+
 def test_a_poisoned_consignment_is_called_back_once() -> None:
     """The bad ones came first and taught; when they are outnumbered each is recalled, naming its scan."""
     belt = Belt()
@@ -76,7 +110,21 @@ def test_a_poisoned_consignment_is_called_back_once() -> None:
     for recall in belt.recalls:
         assert recall.because.seq > recall.scan.seq
         assert recall.finding.score >= 0.08
+        assert recall.band is Band.REVIEW
+        assert recall.risk == round(100 * recall.finding.score, 1)
         assert recall.alert_id not in (recall.scan.alert_id, recall.because.alert_id)
+
+
+def test_a_recall_obeys_the_rule_of_the_carton_it_is_about() -> None:
+    """It declares goods that the policy is lenient with: the later ones' rule does not count for it."""
+    belt = Belt()
+    belt.chapters = LENIENT
+    belt.judge(STRANGE, carton="bad-1")
+    belt.chapters = (61,)
+    belt.judge(STRANGE, carton="bad-2")
+    for _ in range(8):
+        belt.judge()
+    assert [recall.carton for recall in belt.recalls] == ["bad-2"]
 
 
 def test_tests_and_other_master_bills_teach_nothing() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nii_edge.detect.heat import Heat
 from nii_edge.edge.preview import LONGEST, draw
 from nii_edge.records import (
     Box,
@@ -200,3 +202,44 @@ def test_boxes_that_lie_outside_or_are_not_numbers_of_pixels_cost_nothing() -> N
     """A detector's odd box (outside, inside out, huge) is clipped by the drawing, not an error."""
     for odd in (box(-50, -50, 5, 5), box(80, 50, 10, 5), box(0, 0, 1e6, 1e6)):
         image(draw(report((finding(odd),)), [white()]))
+
+
+def heat(*spots: tuple[int, int], box: tuple[float, float, float, float] = (0, 0, 400, 200)) -> Heat:
+    """Ten rows by twenty columns, hot at `spots` (row, column)."""
+    values = np.zeros((10, 20), np.float32)
+    for spot in spots:
+        values[spot] = 1
+    return Heat(0, box, values)
+
+
+def test_the_heat_map_stands_beside_its_view_and_is_hot_at_the_place() -> None:
+    """A second panel for the view that has one; red there and nowhere else, the boxes stay in the first."""
+    base = white(200, 400)
+    plain = image(draw(report(), [base]))
+    shown = image(draw(report(), [base], heats={0: heat((5, 10), (5, 11), (6, 10), (6, 11))}))
+    assert shown.shape[1] == 2 * (400 + 6)
+    spots = red(shown) - (shown.shape[0] - 200 - 16, 406)
+    assert len(spots) > 400
+    assert abs(float(spots[:, 0].mean()) - 120) < 12
+    assert abs(float(spots[:, 1].mean()) - 220) < 12
+    assert shown.shape[0] == plain.shape[0]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(-50.0, -9.0, 9e3, 9e3), (10.0, 10.0, 10.0, 10.0), (0.0, 0.0, 0.4, 0.4), (500.0, 500.0, 900.0, 900.0)],
+)
+def test_a_heat_map_of_any_place_costs_no_picture(box: tuple[float, float, float, float]) -> None:
+    """Beyond the frame, of no size, or of a view that did not come."""
+    image(draw(report(), [white(200, 400)], heats={0: heat((0, 0), box=box)}))
+    assert image(draw(report(), [white(200, 400)], heats={3: heat((0, 0))})).shape[1] == LONGEST
+
+
+def test_the_line_of_the_papers_stands_under_the_words() -> None:
+    """One line more, of the most likely finding that means one, and it is cut to the width."""
+    plain = finding(None, score=0.95)
+    one = finding(None, score=0.9)
+    told = msgspec.structs.replace(one, declared="H1: 940510 lamps, 4 pieces " * 20)
+    before, after = (image(draw(report((plain, each)), [white()])) for each in (one, told))
+    assert after.shape[0] == before.shape[0] + 18
+    assert after.shape[1] == before.shape[1]

@@ -9,7 +9,6 @@ import pytest
 from harness import until
 
 from nii_edge.adapters.system_clock import SystemClock
-from nii_edge.config import Policy
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling, unknown
 from nii_edge.edge.jobs import JobFrame, JobScan
@@ -17,6 +16,7 @@ from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.tip import Tip, TipPlan
 from nii_edge.edge.tip_score import TipRate
 from nii_edge.edge.trial import Trial, TrialAnswer
+from nii_edge.policy import Policy
 from nii_edge.records import Box, Channel, Decision, Finding, Outcome, Reason, ScanId, ScanType
 from nii_edge.telemetry import Metrics
 from nii_edge.xray.projection import Threat

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nii_edge.config import AlarmRule, Policy
 from nii_edge.edge.tip_score import RESULTS, Result, Tally, alarming, finding_of, overlap
 from nii_edge.intervals import wilson
+from nii_edge.policy import AlarmRule, Circumstances, Policy
 from nii_edge.records import Box, Finding
 
 POLICY = Policy(
@@ -55,7 +55,7 @@ def test_only_findings_the_policy_alarms_on_count() -> None:
     weak, strong = finding(box(), score=0.79), finding(box(), score=0.8)
     other = finding(box(), label="knife", score=0.5)
     broken = finding(box(), score=math.nan)
-    assert alarming(POLICY, [weak, strong, other, broken]) == [strong, other, broken]
+    assert alarming(POLICY, [weak, strong, other, broken], Circumstances("e", "s")) == [strong, other, broken]
 
 
 def test_a_hit_is_at_the_place_fits_the_label_and_is_new() -> None:
