@@ -520,7 +520,7 @@ def train(
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.05, help="How long, everything included.")] = 90,
     size: Annotated[int, typer.Option(min=96, max=1280, help="Side of the input, a multiple of 32.")] = 320,
-    batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures in a step.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures in a step.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
     weights: Annotated[
         Path | None,
@@ -530,7 +530,15 @@ def train(
     project_into: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Pictures without threats, to put simulated ones into.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that learn together; one a core, if --batch allows, if left out."
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes beside each of them that prepare pictures.")
+    ] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many, if time is left.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -541,7 +549,19 @@ def train(
     if size % 32:
         raise typer.BadParameter(f"--size {size}: must be a multiple of 32")
     request = command.Request(
-        annotations, images, out, minutes, size, batch, seed, weights, scratch, project_into, workers, steps
+        annotations,
+        images,
+        out,
+        minutes,
+        size,
+        batch,
+        seed,
+        weights,
+        scratch,
+        project_into,
+        workers,
+        steps,
+        processes,
     )
 
     def told(stage: str, row: dict[str, float]) -> None:

@@ -101,7 +101,7 @@ def open_manifest(
     fit = from_arrays(arrays)
     site, models = NO_SITE, [f"manifest@{regime.name}#{digest[:12]}"]
     if setup.normal is not None:
-        bundle = read_normal(Path(setup.normal))
+        bundle = read_normal(Path(setup.normal), digest)
         site = normal.from_arrays(bundle.arrays)
         models.append(bundle.id)
     detector = ManifestDetector(

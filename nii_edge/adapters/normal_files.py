@@ -21,15 +21,18 @@ Values = npt.NDArray[np.float64]
 
 MANIFEST = "normal.yaml"
 ARRAYS = "normal.npz"
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class NormalManifest(Config, frozen=True, kw_only=True):
-    """`normal.yaml`. `headings`: how many consignments were learned from, by heading; `recordings`: names of
-    the files; `skipped`: cartons that were left out, by reason."""
+    """`normal.yaml`. `fit`: the SHA-256 of what cartons were weighed by (`manifest.fit` in edge.yaml);
+    `headings`: how many consignments were learned from, by heading; `recordings`: names of the files;
+    `skipped`: cartons that were left out, by reason."""
 
     version: Literal[1]
     name: Name
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Digest
+    fit: Digest
     cartons: int
     consignments: int
     headings: dict[str, int]
@@ -58,11 +61,12 @@ def write_normal(folder: Path, manifest: NormalManifest, arrays: Mapping[str, Va
     return read_normal(folder)
 
 
-def read_normal(folder: Path) -> NormalBundle:
-    """Read and verify a bundle.
+def read_normal(folder: Path, fit: str | None = None) -> NormalBundle:
+    """Read and verify a bundle; also that its cartons were weighed by this `fit` (SHA-256), if one is named.
 
     Raises:
-        ConfigError: the manifest is not one. BundleError: a file is missing, damaged or altered.
+        ConfigError: the manifest is not one. BundleError: a file is missing, damaged or altered,
+            or what was learned does not go with the fit.
     """
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: no {MANIFEST} there; nii-edge learn-normal writes such a folder")
@@ -70,4 +74,9 @@ def read_normal(folder: Path) -> NormalBundle:
     arrays, digest = read_arrays(folder / ARRAYS)
     if digest != manifest.sha256:
         raise BundleError(f"{folder / ARRAYS}: its SHA-256 is {digest}, {MANIFEST} says {manifest.sha256}")
+    if fit not in (None, manifest.fit):
+        raise BundleError(
+            f"{folder}: its cartons were weighed by the fit {manifest.fit[:12]}, but the configuration's is "
+            f"{fit[:12]}; run nii-edge learn-normal again"
+        )
     return NormalBundle(manifest, arrays)

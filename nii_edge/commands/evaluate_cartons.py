@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.commands.cartons import Carton
-from nii_edge.commands.fit_cartons import PAPERS, History, Looked, history_of, look_at
+from nii_edge.commands.fit_cartons import PAPERS, History, Looked, history_of, look_at, weighed
 from nii_edge.commands.rates import auroc, bootstrap, pd_above, threshold_at
 from nii_edge.detect import anomaly, fusion, parcels
 from nii_edge.detect.bank import DIGITS
@@ -78,6 +78,7 @@ def evaluate(
     cartons: Sequence[Carton], history: Sequence[Carton], fit: CartonFit, seed: int
 ) -> dict[str, Any]:
     """Every key of `Result` that needs no clock. Thresholds and norms come from `history` alone."""
+    cartons, history = weighed(cartons, fit), weighed(history, fit)
     learned = history_of(history)
     calibration = _scores(history, fit, learned, own=True)
     scores = _scores(cartons, fit, learned, own=False)

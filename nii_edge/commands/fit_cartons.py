@@ -1,4 +1,4 @@
-"""What the carton detectors fit: parcel counts, the null of the odd one out, the joint fusion."""
+"""What the carton detectors fit: masses, parcel counts, the null of the odd one out, the joint fusion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.commands.cartons import Carton, regime
-from nii_edge.detect import anomaly, bank, evidence, fusion, norms, parcels
+from nii_edge.detect import anomaly, bank, evidence, fusion, mass, norms, parcels
 from nii_edge.detect.carton_fit import CartonFit
 
 Values = npt.NDArray[np.float64]
@@ -83,6 +83,11 @@ def look_at(
     return Looked(np.array(found), np.array(away))
 
 
+def weighed(cartons: Sequence[Carton], fit: CartonFit) -> list[Carton]:
+    """The cartons with their masses put right."""
+    return [each._replace(measures=mass.weighed(fit.mass, each.measures)) for each in cartons]
+
+
 def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
     """How honest cartons of one consignment differ."""
     every: dict[str, list[Values]] = {}
@@ -95,6 +100,10 @@ def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
 def fit(cartons: Sequence[Carton], seed: int = 0) -> CartonFit:
     """Everything, from labelled cartons of many consignments."""
     groups = [each.papers.master_bill for each in cartons]
+    masses, measured = mass.fit(
+        [each.measures for each in cartons], np.array([each.grams for each in cartons]), groups
+    )
+    cartons = [each._replace(measures=own) for each, own in zip(cartons, measured, strict=True)]
     inputs = np.array([parcels.inputs(each.measures) for each in cartons])
     true = np.array([each.parcels for each in cartons], np.float64)
     model = parcels.fit(inputs, true, groups)
@@ -108,6 +117,7 @@ def fit(cartons: Sequence[Carton], seed: int = 0) -> CartonFit:
     master = honest | (lies == "master_carton")
     use = honest | (lies != "")
     return CartonFit(
+        mass=masses,
         parcels=model,
         several=several,
         null=null,

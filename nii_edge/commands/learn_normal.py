@@ -20,7 +20,7 @@ from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.commands.recorded_scans import Key, LeftOutError, Why, frames_of, scans_of
 from nii_edge.compose import calibration_files_of
 from nii_edge.config import EdgeConfig, Profile, load
-from nii_edge.detect import anomaly, normal
+from nii_edge.detect import anomaly, mass, normal
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.manifest import Lane
 from nii_edge.errors import ConfigError, DataError, FrameError
@@ -82,8 +82,8 @@ class _Pupil(NamedTuple):
 class _Class:
     """Cartons as they are read, and those left out."""
 
-    def __init__(self, lanes: Mapping[str, Lane], papers: ManifestReader) -> None:
-        self._lanes, self._papers = lanes, papers
+    def __init__(self, lanes: Mapping[str, Lane], papers: ManifestReader, masses: mass.MassModel) -> None:
+        self._lanes, self._papers, self._masses = lanes, papers, masses
         self.pupils: dict[str, _Pupil] = {}
         self.skipped: Counter[Why] = Counter()
         self.examples: list[str] = []
@@ -120,6 +120,7 @@ class _Class:
             raise LeftOutError("bad_frame", str(error)) from error
         if measures is None or not measures.finite:
             raise LeftOutError("nothing_seen", "the frames show no carton that can be measured")
+        measures = mass.weighed(self._masses, measures)
         lesson = normal.lesson(measures, papers)
         if lesson.entry is None and lesson.sample is None:
             raise LeftOutError("several_goods", "its lines are of several headings, or of none")
@@ -152,13 +153,14 @@ def learn(request: Request, told: Told) -> Summary:
     here = request.config.resolve().parent
     if config.manifest is None:
         raise ConfigError(f"{request.config}: `manifest` is null; goods are known by the papers in its store")
-    null = from_arrays(read_arrays(here / config.manifest.fit)[0]).null
+    arrays, fit_digest = read_arrays(here / config.manifest.fit)
+    fit = from_arrays(arrays)
     damage: list[str] = []
     with closing(ManifestReader(here / config.manifest.store)) as papers:
-        cartons = _Class(_lanes(config, here), papers)
+        cartons = _Class(_lanes(config, here), papers, fit.mass)
         for path in request.recordings:
             damage += _read(path, cartons, request.all_verdicts, told)
-    _leave_out_odd(cartons, null)
+    _leave_out_odd(cartons, fit.null)
     pupils = list(cartons.pupils.values())
     site = normal.learn([each.lesson for each in pupils])
     groups = {each.group for each in pupils}
@@ -173,6 +175,7 @@ def learn(request: Request, told: Told) -> Summary:
         version=1,
         name=request.name,
         sha256="0" * 64,
+        fit=fit_digest,
         cartons=len(pupils),
         consignments=len(groups),
         headings=headings,

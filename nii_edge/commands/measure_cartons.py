@@ -19,7 +19,7 @@ from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
 from nii_edge.commands.carton_stock import Stock
 from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
-from nii_edge.detect import anomaly, evidence, fusion, parcels
+from nii_edge.detect import anomaly, evidence, fusion, mass, parcels
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.resources import shipped
 from nii_edge.simulate.calibrated import calibrated
@@ -37,7 +37,7 @@ HISTORY_SHARE = 0.35
 """Cartons of history to one of the test."""
 LEAST_HISTORY = 40
 """Consignments of it at least."""
-SHIPPED_FIT = "carton/1.0.0/fit.npz"
+SHIPPED_FIT = "carton/1.1.0/fit.npz"
 
 
 def fit_file() -> Path:
@@ -75,7 +75,9 @@ def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
         test, past = _simulated(request, recipe, told)
     told("evaluating", 0, 1)
     found = evaluate_cartons.evaluate(test, past, fitted, request.seed)
-    each = _seconds_each(recipe, request.seed, fitted, fit_cartons.history_of(past))
+    each = _seconds_each(
+        recipe, request.seed, fitted, fit_cartons.history_of(fit_cartons.weighed(past, fitted))
+    )
     told("evaluating", 1, 1)
     tree: dict[str, Any] = {
         **found,
@@ -156,6 +158,7 @@ def _seconds_each(recipe: Recipe, seed: int, fit: CartonFit, learned: fit_carton
         measures = measure(unit.profile, unit.optics, frames_of(made, number))
         if measures is None:
             return float("nan")
+        measures = mass.weighed(fit.mass, measures)
         count = parcels.count(fit.parcels, measures)
         odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number]))
         found = evidence.gather(measures, papers[number], rules, count, site, odd)

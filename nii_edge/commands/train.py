@@ -26,6 +26,7 @@ try:
     from nii_edge.learn.memory import keep_freed_memory
     from nii_edge.learn.network import Detector
     from nii_edge.learn.report import write_report
+    from nii_edge.learn.together import led, processes_for, rank
     from nii_edge.learn.training import Plan, Progress, Watch, train
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
@@ -45,13 +46,15 @@ PART, WHOLE_FROM = 0.6, 0.85
 """The side of a part against the whole, and the share of the time from which whole pictures are shown."""
 PATIENCE = 5
 """Validations without a better one after which training ends early."""
-BYTES_FREE = 2 << 30
-"""Memory that must be free besides."""
+BYTES_FREE, BYTES_A_PROCESS = 2 << 30, 1 << 30
+"""Memory that must be free besides, and for every further process."""
+Pools = list[tuple[list[Path], float]]
 
 
 class Request(NamedTuple):
     """The command's options. `weights`: start from this bundle's; None: the shipped detector's; `scratch`:
-    from nothing; `steps`: end after so many, if the time is not up before."""
+    from nothing; `steps`: end after so many, if the time is not up before; `processes` that learn together,
+    None: as many as are good here; `workers` beside each of them prepare pictures."""
 
     annotations: Path
     images: Path | None
@@ -65,6 +68,7 @@ class Request(NamedTuple):
     project_into: Path | None
     workers: int
     steps: int | None = None
+    processes: int | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,17 +105,19 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     work = request.out.with_name(request.out.name + ".work")
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    torch.manual_seed(request.seed)
     side = round(request.size * 1.15)
-    _check_room(work, len(rows), side)
+    processes = request.processes or processes_for(request.batch)
+    if request.batch < processes:
+        raise ConfigError(f"{request.batch} pictures a step, {processes} processes: each needs one at least")
+    _check_room(work, len(rows), side, processes)
     used = fill(
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
     )
     if used < 2:
         raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
     names = dataset.names
-    detector = _begun(request, names)
-    pools = [([work / "pool"], 1.0)]
+    _begun(request, names)  # what is wrong with the weights is said before long work
+    pools: Pools = [([work / "pool"], 1.0)]
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into
 
@@ -126,16 +132,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         patience.saw(scores.map50)
         return {"map50": scores.map50}
 
-    strength = Strength(display=0.5, grey=0.05, overlay=0.1, fits=request.size)
-    mean, progress = train(
-        detector,
-        lambda size: feed(pools, size, request.batch, strength, request.seed + size, request.workers),
-        Plan(
-            minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
-        ),
-        work,
-        Watch(validate, lambda row: told("training", row), lambda: patience.over),
-    )
+    watch = Watch(validate, lambda row: told("training", row), lambda: patience.over)
+    given = (request, names, pools, minutes, work)
+    with led(processes, _learn, *given, request.batch // processes):
+        mean, progress = _learn(*given, request.batch // processes, watch)
     trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
     chosen = bundle_of(mean, request.size, names, trial, _about(request, dataset, used), request.out)
     summary = _summary(
@@ -144,6 +144,31 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     write_metrics(request.out, summary)
     write_report(request.out / "report.html", summary, progress, chosen.looked, names)
     return summary
+
+
+def _learn(
+    request: Request,
+    names: tuple[str, ...],
+    pools: Pools,
+    minutes: float,
+    work: Path,
+    batch: int,
+    watch: Watch | None = None,
+) -> tuple[Detector, Progress]:
+    """What each of the processes that learn together does; only the first has a `watch`."""
+    seed = request.seed + 1000 * rank()
+    torch.manual_seed(seed)
+    strength = Strength(display=0.5, grey=0.05, overlay=0.1, fits=request.size)
+    plan = Plan(
+        minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
+    )
+    return train(
+        _begun(request, names),
+        lambda size: feed(pools, size, batch, strength, seed + size, request.workers),
+        plan,
+        work,
+        watch or Watch(),
+    )
 
 
 class _Patience:
@@ -199,7 +224,7 @@ def _sizes(size: int) -> tuple[tuple[float, int], ...]:
     return ((0.0, small), (WHOLE_FROM, size))
 
 
-def _check_room(folder: Path, pictures: int, side: int) -> None:
+def _check_room(folder: Path, pictures: int, side: int, processes: int) -> None:
     """Raises DataError if the decoded pictures do not fit on the disk or training not into memory."""
     disk = os.statvfs(folder)
     free, needed = disk.f_bavail * disk.f_frsize, pictures * side * side * 3
@@ -207,11 +232,11 @@ def _check_room(folder: Path, pictures: int, side: int) -> None:
         raise DataError(
             f"{folder}: {free / 1e9:.1f} GB free on the disk; the decoded pictures need {needed / 1e9:.1f} GB"
         )
-    available = _memory_available()
-    if available < BYTES_FREE:
+    available, least = _memory_available(), BYTES_FREE + (processes - 1) * BYTES_A_PROCESS
+    if available < least:
         raise DataError(
-            f"{available / 1e9:.1f} GB of memory free, training needs {BYTES_FREE / 1e9:.1f} GB: close "
-            "something or use a smaller --batch"
+            f"{available / 1e9:.1f} GB of memory free, training needs {least / 1e9:.1f} GB: close "
+            "something or use fewer --processes"
         )
 
 

@@ -8,23 +8,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.detect import mass, parcels
 from nii_edge.detect.anomaly import TRAITS, Null
 from nii_edge.detect.evidence import FEATURES
 from nii_edge.detect.fusion import Fusion
+from nii_edge.detect.mass import MassModel
 from nii_edge.detect.parcels import ParcelModel
+from nii_edge.detect.ridge import Ridge
 from nii_edge.errors import BundleError
-from nii_edge.xray.texture import TEXTURE
 
 Values = npt.NDArray[np.float64]
 
-INPUTS = 10 + 2 * len(TEXTURE)
-"""Values of `parcels.inputs`."""
-
 
 class CartonFit(NamedTuple):
-    """`fusion`: all evidence; `master`: that for undeclared parcels alone; `papers`: what papers say without
-    any X-ray."""
+    """`mass` puts masses right before anything else looks at them. `fusion`: all evidence; `master`: that for
+    undeclared parcels alone; `papers`: what papers say without any X-ray."""
 
+    mass: MassModel
     parcels: ParcelModel
     several: ParcelModel
     null: Null
@@ -35,15 +35,25 @@ class CartonFit(NamedTuple):
 
 def to_arrays(fit: CartonFit) -> dict[str, Values]:
     """Arrays by name, for a file."""
-    arrays: dict[str, Values] = {}
-    for part in ("parcels", "several"):
-        model: ParcelModel = getattr(fit, part)
-        arrays |= {f"{part}.{name}": np.asarray(value) for name, value in model._asdict().items()}
-    arrays |= {f"null.{name}": np.asarray(value) for name, value in fit.null._asdict().items()}
-    for part in ("fusion", "master", "papers"):
-        found: Fusion = getattr(fit, part)
-        arrays |= {f"{part}.{name}": np.asarray(value) for name, value in found._asdict().items()}
-    return arrays
+    parts: dict[str, NamedTuple] = {
+        "mass.off": fit.mass.off,
+        "mass.error": fit.mass.error,
+        "parcels.log": fit.parcels.log,
+        "several.log": fit.several.log,
+        "null": fit.null,
+        "fusion": fit.fusion,
+        "master": fit.master,
+        "papers": fit.papers,
+    }
+    arrays = {
+        f"{part}.{name}": np.asarray(value)
+        for part, found in parts.items()
+        for name, value in found._asdict().items()
+    }
+    single = {"mass.wider": fit.mass.wider}
+    for part, model in (("parcels", fit.parcels), ("several", fit.several)):
+        single |= {f"{part}.low": model.low, f"{part}.high": model.high}
+    return arrays | {name: np.asarray(value) for name, value in single.items()}
 
 
 def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
@@ -73,23 +83,29 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
             float(get(f"{part}.bias")),
         )
 
-    def parcels(part: str) -> ParcelModel:
-        support = get(f"{part}.support", None, INPUTS)
-        return ParcelModel(
-            get(f"{part}.centre", INPUTS),
-            get(f"{part}.scale", INPUTS),
+    def ridge(part: str, many: int) -> Ridge:
+        support = get(f"{part}.support", None, many)
+        return Ridge(
+            float(get(f"{part}.gamma")),
+            get(f"{part}.centre", many),
+            get(f"{part}.scale", many),
             support,
             get(f"{part}.alpha", len(support)),
             float(get(f"{part}.mean")),
-            float(get(f"{part}.low")),
-            float(get(f"{part}.high")),
         )
 
+    def count(part: str) -> ParcelModel:
+        log = ridge(f"{part}.log", parcels.INPUTS)
+        return ParcelModel(log, float(get(f"{part}.low")), float(get(f"{part}.high")))
+
     return CartonFit(
-        parcels("parcels"),
-        parcels("several"),
-        Null(get("null.spread", len(TRAITS)), get("null.scores", None)),
-        fusion("fusion"),
-        fusion("master"),
-        fusion("papers"),
+        mass=MassModel(
+            ridge("mass.off", mass.INPUTS), ridge("mass.error", mass.INPUTS), float(get("mass.wider"))
+        ),
+        parcels=count("parcels"),
+        several=count("several"),
+        null=Null(get("null.spread", len(TRAITS)), get("null.scores", None)),
+        fusion=fusion("fusion"),
+        master=fusion("master"),
+        papers=fusion("papers"),
     )

@@ -30,7 +30,7 @@ Indicator = Literal[
 FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("mass_differs", "heavier than gross"),
     ("mass_differs", "lighter than gross"),
-    ("mass_differs", "gross off by 15 %"),
+    ("mass_differs", "gross off by far"),
     ("mass_differs", "heavier than net"),
     ("mass_differs", "lighter than net"),
     ("more_parcels", "over packages"),
@@ -69,9 +69,8 @@ PAPERS_ALONE: tuple[str, ...] = (
 )  # fmt: skip
 """Features that need no X-ray: what they reveal alone is reported apart."""
 
-MASS_SIGMA = 0.05
-METAL_SIGMA = 0.15
-"""Errors of the X-ray mass as a share: without metal, and more for each share of metal."""
+CLEAR_SIGMA = 2.0
+"""Standard deviations that a mass may be off by chance."""
 TARE_LOG = 0.15
 """ln of total over net mass that a carton and its filling explain."""
 _WORD = re.compile(r"[^\W\d_]+")
@@ -85,12 +84,14 @@ class Site(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """`features` (len(FEATURES),); what findings need to say besides."""
+    """`features` (len(FEATURES),); what findings need to say besides: `kilograms` give or take
+    `kilograms_error`, partly in `impenetrable` areas."""
 
     features: Values
     parcels: ParcelCount
     kilograms: float
-    lower_bound: bool
+    kilograms_error: float
+    impenetrable: bool
     oddity: Oddity | None
 
 
@@ -112,10 +113,7 @@ def gather(
     lines, net, gross = papers.lines, papers.net_kg, papers.gross_kg
     pieces, packages, value = papers.pieces, papers.packages, papers.value_usd
     kilograms = max(measures.grams / 1000, 1e-3)
-    sigma = MASS_SIGMA + METAL_SIGMA * measures.metal
-    off = _log(kilograms, gross) / sigma if measures.fit_mm <= GOOD_FIT_MM else np.nan
-    if measures.impenetrable_cm2 > 0:  # a lower bound cannot be too light
-        off = max(off, 0.0) if np.isfinite(off) else off
+    off = _log(kilograms, gross) / measures.grams_error if measures.fit_mm <= GOOD_FIT_MM else np.nan
     tare = _log(kilograms, net) - TARE_LOG
     away = np.full(len(norms.NORM), np.nan)
     chapters = [line.chapter for line in lines if line.chapter is not None]
@@ -136,7 +134,7 @@ def gather(
     ]  # fmt: skip
     features = np.array(
         [
-            max(off, 0.0), max(-off, 0.0), max(abs(off) - 0.15 / sigma, 0.0), max(tare, 0.0), max(-tare, 0.0),
+            max(off, 0.0), max(-off, 0.0), max(abs(off) - CLEAR_SIGMA, 0.0), max(tare, 0.0), max(-tare, 0.0),
             max(count - _log1p(packages) - 0.3, 0.0), max(count - _log1p(pieces), 0.0), count,
             -_log1p(packages), single if lines else np.nan,
             abs(away[-1]), max(away[-1], 0.0), -_log1p(pieces), _log(measures.litres, pieces),
@@ -150,7 +148,8 @@ def gather(
             *odd_three,
         ]
     )  # fmt: skip
-    return Evidence(features, parcels, kilograms, measures.impenetrable_cm2 > 0, odd)
+    error = kilograms * measures.grams_error
+    return Evidence(features, parcels, kilograms, error, measures.impenetrable_cm2 > 0, odd)
 
 
 def _log(one: float | None, other: float | None) -> float:

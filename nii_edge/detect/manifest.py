@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, heat, paper_rules, parcels
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
@@ -134,6 +134,7 @@ class ManifestDetector:
             why = "The frames show nothing where a carton was announced."
             found.append(self._finding(FUSED, 1.0, why, papers, joint=True))
             return tuple(found)
+        measures = mass.weighed(self._fit.mass, measures)
         if papers.master_bill:
             self._measured(scan.id, papers, anomaly.traits(measures, papers), blocks)
         return (*found, *self._compared(measures, papers))
@@ -180,10 +181,11 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     chapters = ", ".join(sorted({str(line.chapter) for line in papers.lines if line.chapter is not None}))
     declared = papers.gross_kg if papers.gross_kg is not None else papers.net_kg
     said = "nothing" if declared is None else f"{declared:.1f} kg"
-    least = "at least " if facts.lower_bound else ""
+    blind = ", partly guessed behind what nothing passes" if facts.impenetrable else ""
     packages = "no number" if papers.packages is None else f"{papers.packages}"
     words = {
-        "mass_differs": f"X-rays weigh {least}{facts.kilograms:.1f} kg, the papers say {said}.",
+        "mass_differs": f"X-rays weigh {facts.kilograms:.1f} ± {facts.kilograms_error:.1f} kg"
+        f"{blind}; the papers say {said}.",
         "more_parcels": f"The image shows about {facts.parcels.expected:.0f} inner parcels (at least "
         f"{facts.parcels.low:.0f}), the papers say {packages}.",
         "unlikely_piece": f"Weight, size or value of a piece is unusual for chapter {chapters or '?'}.",

@@ -100,7 +100,7 @@ def train(
     size = 0
     points: Tensor = torch.empty(0)
     batches: Iterator[Batch] = iter(())
-    while (share := run.share()) < 1 and not watch.stop():
+    while (share := run.share()) < 1:
         if size != plan.size(share):
             size = plan.size(share)
             batches, points = feed(size), all_cells((size, size))
@@ -126,7 +126,7 @@ class _Run:
         done = _resumed(folder, network, self.mean, self._optimiser)
         self._stepping: nn.Module = network
         if self._shared:
-            self._stepping = nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
+            self._stepping = nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False)
         self._steps, self._images, self._curve = done.steps, done.images, done.curve
         self._began = time.monotonic() - done.seconds
         self._saved = self._checked = time.monotonic()
@@ -134,8 +134,9 @@ class _Run:
 
     def share(self) -> float:
         """How much of the run is over, 0 to 1 and beyond."""
-        over = _together(time.monotonic() - self._began, self._shared) / (self._plan.minutes * 60)
-        return max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
+        over = (time.monotonic() - self._began) / (self._plan.minutes * 60)
+        over = max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
+        return _together(1.0 if self._watch.stop() else over, self._shared)
 
     def look_at(self, size: int) -> None:
         """Inputs have this side from now on."""
@@ -200,11 +201,11 @@ class _Run:
         part.rename(self._folder / "checkpoint.pt")
 
 
-def _together(seconds: float, shared: bool) -> float:
-    """The same time for all processes that train together: that of the first."""
+def _together(share: float, shared: bool) -> float:
+    """The same for all processes that train together: that of the first."""
     if not shared:
-        return seconds
-    value = torch.tensor([seconds], dtype=torch.float64)
+        return share
+    value = torch.tensor([share], dtype=torch.float64)
     dist.broadcast(value, 0)
     return float(value)
 

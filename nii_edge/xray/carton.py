@@ -41,12 +41,16 @@ GRID_MM = 2.5
 """A pixel of the map that texture is measured on."""
 GOOD_FIT_MM = 8.0
 """Edges off the box by more than this belong to no one box on the belt."""
+MASS_ERROR, METAL_ERROR = 0.05, 0.15
+"""How far a mass may be off as a share, one standard deviation: without metal, and more for each share of
+it."""
 
 
 class Measures(NamedTuple):
     """One carton. Lengths in mm, `litres` of its box; `grams` is a lower bound if `impenetrable_cm2` is above
-    0. `organic`, `inorganic`, `metal`: shares of the mass that is not too thin to tell. `texture`, (views,
-    `len(TEXTURE)`): see `texture.TEXTURE`. `spread`: how far the views' masses are apart, as a share."""
+    0; `grams_error`: one standard deviation of it as a share. `organic`, `inorganic`, `metal`: shares of the
+    mass that is not too thin to tell. `texture`, (views, `len(TEXTURE)`): see `texture.TEXTURE`. `spread`:
+    how far the views' masses are apart, as a share."""
 
     length: float
     width: float
@@ -54,6 +58,7 @@ class Measures(NamedTuple):
     litres: float
     fit_mm: float
     grams: float
+    grams_error: float
     spread: float
     impenetrable_cm2: float
     organic: float
@@ -187,6 +192,7 @@ def _measured(seen: Sequence[_Seen], box: Box, belt_pitch: float) -> Measures:
         litres=length * width * box.height / 1e6,
         fit_mm=box.residual,
         grams=mean,
+        grams_error=MASS_ERROR + METAL_ERROR * float(metal_share),
         spread=float(np.ptp(grams)) / max(mean, 1e-6),
         impenetrable_cm2=float(np.max(blind)),
         organic=float(organic),

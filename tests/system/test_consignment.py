@@ -115,7 +115,7 @@ def lane(site: Site) -> dict[str, object]:
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.0.0" / "fit.npz"),
+            "fit": str(ROOT / "models" / "carton" / "1.1.0" / "fit.npz"),
         },
     }
 

@@ -124,7 +124,7 @@ def lane(site: Site, **manifest: Any) -> dict[str, object]:
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.0.0" / "fit.npz"),
+            "fit": str(ROOT / "models" / "carton" / "1.1.0" / "fit.npz"),
             **manifest,
         },
     }

@@ -84,7 +84,7 @@ def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
         manifest={
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.0.0" / "fit.npz"),
+            "fit": str(ROOT / "models" / "carton" / "1.1.0" / "fit.npz"),
         },
     )
     yield edge, store

@@ -4,6 +4,7 @@ daemon's path."""
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from nii_edge.commands import train as training  # noqa: E402
 from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
 from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
+from nii_edge.errors import ConfigError, DataError  # noqa: E402
+from nii_edge.learn import together  # noqa: E402
 from nii_edge.learn.backbone import FROZEN, Lite0, load_imagenet  # noqa: E402
 from nii_edge.learn.bundling import in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
@@ -71,13 +74,14 @@ def draw(folder: Path, count: int, seed: int) -> Path:
     return path
 
 
-def request(annotations: Path, out: Path, steps: int) -> training.Request:
-    return training.Request(annotations, None, out, 60.0, SIZE, 8, 1, None, True, None, 1, steps)
+def request(annotations: Path, out: Path, steps: int, processes: int) -> training.Request:
+    return training.Request(annotations, None, out, 60.0, SIZE, 8, 1, None, True, None, 1, steps, processes)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, training.Summary]:
-    """Labels, the bundle trained on them, and what the command said. Interrupted once and taken up again."""
+    """Labels, the bundle trained on them, and what the command said. Interrupted once, then two processes go
+    on."""
     folder = tmp_path_factory.mktemp("training")
     annotations, out = draw(folder / "data", 60, 1), folder / "models" / "shapes"
     stages: list[str] = []
@@ -88,9 +92,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, train
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.run(request(annotations, out, 240), told)
+        training.run(request(annotations, out, 240, 1), told)
     assert not (out / "bundle.yaml").exists()
-    summary = training.run(request(annotations, out, 240), lambda _stage, _row: None)
+    summary = training.run(request(annotations, out, 240, 2), lambda _stage, _row: None)
     return annotations, out, summary
 
 
@@ -183,6 +187,21 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_process_that_ends_is_named() -> None:
+    """The one that leads does not wait for ever, and threads are as they were."""
+    threads = torch.get_num_threads()
+    with pytest.raises(DataError, match="ended with 7"), together.led(2, os._exit, 7):
+        torch.distributed.all_reduce(torch.zeros(1))
+    assert torch.get_num_threads() == threads
+    assert not torch.distributed.is_initialized()
+
+
+def test_more_processes_than_pictures_are_refused(trained: tuple[Path, Path, training.Summary]) -> None:
+    annotations, out, _ = trained
+    with pytest.raises(ConfigError, match="8 pictures a step, 9 processes"):
+        training.run(request(annotations, out.with_name("other"), 1, 9), lambda _stage, _row: None)
 
 
 def test_deep_features_learn_and_shallow_ones_stay(tmp_path: Path) -> None:

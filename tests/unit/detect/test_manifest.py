@@ -23,7 +23,7 @@ from nii_edge.records import Finding, Scan, ScanId, ScanType
 from nii_edge.regime import Regime
 from nii_edge.xray.optics import planes_of
 
-SHIPPED = ROOT / "models" / "carton" / "1.0.0" / "fit.npz"
+SHIPPED = ROOT / "models" / "carton" / "1.1.0" / "fit.npz"
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 
 

@@ -33,7 +33,15 @@ def site() -> Site:
 
 
 MANIFEST_OF = NormalManifest(
-    version=1, name="n", sha256="0" * 64, cartons=18, consignments=6, headings={}, recordings=(), skipped={}
+    version=1,
+    name="n",
+    sha256="0" * 64,
+    fit="0" * 64,
+    cartons=18,
+    consignments=6,
+    headings={},
+    recordings=(),
+    skipped={},
 )
 
 
@@ -67,6 +75,9 @@ def test_a_folder_that_is_none_or_was_altered_is_refused(tmp_path: Path) -> None
     folder = tmp_path / "n"
     write_normal(folder, MANIFEST_OF, normal.to_arrays(site()))
     other = write_normal(tmp_path / "other", MANIFEST_OF, {"bank.spread": np.ones(3)})
+    with pytest.raises(BundleError, match="weighed by the fit 000000000000, but the configuration's is 1111"):
+        read_normal(folder, "1" * 64)
+    assert read_normal(folder, "0" * 64).id == read_normal(folder).id
     (folder / "normal.npz").write_bytes((tmp_path / "other" / "normal.npz").read_bytes())
     with pytest.raises(BundleError, match=f"its SHA-256 is {other.manifest.sha256}"):
         read_normal(folder)
