@@ -43,7 +43,8 @@ TRIES = 30
 
 
 class Job(NamedTuple):
-    """What one worker is asked for. The result depends on nothing else."""
+    """What one worker is asked for. The result depends on nothing else. `pictures`: as a maker shows them;
+    `seen`: what is annotated in the views."""
 
     recipe: Recipe
     kind: Kind
@@ -51,6 +52,7 @@ class Job(NamedTuple):
     number: int
     scanner: str | None  # one of the recipe's; None for any of them
     pictures: bool
+    seen: bool = True
 
 
 class Seen(NamedTuple):
@@ -174,7 +176,7 @@ def _shots(job: Job, scene: Scene, unit: Calibrated, rng: np.random.Generator) -
     shots = []
     for index, view in enumerate(views):
         counts = upright(view.counts).astype(np.uint16, copy=False)
-        seen = _seen(scene.things, view, unit.scanner, index)
+        seen = _seen(scene.things, view, unit.scanner, index) if job.seen else ()
         picture, size, family = (None, (0, 0), "")
         if job.pictures:
             picture, size, family = _picture(job, counts, unit, index, rng)
@@ -215,7 +217,7 @@ def _one_seen(
     mask = own.mask
     sigma = float(np.median(visibility(view.projection, own, scanner, index)))
     rows, columns = own.window
-    total = view.projection.areal[:, rows, columns].sum(axis=0)
+    total = view.projection.areal[:, rows, columns][:, mask].sum(axis=0)
     height, width = mask.shape
     return Seen(
         thing=number,
@@ -224,7 +226,7 @@ def _one_seen(
         box=(own.top, own.left, own.top + height, own.left + width),
         mask=upright(mask).astype(np.bool_, copy=False),
         sigma=sigma,
-        cover=float(np.maximum(total - own.total, 0)[mask].mean()),
+        cover=float(np.maximum(total - own.total[mask], 0).mean()),
         declared=placed.declared,
         lawful=False,
     )

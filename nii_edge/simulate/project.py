@@ -104,16 +104,6 @@ def footprint(thing: Thing, view: View, lines: Values) -> Footprint:
     return Footprint(materials, areal[:, top:bottom, left:right].copy(), first + int(top), int(left))
 
 
-def without(projection: Projection, removed: Footprint) -> Projection:
-    """The window of `removed` with that thing taken out: what a scan of the rest would show there."""
-    rows, columns = removed.window
-    areal = projection.areal[:, rows, columns].copy()
-    for name, plane in zip(removed.materials, removed.areal, strict=True):
-        areal[projection.materials.index(name)] -= plane
-    np.maximum(areal, np.float32(0), out=areal)
-    return Projection(projection.materials, areal, projection.lines[rows])
-
-
 def pixel_of(view: View, y: float, z: float) -> float:
     """The pixel at which the point (y, z) is seen, 0 being the middle of the first; -1 before the first
     and the number of pixels beyond the last."""

@@ -12,6 +12,7 @@ from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.project import footprint, magnification, pixel_of
 from nii_edge.simulate.scan import (
     LEAD_MM,
+    MOST_PIXELS,
     ScannedView,
     air_frames,
     belt_lines,
@@ -162,6 +163,7 @@ def test_steel_stands_out_and_a_sheet_of_paper_behind_steel_does_not() -> None:
     seen = visibility(first.projection, footprint(plate, view, lines), scanner, 0)
     hidden = visibility(first.projection, footprint(sheet, view, lines), scanner, 0)
     assert np.median(seen) > 10
+    assert MOST_PIXELS / 2 < len(seen) <= MOST_PIXELS < footprint(plate, view, lines).mask.sum()
     assert hidden.max() < 1
 
 
