@@ -143,9 +143,11 @@ class Tap:
             return
         for _ in range(QUEUE):
             try:
-                _, head = self._verdicts.recv_multipart(zmq.NOBLOCK)
+                topic, head = self._verdicts.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
+            if topic.startswith(wire.RECALL_TOPIC.encode()):
+                continue  # the archive keeps it
             message = wire.decode_to_scanner([head]).message
             if isinstance(message, VerdictMessage):
                 writer.write_verdict(message, time.time_ns())

@@ -230,8 +230,12 @@ class GapMessage(Message, frozen=True, kw_only=True, tag="gap"):
     gap: Gap
 
 
+RECALL_TOPIC = "recall/"
+"""What topics of recalls begin with on site, so that none drives a diverter that waits for verdicts."""
+
+
 class RecallMessage(Message, frozen=True, kw_only=True, tag="recall"):
-    """Edge to collector: an earlier scan's carton should be looked at after all."""
+    """Edge to collector and subscribers on site: an earlier scan's carton should be looked at after all."""
 
     recall: Recall
 

@@ -103,6 +103,7 @@ class Daemon:
         self._log = logger("daemon")
         self._running: list[Callable[[], None]] = []
         self._news: Callable[[], None] = lambda: None
+        self._tell_recall: Callable[[Recall], None] = lambda _: None
 
     def start(self) -> ScannerSide:
         """Ledger, models, then sockets: nothing is received that could not be answered.
@@ -157,6 +158,7 @@ class Daemon:
         side = self._parts.open_side(self._fail)
         self._running.append(side.close)
         ingest = Ingest(side, self.committer, clock, config.drain_ms / 1000, self._fail)
+        self._tell_recall = ingest.on_recalled
         concluder.connect(ingest.on_concluded)
         decoding = Decoding(setup, slots, ingest.on_decoded, clock, self.metrics, self._fail)
         assembler = self._assembler(slots, ingest)
@@ -216,6 +218,7 @@ class Daemon:
                 "recall", scan=str(recall.scan), report=recall.scan.report_id, carton=recall.carton,
                 because=str(recall.because), why=recall.finding.why,
             )  # fmt: skip
+            self._tell_recall(recall)
             self._news()
 
         self.committer.write(Recalled(recall), then=on_disk)

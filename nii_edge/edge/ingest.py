@@ -20,9 +20,9 @@ from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.errors import FrameError
 from nii_edge.ports import Clock, Intend, Ledger, Miss, ScannerSide, StoredScan
-from nii_edge.records import Gap, Reason, Report, ScanId
+from nii_edge.records import Gap, Reason, Recall, Report, ScanId
 from nii_edge.telemetry import logger
-from nii_edge.wire import Buffer, FrameMessage, ToScanner, VerdictMessage
+from nii_edge.wire import RECALL_TOPIC, Buffer, FrameMessage, RecallMessage, ToScanner, VerdictMessage
 
 BURST = 32
 """Messages read in one turn before verdicts get their chance to leave."""
@@ -105,6 +105,11 @@ class Ingest:
         if not self._mail.put(tell):  # after the sockets are closed
             note()
         self._news()
+
+    def on_recalled(self, recall: Recall) -> None:
+        """An earlier carton was called back, on disk: tell the site, where it may still be fetched."""
+        topic = f"{RECALL_TOPIC}{recall.scan_type.value.lower()}/{recall.scan.scanner}"
+        self._mail.put(lambda: self._side.publish(topic, wire.encode(RecallMessage(recall=recall))))
 
     # ---- Effects, in this thread
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import csv
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from cartons import SCANNER, consignment
 from harness import ROOT, Site, command, until
 
+from nii_edge import wire
 from nii_edge.adapters.calibration_files import write_calibration
+from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.client import Picture, ScannerClient
 from nii_edge.papers import Papers
+from nii_edge.record import Tap
 from nii_edge.records import Decision, Frame
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.subscriber import Subscriber
-from nii_edge.wire import Archived
+from nii_edge.wire import Archived, RecallMessage
 
 BAD, GOOD = 2, 5
 """Cartons with a block of metal in them come first, as many honest ones as this follow."""
@@ -120,6 +125,15 @@ def lane(site: Site) -> dict[str, object]:
     }
 
 
+def screen(endpoint: str) -> zmq.Socket[bytes]:
+    """Whoever can still fetch a carton."""
+    made = zmq.Context.instance().socket(zmq.SUB)
+    made.linger = 0
+    made.subscribe(b"recall/operational/")
+    made.connect(endpoint)
+    return made
+
+
 def archived(endpoint: str, recalls: int) -> list[Archived]:
     """Everything the collector has, once it has so many recalls."""
     found: list[Archived] = []
@@ -139,6 +153,11 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
     under an id of its own, and its verdict and the balance stay as they were."""
     collector = site.collector()
     edge = site.edge(collector, **lane(site))
+    on_site = screen(edge.endpoints["verdicts"])
+    recording = RecordingWriter(site.folder / "day.mcap")
+    tap = Tap(edge.endpoints["tap"], edge.endpoints["verdicts"], lambda _: None)
+    listening = threading.Thread(target=tap.record, args=(recording, 200.0))
+    listening.start()
     with ScannerClient(edge.endpoints["scanners"], SCANNER, deadline_s=90) as scanner:
         answers = [
             scanner.wait(scanner.send(pictures(number), carton=barcode(number)))
@@ -160,6 +179,19 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
         assert recall.band is not None
 
     assert len(edge.events("recall")) == BAD
+    told = []
+    while len(told) < BAD:
+        assert on_site.poll(10_000), f"{len(told)} of {BAD} recalls were told on site"
+        topic, head = on_site.recv_multipart()
+        assert topic == f"recall/operational/{SCANNER}".encode()
+        told.append(wire.decode_to_collector([head]).message)
+    on_site.close()
+    tap.stopped = True
+    listening.join()
+    tap.close()
+    recording.close()
+    assert tap.summary.verdicts == BAD + GOOD
+    assert [message.recall for message in told if isinstance(message, RecallMessage)] == recalls
     until(
         lambda: f'"received": {BAD + GOOD}' in status(site), what="the balance"
     )  # it is renewed every second
