@@ -104,14 +104,12 @@ def footprint(thing: Thing, view: View, lines: Values) -> Footprint:
     return Footprint(materials, areal[:, top:bottom, left:right].copy(), first + int(top), int(left))
 
 
-def without(projection: Projection, removed: Footprint) -> Projection:
-    """The window of `removed` with that thing taken out: what a scan of the rest would show there."""
-    rows, columns = removed.window
-    areal = projection.areal[:, rows, columns].copy()
-    for name, plane in zip(removed.materials, removed.areal, strict=True):
-        areal[projection.materials.index(name)] -= plane
-    np.maximum(areal, np.float32(0), out=areal)
-    return Projection(projection.materials, areal, projection.lines[rows])
+def taken_out(whole: Floats, names: tuple[str, ...], own: Floats, own_names: tuple[str, ...]) -> Floats:
+    """Areal densities `whole` (names, ...) without `own` (own names, ...) on the same rays, in g/cm²."""
+    rest = whole.copy()
+    for name, plane in zip(own_names, own, strict=True):
+        rest[names.index(name)] -= plane
+    return np.maximum(rest, np.float32(0), out=rest)
 
 
 def pixel_of(view: View, y: float, z: float) -> float:

@@ -13,7 +13,7 @@ from nii_edge.simulate import materials
 from nii_edge.simulate.bulk import all_moved, box_around, part_boxes, parts_of
 from nii_edge.simulate.detector import transmissions
 from nii_edge.simulate.exposure import dark, expose
-from nii_edge.simulate.project import Footprint, Projection, project, without
+from nii_edge.simulate.project import Footprint, Projection, project, taken_out
 from nii_edge.simulate.scanner import (
     Drift,
     VirtualScanner,
@@ -104,14 +104,16 @@ def visibility(projection: Projection, thing: Footprint, scanner: VirtualScanner
 
     The change of both signals when the thing is taken away, in standard deviations of one pixel.
     """
-    rows, columns = thing.window
-    mask = thing.mask
-    whole = projection.areal[:, rows, columns][:, mask]
-    rest = without(projection, thing).areal[:, mask]
+    lines, columns = np.nonzero(thing.mask)
+    window = lines * thing.areal.shape[2] + columns
+    at = columns + thing.left
+    places = (lines + thing.top) * projection.areal.shape[2] + at
+    whole = projection.areal.reshape(len(projection.materials), -1).take(places, axis=1)
+    own = thing.areal.reshape(len(thing.materials), -1).take(window, axis=1)
+    rest = taken_out(whole, projection.materials, own, thing.materials)
     present = transmissions(whole, projection.materials, scanner.tube, scanner.layers)
     absent = transmissions(rest, projection.materials, scanner.tube, scanner.layers)
     pixels = pixels_of(scanner, view)
-    at = np.nonzero(mask)[1] + thing.left
     photons = scanner.photons * pixels.flux[at]
     electronic = scanner.electronics.noise / pixels.gain[:, at]
     variance = absent[2:] / photons + electronic**2
