@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +41,9 @@ class Calibrated(NamedTuple):
 
 def upright(lines: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     """Lines (lines, pixels, …) as a frame whose columns are lines: the belt runs to the right."""
+    if lines.dtype == np.uint16 and lines.ndim == 3:
+        # by blocks that stay in the cache: many times faster than a copy
+        return np.asarray(cv2.transpose(lines), np.uint16)
     return np.ascontiguousarray(lines.swapaxes(0, 1))
 
 

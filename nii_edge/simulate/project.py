@@ -104,6 +104,14 @@ def footprint(thing: Thing, view: View, lines: Values) -> Footprint:
     return Footprint(materials, areal[:, top:bottom, left:right].copy(), first + int(top), int(left))
 
 
+def taken_out(whole: Floats, names: tuple[str, ...], own: Floats, own_names: tuple[str, ...]) -> Floats:
+    """Areal densities `whole` (names, ...) without `own` (own names, ...) on the same rays, in g/cm²."""
+    rest = whole.copy()
+    for name, plane in zip(own_names, own, strict=True):
+        rest[names.index(name)] -= plane
+    return np.maximum(rest, np.float32(0), out=rest)
+
+
 def pixel_of(view: View, y: float, z: float) -> float:
     """The pixel at which the point (y, z) is seen, 0 being the middle of the first; -1 before the first
     and the number of pixels beyond the last."""

@@ -13,7 +13,7 @@ from nii_edge.simulate import materials
 from nii_edge.simulate.bulk import all_moved, box_around, part_boxes, parts_of
 from nii_edge.simulate.detector import transmissions
 from nii_edge.simulate.exposure import dark, expose
-from nii_edge.simulate.project import Footprint, Projection, project
+from nii_edge.simulate.project import Footprint, Projection, project, taken_out
 from nii_edge.simulate.scanner import (
     Drift,
     VirtualScanner,
@@ -107,19 +107,20 @@ def visibility(projection: Projection, thing: Footprint, scanner: VirtualScanner
 
     The change of both signals when the thing is taken away, in standard deviations of one pixel.
     """
-    lines, pixels_across = np.nonzero(thing.mask)
+    lines, columns = np.nonzero(thing.mask)
     step = -(-len(lines) // MOST_PIXELS) or 1
-    lines, at = lines[::step], pixels_across[::step]
-    whole = projection.areal[:, thing.top + lines, thing.left + at]
-    rest = whole.copy()
-    for name, plane in zip(thing.materials, thing.areal, strict=True):
-        rest[projection.materials.index(name)] -= plane[lines, at]
-    np.maximum(rest, np.float32(0), out=rest)
+    lines, columns = lines[::step], columns[::step]
+    window = lines * thing.areal.shape[2] + columns
+    at = columns + thing.left
+    places = (lines + thing.top) * projection.areal.shape[2] + at
+    whole = projection.areal.reshape(len(projection.materials), -1).take(places, axis=1)
+    own = thing.areal.reshape(len(thing.materials), -1).take(window, axis=1)
+    rest = taken_out(whole, projection.materials, own, thing.materials)
     present = transmissions(whole, projection.materials, scanner.tube, scanner.layers)
     absent = transmissions(rest, projection.materials, scanner.tube, scanner.layers)
     pixels = pixels_of(scanner, view)
-    photons = scanner.photons * pixels.flux[thing.left + at]
-    electronic = scanner.electronics.noise / pixels.gain[:, thing.left + at]
+    photons = scanner.photons * pixels.flux[at]
+    electronic = scanner.electronics.noise / pixels.gain[:, at]
     variance = absent[2:] / photons + electronic**2
     distance: Floats = np.sqrt(((present[:2] - absent[:2]) ** 2 / variance).sum(axis=0))
     return distance

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from nii_edge.config import FrontEndChannel, ModelInput
 from nii_edge.errors import FrameError
 from nii_edge.records import Box, Channel, Frame, Reason
-from nii_edge.xray.material import MaterialClass, MaterialTable, look_up
+from nii_edge.xray.material import named_z_and_density
 from nii_edge.xray.optics import Optics, planes_of
 from nii_edge.xray.render import pseudo_colour
 
@@ -253,17 +253,11 @@ def _materials(
     wanted = set(spec.channels)
     made: dict[FrontEndChannel, Floats] = {}
     if wanted & {"effective_z", "areal_density"}:
-        made["effective_z"], made["areal_density"] = _z_and_density(both, view.materials)
+        made["effective_z"], made["areal_density"] = named_z_and_density(both, view.materials)
     if wanted & {"red", "green", "blue"}:
         shown = pseudo_colour(both, view.colours) * np.float32(1 / 255)
         made["blue"], made["green"], made["red"] = shown[:, :, 0], shown[:, :, 1], shown[:, :, 2]
     return made
-
-
-def _z_and_density(both: Floats, materials: MaterialTable) -> tuple[Floats, Floats]:
-    material = look_up(both, materials)
-    named = (material.classes >= MaterialClass.ORGANIC) & (material.classes <= MaterialClass.METAL)
-    return material.z * named, material.areal_density
 
 
 def _check_header(frame: Frame) -> None:

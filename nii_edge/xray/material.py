@@ -200,16 +200,39 @@ def look_up_z(planes: Planes, table: MaterialTable) -> Floats:
 
 def look_up(planes: Planes, table: MaterialTable) -> Material:
     """What `planes`, (2, height, width) low and high transmission, show."""
+    column, row, z, density = _z_and_density(planes, table)
+    codes: Codes = cv2.remap(table.codes, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    classes = cv2.extractChannel(codes, 0)
+    _raise_to_shield(density, classes, table)
+    return Material(z, density, classes, cv2.extractChannel(codes, 1))
+
+
+def named_z_and_density(planes: Planes, table: MaterialTable) -> tuple[Floats, Floats]:
+    """Effective Z, 0 where no material can be named, and areal density in g/cm2, both (height, width).
+
+    What `look_up` says of `planes`, (2, height, width), without asking whether it is extrapolated.
+    """
+    column, row, z, density = _z_and_density(planes, table)
+    codes = cv2.extractChannel(table.codes, 0)
+    classes: Codes = cv2.remap(codes, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    _raise_to_shield(density, classes, table)
+    named = cv2.inRange(classes, int(MaterialClass.ORGANIC), int(MaterialClass.METAL))
+    return np.asarray(cv2.copyTo(z, named), np.float32), density
+
+
+def _z_and_density(planes: Planes, table: MaterialTable) -> tuple[Floats, Floats, Floats, Floats]:
+    """Where each pixel stands in the table, column and row, and the Z and g/cm2 that it has there."""
     high, ratio = logs(planes)
     column, row = _cells(high, ratio, table)
-    edge = cv2.BORDER_REPLICATE
-    z: Floats = cv2.remap(table.z, column, row, cv2.INTER_LINEAR, borderMode=edge)
-    density: Floats = cv2.remap(table.mass, column, row, cv2.INTER_LINEAR, borderMode=edge)
+    z: Floats = cv2.remap(table.z, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    density: Floats = cv2.remap(table.mass, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     density *= -high
-    codes: Codes = cv2.remap(table.codes, column, row, cv2.INTER_NEAREST, borderMode=edge)
-    classes = cv2.extractChannel(codes, 0)
-    density[classes == MaterialClass.IMPENETRABLE] = table.shield_mass
-    return Material(z, density, classes, cv2.extractChannel(codes, 1))
+    return column, row, z, density
+
+
+def _raise_to_shield(density: Floats, classes: Codes, table: MaterialTable) -> None:
+    """Give impenetrable pixels the areal density that they have at least, in place."""
+    np.copyto(density, np.float32(table.shield_mass), where=classes == MaterialClass.IMPENETRABLE)
 
 
 def _cells(high: Floats, ratio: Floats, table: MaterialTable) -> tuple[Floats, Floats]:

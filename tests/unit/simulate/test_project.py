@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nii_edge.errors import SceneError
 from nii_edge.simulate.geometry import View, pixel_arcs, pixel_count, rays_of
-from nii_edge.simulate.project import TRACE, footprint, magnification, pixel_of, project
+from nii_edge.simulate.project import TRACE, footprint, magnification, pixel_of, project, taken_out
 from nii_edge.simulate.solids import Mesh, Part, Thing
 
 DOWN = View("down", None, ((-160.0, 300.0), (160.0, 300.0)), 1.0)
@@ -246,6 +246,10 @@ def test_a_footprint_is_what_a_thing_adds() -> None:
     assert outside.max() < TRACE
     assert alone.mask.any(axis=0).all()
     assert alone.mask.any(axis=1).all()
+    rest = taken_out(whole.areal[:, rows, columns], whole.materials, alone.areal, alone.materials)
+    np.testing.assert_allclose(rest[whole.materials.index("water")], 0, atol=1e-5)
+    steel = whole.materials.index("steel")
+    np.testing.assert_array_equal(rest[steel], whole.areal[steel][rows, columns])
 
 
 def test_what_no_ray_meets_has_an_empty_footprint() -> None:
