@@ -1,4 +1,4 @@
-"""Time what a training step is made of, on one thread: the frozen features in torch and in ONNX Runtime, and
+"""Time what a training step is made of, on one thread: ImageNet's features in torch and with ONNX Runtime, and
 a step with and without giving memory back to the system.
 
     python tools/time_training.py [--size N] [--batch N] [--json]
@@ -62,9 +62,9 @@ def main() -> None:
     found["step from scratch, freed memory kept"] = cost(lambda: step(plain))
     lite = Lite0().eval().to(memory_format=torch.channels_last)
     load_imagenet(lite)
-    found["frozen features, torch"] = cost(lambda: lite(inputs))
+    found["ImageNet's features, all in torch"] = cost(lambda: lite(inputs))
     lite.quicken(given.size)
-    found["frozen features, ONNX Runtime"] = cost(lambda: lite(inputs))
+    found["those, the frozen ones in ONNX Runtime"] = cost(lambda: lite(inputs))
     if given.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return
