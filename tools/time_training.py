@@ -1,4 +1,4 @@
-"""Time what a training step is made of, on one thread: ImageNet's features in torch and with ONNX Runtime, and
+"""Time what a training step is made of, on one thread: ImageNet's features in torch and in ONNX Runtime, and
 a step with and without giving memory back to the system.
 
     python tools/time_training.py [--size N] [--batch N] [--json]
