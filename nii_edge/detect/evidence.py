@@ -85,13 +85,13 @@ class Site(NamedTuple):
 
 class Evidence(NamedTuple):
     """`features` (len(FEATURES),); what findings need to say besides: `kilograms` give or take
-    `kilograms_error`, partly in `impenetrable` areas."""
+    `kilograms_error`; a `lower_bound` where something is impenetrable."""
 
     features: Values
     parcels: ParcelCount
     kilograms: float
     kilograms_error: float
-    impenetrable: bool
+    lower_bound: bool
     oddity: Oddity | None
 
 
@@ -114,6 +114,8 @@ def gather(
     pieces, packages, value = papers.pieces, papers.packages, papers.value_usd
     kilograms = max(measures.grams / 1000, 1e-3)
     off = _log(kilograms, gross) / measures.grams_error if measures.fit_mm <= GOOD_FIT_MM else np.nan
+    if measures.impenetrable_cm2 > 0:  # a lower bound cannot be too light
+        off = max(off, 0.0) if np.isfinite(off) else off
     tare = _log(kilograms, net) - TARE_LOG
     away = np.full(len(norms.NORM), np.nan)
     chapters = [line.chapter for line in lines if line.chapter is not None]

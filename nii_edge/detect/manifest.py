@@ -181,11 +181,11 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     chapters = ", ".join(sorted({str(line.chapter) for line in papers.lines if line.chapter is not None}))
     declared = papers.gross_kg if papers.gross_kg is not None else papers.net_kg
     said = "nothing" if declared is None else f"{declared:.1f} kg"
-    blind = ", partly guessed behind what nothing passes" if facts.impenetrable else ""
+    weight, error = facts.kilograms, facts.kilograms_error
+    weighs = f"at least {weight - error:.1f} kg" if facts.lower_bound else f"{weight:.1f} ± {error:.1f} kg"
     packages = "no number" if papers.packages is None else f"{papers.packages}"
     words = {
-        "mass_differs": f"X-rays weigh {facts.kilograms:.1f} ± {facts.kilograms_error:.1f} kg"
-        f"{blind}; the papers say {said}.",
+        "mass_differs": f"X-rays weigh {weighs}, the papers say {said}.",
         "more_parcels": f"The image shows about {facts.parcels.expected:.0f} inner parcels (at least "
         f"{facts.parcels.low:.0f}), the papers say {packages}.",
         "unlikely_piece": f"Weight, size or value of a piece is unusual for chapter {chapters or '?'}.",

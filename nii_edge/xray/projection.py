@@ -54,7 +54,7 @@ TRIES = 8
 """Places that are tried for each orientation."""
 GRID = 256
 """Cells along the longer side of the map on which a place is looked for, at most."""
-NOISE_LINES = 48
+NOISE_LINES = 144
 """Rows from which the noise is estimated, spread over the frame."""
 NOISE_BINS = 16
 """Levels of brightness for which it is estimated separately."""
