@@ -2,9 +2,8 @@
 
     python tools/train_detector.py sprites WORK --seed 11        things, bags and cartons (extra `simulate`)
     python tools/train_detector.py pictures WORK --seed 1        scenes of them, on makers' displays
-    python tools/train_detector.py train WORK --minutes 60       the network (extra `train`), resumed if
-    interrupted python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden
-    frames, card
+    python tools/train_detector.py train WORK --minutes 60       the network (extra `train`); goes on
+    python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden frames, card
 
 WORK is a folder of several GB. VALIDATION is one that `nii-edge simulate` wrote with the training recipe.
 Several `sprites` and `pictures` with different seeds may run beside each other.
@@ -13,10 +12,10 @@ Several `sprites` and `pictures` with different seeds may run beside each other.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -108,54 +107,66 @@ def pictures(work: Path, seed: int, shards: int) -> None:
         sys.stderr.write(f"{PER_SHARD * (shard + 1)} pictures\n")
 
 
-def train(
-    work: Path, minutes: float, steps: int | None, batch: int, variant: str, seed: int, start: Path | None
-) -> None:
-    """One process, or as many as RANK and WORLD_SIZE say. `start`: a bundle whose weights it begins with."""
+class Training(NamedTuple):
+    """How to train. `start`: a bundle whose weights it begins with; `batch`: pictures a step; `steps`: the
+    schedule ends after so many, if the time is not up before."""
+
+    work: Path
+    minutes: float
+    steps: int | None
+    batch: int
+    variant: str
+    seed: int
+    start: Path | None
+
+
+def train(asked: Training, processes: int | None) -> None:
+    """In as many processes as are good here, if not told."""
+    from nii_edge.learn.memory import keep_freed_memory
+    from nii_edge.learn.together import led, processes_for
+
+    keep_freed_memory()
+    count = processes or processes_for(asked.batch)
+    with led(count, learn, asked, count):
+        learn(asked, count)
+
+
+def learn(asked: Training, processes: int) -> None:
+    """What each of the processes does."""
     import torch
-    import torch.distributed as dist
 
     from nii_edge.learn.augment import Strength
     from nii_edge.learn.backbone import load_imagenet
     from nii_edge.learn.feed import feed
-    from nii_edge.learn.memory import keep_freed_memory
     from nii_edge.learn.network import Detector
+    from nii_edge.learn.together import rank
     from nii_edge.learn.training import Plan, Watch
     from nii_edge.learn.training import train as run
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 
-    keep_freed_memory()
-    rank = int(os.environ.get("RANK", "0"))
-    if "RANK" in os.environ:
-        dist.init_process_group("gloo")
-        torch.set_num_threads(1)
-    torch.manual_seed(seed + rank)
-    detector = Detector(len(CLASSES), variant)  # type: ignore[arg-type]
-    pools = [([work / "pool"], 1.0)]
-    if start is not None:
-        detector = detector_for(start / FILE, len(CLASSES))
-        load_weights(start / FILE, detector, tuple(range(len(CLASSES))))
+    seed = asked.seed + 1000 * rank()
+    torch.manual_seed(seed)
+    detector = Detector(len(CLASSES), asked.variant)  # type: ignore[arg-type]
+    pools = [([asked.work / "pool"], 1.0)]
+    if asked.start is not None:
+        detector = detector_for(asked.start / FILE, len(CLASSES))
+        load_weights(asked.start / FILE, detector, tuple(range(len(CLASSES))))
     elif detector.lite is not None:
         load_imagenet(detector.lite)
-        torch.manual_seed(seed)
         few = feed(pools, 192, 24, Strength(fits=320), 99, workers=0)
         with torch.no_grad():
             detector.lite.adapt(detector.front(*next(few)[:2]) for _ in range(ADAPTING))
-        torch.manual_seed(seed + rank)
 
     def told(row: dict[str, float]) -> None:
         sys.stderr.write(" ".join(f"{key} {value:.4g}" for key, value in row.items()) + "\n")
 
-    plan = Plan(minutes, steps=steps, sizes=((0.0, 192), (0.9, 288)))
     run(
         detector,
-        lambda size: feed(pools, size, batch, Strength(fits=320), seed + size + 1000 * rank, workers=0),
-        plan,
-        work / f"run-{variant}",
+        lambda size: feed(pools, size, asked.batch // processes, Strength(fits=320), seed + size, workers=0),
+        Plan(asked.minutes, steps=asked.steps, sizes=((0.0, 192), (0.9, 288))),
+        asked.work / f"run-{asked.variant}",
         Watch(told=told),
     )
-    if "RANK" in os.environ:
-        dist.destroy_process_group()
 
 
 def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> None:
@@ -206,7 +217,8 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=24)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--steps", type=int, help="the schedule by steps, if they end before the time")
-    parser.add_argument("--batch", type=int, default=12, help="pictures a step and process")
+    parser.add_argument("--batch", type=int, default=32, help="pictures a step")
+    parser.add_argument("--processes", type=int, help="that learn together; one a core, if left out")
     parser.add_argument("--start", type=Path, help="a bundle of the same classes to begin with")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
@@ -216,7 +228,12 @@ def main() -> None:
     elif given.step == "pictures":
         pictures(given.work, given.seed, given.shards)
     elif given.step == "train":
-        train(given.work, given.minutes, given.steps, given.batch, given.variant, given.seed, given.start)
+        train(
+            Training(
+                given.work, given.minutes, given.steps, given.batch, given.variant, given.seed, given.start
+            ),
+            given.processes,
+        )
     elif given.validation is None:
         parser.error("bundle needs VALIDATION")
     else:

@@ -8,22 +8,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import zmq
-from cartons import SCANNER, consignment
-from harness import ROOT, Site, command, until
+from cartons import SCANNER, calibrated_lane, consignment
+from harness import Site, command, until
 
 from nii_edge import wire
-from nii_edge.adapters.calibration_files import write_calibration
 from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.client import Picture, ScannerClient
 from nii_edge.papers import Papers
 from nii_edge.record import Tap
 from nii_edge.records import Decision, Frame
-from nii_edge.simulate.calibrated import calibrated
-from nii_edge.simulate.makes import SCANNERS
 from nii_edge.subscriber import Subscriber
 from nii_edge.wire import Archived, RecallMessage
 
@@ -91,38 +87,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def lane(site: Site) -> dict[str, object]:
-    """A daemon's configuration: the calibrated virtual scanner, papers, a policy that calls odd ones alarms
-    and nothing else."""
-    unit = calibrated(SCANNERS[SCANNER])
-    files = []
-    for view, (detector, wedges) in enumerate(zip(unit.detectors, unit.wedges, strict=True)):
-        files.append(str(site.folder / f"{SCANNER}-{view}.cal"))
-        write_calibration(Path(files[-1]), detector, wedges)
-    store = site.folder / "manifests.db"
-    subprocess.run(
-        command("manifest", "import", str(papers(site.folder)), "--store", str(store), "--json"),
-        capture_output=True, check=True, timeout=60,
-    )  # fmt: skip
-    policy = {
+    """A daemon's configuration, with a policy that calls odd ones alarms and nothing else."""
+    policy: dict[str, object] = {
         "version": 1, "name": "odd", "default_alarm_at": 1.0,
         "required_for_clear": ["shielding", "manifest", "anomaly"], "may_be_not_applicable": ["anomaly"],
         "alarms": [{"detector": "anomaly", "label": "odd_one_out", "at": 0.08}],
     }  # fmt: skip
-    scanner = {
-        "profile": str(site.write("scanner.yaml", msgspec.to_builtins(unit.profile))),
-        "calibration": files,
-        "calibration_hours": 1e6,
-    }
-    return {
-        "scanners": {SCANNER: scanner},
-        "policy": str(site.write("policy.yaml", policy)),
-        "deadline_ms": 60_000,
-        "manifest": {
-            "store": str(store),
-            "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.1.0" / "fit.npz"),
-        },
-    }
+    return calibrated_lane(site, papers(site.folder), policy)
 
 
 def screen(endpoint: str) -> zmq.Socket[bytes]:

@@ -12,17 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from cartons import SCANNER, consignment
-from harness import ROOT, Site, command
+from cartons import SCANNER, calibrated_lane, consignment
+from harness import Site, command
 
-from nii_edge.adapters.calibration_files import write_calibration
 from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.adapters.normal_files import read_normal
 from nii_edge.client import Picture, ScannerClient
 from nii_edge.detect import normal
 from nii_edge.records import Decision, Report, ScanId, ScanType, Verdict
-from nii_edge.simulate.calibrated import calibrated
-from nii_edge.simulate.makes import SCANNERS
 from nii_edge.wire import FrameMessage, VerdictMessage
 
 BILLS, EACH = 6, 3
@@ -89,13 +86,8 @@ class Tape:
 
 def lane(site: Site, **manifest: Any) -> dict[str, object]:
     """The calibrated virtual scanner, and papers for every carton."""
-    unit = calibrated(SCANNERS[SCANNER])
-    files = []
-    for view, (detector, wedges) in enumerate(zip(unit.detectors, unit.wedges, strict=True)):
-        files.append(str(site.folder / f"{SCANNER}-{view}.cal"))
-        write_calibration(Path(files[-1]), detector, wedges)
     own, line = consignment().papers[0], consignment().papers[0].house_bills[0].lines[0]
-    table, store = site.folder / "papers.csv", site.folder / "manifests.db"
+    table = site.folder / "papers.csv"
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -105,29 +97,10 @@ def lane(site: Site, **manifest: Any) -> dict[str, object]:
                     [barcode(bill, carton), f"777-0000000{bill}", carton + 1, "H1", 1, "A", "B", line.hs_code,
                      line.description, line.quantity, line.weight_kg, line.value_usd, "CN", own.gross_kg]
                 )  # fmt: skip
-    subprocess.run(
-        command("manifest", "import", str(table), "--store", str(store), "--json"),
-        capture_output=True, check=True, timeout=60,
-    )  # fmt: skip
-    policy = {
+    policy: dict[str, object] = {
         "version": 1, "name": "p", "default_alarm_at": 1.0, "required_for_clear": ["shielding", "manifest"],
     }  # fmt: skip
-    scanner = {
-        "profile": str(site.write("scanner.yaml", msgspec.to_builtins(unit.profile))),
-        "calibration": files,
-        "calibration_hours": 1e6,
-    }
-    return {
-        "scanners": {SCANNER: scanner},
-        "policy": str(site.write("policy.yaml", policy)),
-        "deadline_ms": 60_000,
-        "manifest": {
-            "store": str(store),
-            "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.1.0" / "fit.npz"),
-            **manifest,
-        },
-    }
+    return calibrated_lane(site, table, policy, **manifest)
 
 
 def learned(site: Site, config: Path, *recordings: Path) -> tuple[int, str, str]:
