@@ -192,9 +192,9 @@ class Detector(nn.Module):
         logits, boxes = [], []
         for (scores, sides), stride in zip(levels, STRIDES, strict=True):
             points = cells(scores.shape[2], scores.shape[3], stride)
-            reach = F.softplus(sides).flatten(2).transpose(1, 2) * stride
+            reach = F.softplus(sides.float()).flatten(2).transpose(1, 2) * stride
             boxes.append(torch.cat([points - reach[..., :2], points + reach[..., 2:]], -1))
-            logits.append(scores.flatten(2).transpose(1, 2))
+            logits.append(scores.float().flatten(2).transpose(1, 2))
         return torch.cat(logits, 1), torch.cat(boxes, 1)
 
 

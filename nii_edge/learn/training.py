@@ -28,6 +28,12 @@ KNOWN_RATE = 0.25
 """The learning rate of ImageNet's features against that of what begins with nothing."""
 
 
+def multiplies_tiles() -> bool:
+    """Whether this processor has units that multiply tiles of bfloat16 (Intel's AMX): three times as quick as
+    32 bits. Others take as long or longer."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
 class Plan(NamedTuple):
     """`minutes` of wall time in all; `rate` the highest learning rate; `decay` of the weights; `ema` of the
     running mean; `checkpoint_s` between checkpoints, `validate_s` between validations; `sizes`: from which
@@ -119,7 +125,9 @@ class _Run:
     def __init__(self, network: Detector, plan: Plan, folder: Path, watch: Watch) -> None:
         self._network = network.to(memory_format=torch.channels_last).train()
         self._plan, self._folder, self._watch = plan, folder, watch
-        self._optimiser = torch.optim.AdamW(_groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99))
+        self._optimiser = torch.optim.AdamW(
+            _groups(network, plan.decay), lr=plan.rate, betas=(0.9, 0.99), fused=True
+        )
         self.mean = Mean(network, plan.ema)
         self._shared = dist.is_available() and dist.is_initialized()
         self.leads = not self._shared or dist.get_rank() == 0
@@ -131,6 +139,7 @@ class _Run:
         self._began = time.monotonic() - done.seconds
         self._saved = self._checked = time.monotonic()
         self._recent: list[tuple[float, float]] = []
+        self._short = multiplies_tiles()
 
     def share(self) -> float:
         """How much of the run is over, 0 to 1 and beyond."""
@@ -150,9 +159,9 @@ class _Run:
         )
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["share"]
-        logits, boxes = self._stepping(
-            batch.inputs.contiguous(memory_format=torch.channels_last), batch.grounds
-        )
+        inputs = batch.inputs.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._short):
+            logits, boxes = self._stepping(inputs, batch.grounds)
         loss = losses(logits, boxes, points, batch.targets)
         self._optimiser.zero_grad(set_to_none=True)
         loss.total.backward()

@@ -15,7 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("faster_coco_eval")
 
 from nii_edge.adapters import onnx_runtime  # noqa: E402
@@ -27,7 +27,7 @@ from nii_edge.detect.heads import output_names  # noqa: E402
 from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
 from nii_edge.errors import ConfigError, DataError  # noqa: E402
 from nii_edge.learn import together  # noqa: E402
-from nii_edge.learn.backbone import FROZEN, Lite0, load_imagenet  # noqa: E402
+from nii_edge.learn.backbone import FROZEN, Lite0, _Same, load_imagenet  # noqa: E402
 from nii_edge.learn.bundling import in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
@@ -169,6 +169,47 @@ def test_eight_and_sixteen_bits_find_as_much(trained: tuple[Path, Path, training
     assert both[0] == pytest.approx(both[1], abs=0.01)
 
 
+def test_in_eight_bits_no_convolution_is_left_out_and_none_saturates(
+    trained: tuple[Path, Path, training.Summary],
+) -> None:
+    """All but the first and the last of each head; where channels are mixed, 2 · 255 · 64 fits 16 bits."""
+    _, out, _ = trained
+    graph = onnx.load(out / "model.onnx").graph
+    makers = {name: node for node in graph.node for name in node.output}
+    stored = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    exact, rounded = [], 0
+    for node in (node for node in graph.node if node.op_type == "Conv"):
+        source = makers.get(node.input[1])
+        if source is None or source.op_type != "DequantizeLinear":
+            exact.append(node.name)
+            continue
+        weights = stored[source.input[0]]
+        assert weights.dtype == np.int8
+        assert weights.shape[1] == 1 or np.abs(weights.astype(int)).max() <= 64
+        rounded += 1
+    assert len(exact) == 1 + 6, exact
+    assert rounded > 20
+    assert not [node.name for node in graph.node if node.op_type == "Pad"]
+
+
+def test_the_quick_way_to_a_gradient_is_the_same() -> None:
+    """Stride 2 by leaving out results of stride 1: values and gradients of a depthwise convolution."""
+    torch.manual_seed(4)
+    for size in (3, 5):
+        plain = _Same(8, 8, size, 2, groups=8)
+        given = torch.rand(2, 8, 12, 16)
+        found = []
+        for dense in (False, True):
+            plain.dense = dense
+            inputs = given.clone().requires_grad_()
+            outputs = plain(inputs)
+            (outputs**2).sum().backward()
+            assert inputs.grad is not None
+            found.append((outputs.detach(), inputs.grad))
+        for wanted, got in zip(*found, strict=True):
+            assert torch.allclose(wanted, got, atol=1e-5)
+
+
 def test_evaluate_says_the_same_and_lists_strange_names(
     trained: tuple[Path, Path, training.Summary], tmp_path: Path
 ) -> None:
@@ -220,6 +261,7 @@ def test_deep_features_learn_and_shallow_ones_stay(tmp_path: Path) -> None:
     assert lite == set(range(FROZEN, 16))
     assert not any(name.startswith(("lite._conv_stem", "lite._bn0")) for name in moved)
     assert not any(name.startswith("lite.") and "running" in name for name in moved)
+    assert not any("_depthwise_conv" in name for name in moved)
     save_weights(tmp_path / FILE, detector)
     again = detector_for(tmp_path / FILE, 2)
     assert load_weights(tmp_path / FILE, again, (0, 1)) == []
