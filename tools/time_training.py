@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import torch
 
-from nii_edge.learn.backbone import Lite0, load_imagenet
+from nii_edge.learn.backbone import FROZEN, Lite0, load_imagenet
 from nii_edge.learn.memory import keep_freed_memory
 from nii_edge.learn.network import Detector
 
@@ -60,6 +60,17 @@ def main() -> None:
     found = {"step from scratch": cost(lambda: step(plain))}
     keep_freed_memory()
     found["step from scratch, freed memory kept"] = cost(lambda: step(plain))
+    deep = Detector(8, "imagenet").train().to(memory_format=torch.channels_last)
+    assert deep.lite is not None
+    deep.lite.quicken(given.size)
+    kernels = [block._depthwise_conv for block in deep.lite._blocks[FROZEN:]]
+    for learning, name in ((True, "step, deeper features, every weight of them"), (False, "step as it is")):
+        for kernel in kernels:
+            kernel.requires_grad_(learning)
+            kernel.dense = not learning
+        found[f"{name}, 32 bits"] = cost(lambda: step(deep))
+        with torch.autocast("cpu", torch.bfloat16):
+            found[f"{name}, bfloat16"] = cost(lambda: step(deep))
     lite = Lite0().eval().to(memory_format=torch.channels_last)
     load_imagenet(lite)
     found["ImageNet's features, all in torch"] = cost(lambda: lite(inputs))
@@ -71,7 +82,7 @@ def main() -> None:
     for name, row in found.items():
         each = row["ms"] / given.batch
         sys.stdout.write(
-            f"{name:38s} {each:6.1f} ms a picture; a batch: {row['system_ms']:6.1f} ms in the system, "
+            f"{name:54s} {each:6.1f} ms a picture; a batch: {row['system_ms']:6.1f} ms in the system, "
             f"{row['page_faults']:.0f} page faults\n"
         )
 

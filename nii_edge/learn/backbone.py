@@ -29,8 +29,8 @@ TAPS = {4: 40, 10: 112, 15: 320}
 """Blocks after which features of stride 8, 16 and 32 are taken, and how many channels they have."""
 FROZEN = 5
 """So many blocks stay as ImageNet made them: up to stride 8, where most of the time goes. The others, on
-small maps and with most of the weights, learn, except for their depthwise kernels: these have one weight in
-forty, and their gradient takes longer than everything else (tools/time_training.py)."""
+small maps and with most of the weights, learn, except for their depthwise kernels: these have few of the
+weights, and their gradient takes long (tools/time_training.py)."""
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
@@ -41,7 +41,7 @@ class _Same(nn.Conv2d):
     """A convolution padded as TensorFlow does: with stride 2 one more at right and bottom (even sides).
 
     `dense`: stride 2 is reached by leaving out every second result of stride 1. The results are the same, and
-    on a CPU torch finds the gradient of a depthwise one in a tenth of the time.
+    on a CPU torch finds the gradient of a depthwise one sooner.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> None:

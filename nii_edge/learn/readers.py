@@ -91,8 +91,9 @@ def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
     elif annotations.is_dir() and any(annotations.glob("*.txt")):
         dataset = _yolo_folder(annotations, images or annotations, _names_beside(annotations), problems)
     else:
+        found = "not labels of a known kind" if annotations.exists() else "there is no such file or folder"
         raise DataError(
-            f"{annotations}: expected COCO's .json, a folder of VOC's .xml files, YOLO's data.yaml "
+            f"{annotations}: {found}; expected COCO's .json, a folder of VOC's .xml files, YOLO's data.yaml "
             "or a folder of "
             "its .txt files"
         )
