@@ -74,48 +74,76 @@ def add_meshes(
     middles = np.empty(beams.shape[1])
     for pixel in range(beams.shape[1]):
         middles[pixel] = middle_of(pixel, frame)
-    spacing, half, turn_sign, width = spacing_of(frame), frame[4] / 2, frame[3], beams.shape[1]
     for k in range(planes.shape[0]):
         here, index = (fine, fine_table) if thin[k] else (lines, table)
-        own = vertices[bounds[k, 0] : bounds[k + 1, 0]]
-        for vertex in range(own.shape[0]):
-            beyond[vertex] = first_line(here, index, own[vertex, 0])
-            panel[vertex] = panel_of(own[vertex, 1], own[vertex, 2], frame, panels)
-        plane, own_faces = areal[planes[k]], faces[bounds[k, 1] : bounds[k + 1, 1]]
         weight = weights[k] / per_line if thin[k] else weights[k]
-        aside = half if thin[k] else 0.0
-        for face in range(own_faces.shape[0]):
-            a, b, c = own_faces[face, 0], own_faces[face, 1], own_faces[face, 2]
-            if beyond[a] == beyond[b] and beyond[b] == beyond[c]:
+        _add_mesh(
+            areal[planes[k]],
+            vertices[bounds[k, 0] : bounds[k + 1, 0]],
+            faces[bounds[k, 1] : bounds[k + 1, 1]],
+            weight, thin[k], per_line, here, index, frame, panels, beams, behind, middles, beyond, panel, arcs,
+        )  # fmt: skip
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def _add_mesh(
+    plane: Floats,
+    vertices: Values,
+    faces: Integers,
+    weight: float,
+    thin: bool,
+    per_line: int,
+    here: Values,
+    index: Integers,
+    frame: Values,
+    panels: Values,
+    beams: Values,
+    behind: float,
+    middles: Values,
+    beyond: Integers,
+    panel: Integers,
+    arcs: Values,
+) -> None:
+    """One mesh of `add_meshes`, met at the lines `here` with their table `index`. `beyond`, `panel` and
+    `arcs` are room to work in. `_nrt=False`: it allocates nothing, and views of arrays are not counted, which
+    would take half of the time."""
+    spacing, half, turn_sign, width = spacing_of(frame), frame[4] / 2, frame[3], beams.shape[1]
+    aside = half if thin else 0.0
+    for vertex in range(vertices.shape[0]):
+        beyond[vertex] = first_line(here, index, vertices[vertex, 0])
+        panel[vertex] = panel_of(vertices[vertex, 1], vertices[vertex, 2], frame, panels)
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        if beyond[a] == beyond[b] and beyond[b] == beyond[c]:
+            continue
+        low, middle, high, even = _ordered(vertices, a, b, c)
+        first, turn, last = beyond[low], beyond[middle], beyond[high]
+        long, short = (1, 0) if even else (0, 1)
+        _edge(long, first, first, last, low, high, arcs, vertices, here, panel, frame, panels)
+        _edge(short, first, first, turn, low, middle, arcs, vertices, here, panel, frame, panels)
+        _edge(short, first, turn, last, middle, high, arcs, vertices, here, panel, frame, panels)
+        normal_x, normal_y, normal_z = _normal(vertices, low, middle, high)
+        offset = normal_x * vertices[low, 0] + normal_y * vertices[low, 1] + normal_z * vertices[low, 2]
+        flat = _GRAZING * (abs(normal_y) + abs(normal_z))
+        for at in range(first, last):
+            # a piece runs from the edge that rises through x to the edge that falls through it
+            start, end = arcs[0, at - first], arcs[1, at - first]
+            begin, stop = min(start, end), max(start, end)
+            left = first_pixel(begin - aside, spacing, width)
+            right = first_pixel(stop + aside, spacing, width)
+            if left >= right:
                 continue
-            low, middle, high, even = _ordered(own, a, b, c)
-            first, turn, last = beyond[low], beyond[middle], beyond[high]
-            long, short = (1, 0) if even else (0, 1)
-            _edge(long, first, first, last, low, high, arcs, own, here, panel, frame, panels)
-            _edge(short, first, first, turn, low, middle, arcs, own, here, panel, frame, panels)
-            _edge(short, first, turn, last, middle, high, arcs, own, here, panel, frame, panels)
-            normal_x, normal_y, normal_z = _normal(own, low, middle, high)
-            offset = normal_x * own[low, 0] + normal_y * own[low, 1] + normal_z * own[low, 2]
-            flat = _GRAZING * (abs(normal_y) + abs(normal_z))
-            for at in range(first, last):
-                # a piece runs from the edge that rises through x to the edge that falls through it
-                start, end = arcs[0, at - first], arcs[1, at - first]
-                begin, stop = min(start, end), max(start, end)
-                left = first_pixel(begin - aside, spacing, width)
-                right = first_pixel(stop + aside, spacing, width)
-                if left >= right:
-                    continue
-                sign = -turn_sign * weight if end > start else turn_sign * weight
-                piece = (sign, offset - normal_x * here[at], normal_y, normal_z, flat, behind)
-                cut = (low, middle, high, at < turn, here[at])
-                if thin[k]:
-                    row = plane[at // per_line]
-                    _add_ends(row, left, right, begin, stop, half, piece, cut, own, beams, middles)
-                    left, right = left + 1, right - 1
-                else:
-                    row = plane[at]
-                if left < right:
-                    _add_run(row, left, right, piece, cut, own, beams)
+            sign = -turn_sign * weight if end > start else turn_sign * weight
+            piece = (sign, offset - normal_x * here[at], normal_y, normal_z, flat, behind)
+            cut = (low, middle, high, at < turn, here[at])
+            if thin:
+                row = plane[at // per_line]
+                _add_ends(row, left, right, begin, stop, half, piece, cut, vertices, beams, middles)
+                left, right = left + 1, right - 1
+            else:
+                row = plane[at]
+            if left < right:
+                _add_run(row, left, right, piece, cut, vertices, beams)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
