@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import gc
 import os
 import signal
 import threading
@@ -146,7 +146,7 @@ def _done(
     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     waiting: list[Future[Made]] = []
     for job in work:
-        with _uninterrupted():  # which workers inherit: it is for us to end them
+        with _uninterrupted(), _one_blas_thread():  # which workers inherit: it is for us to end them
             waiting.append(pool.submit(produce, job))
         if len(waiting) >= AHEAD * workers:
             yield _result(waiting.pop(0), stopped)
@@ -172,10 +172,25 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """For processes started here, unless the user has said how many."""
+    name = "OPENBLAS_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"  # it is read when NumPy is imported, before a worker can say anything
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 def _prepare(units: list[Calibrated]) -> None:
     """Workers are as many as cores: none may have threads beside, and none need calibrate again."""
     cv2.setNumThreads(1)
     know(units)
+    gc.freeze()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -245,9 +260,9 @@ class _Writer:
             "annotations": self._annotations,
             "categories": labels.categories(),
         }
-        (out / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
-        (out / "truth.json").write_text(json.dumps(self._truth, indent=1), encoding="utf-8")
-        (out / "manifests.json").write_text(json.dumps(self._manifests, indent=1), encoding="utf-8")
+        (out / "annotations.json").write_bytes(msgspec.json.encode(coco))
+        (out / "truth.json").write_bytes(_readable(self._truth))
+        (out / "manifests.json").write_bytes(_readable(self._manifests))
         (out / "manifests.csv").write_text(labels.manifest_csv(self._papers), encoding="utf-8")
 
     def _add_carton(self, made: Made, carton: int, scanned: Scanned) -> None:
@@ -289,6 +304,11 @@ def _write_scanners(out: Path, units: list[Calibrated]) -> None:
         (out / "scanners" / f"{name}.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
         for view, (detector, wedges) in enumerate(zip(unit.detectors, unit.wedges, strict=True)):
             write_calibration(out / "scanners" / f"{name}-{view}.cal", detector, wedges)
+
+
+def _readable(tree: object) -> bytes:
+    """JSON for people to read too."""
+    return msgspec.json.format(msgspec.json.encode(tree), indent=1)
 
 
 def cores() -> int:

@@ -81,7 +81,8 @@ def add_meshes(
             areal[planes[k]],
             vertices[bounds[k, 0] : bounds[k + 1, 0]],
             faces[bounds[k, 1] : bounds[k + 1, 1]],
-            weight, thin[k], per_line, here, index, frame, panels, beams, behind, middles, beyond, panel, arcs,
+            weight, thin[k], per_line, here, index, frame, panels, beams, behind, middles,
+            beyond, panel, arcs,
         )  # fmt: skip
 
 
