@@ -152,6 +152,7 @@ def _done(
             yield _result(waiting.pop(0), stopped)
     while waiting:
         yield _result(waiting.pop(0), stopped)
+    pool.shutdown()  # all is done: nothing of the pool may be left to end when this process does
 
 
 def _result(job: Future[Made], stopped: Callable[[], bool]) -> Made:
