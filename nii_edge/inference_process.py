@@ -118,7 +118,8 @@ def model_id(bundle: Bundle) -> str:
 
 def inference(connection: Line, setup: Setup) -> None:
     """Load every bundle, prove each on its golden frames, then look at scans until told to end."""
-    cv2.setNumThreads(setup.inference.threads)
+    # jobs are prepared beside each other, and beside the daemon, which checks their frames
+    cv2.setNumThreads(max(1, setup.inference.threads // JOBS_AHEAD))
     slots = SlotView(setup.shared_fd, setup.slots, setup.slot_bytes)
     detectors: list[Detector] = []
     models, untrusted, devices = [], {}, []

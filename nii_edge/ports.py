@@ -25,7 +25,7 @@ class Clock(Protocol):
 
 
 class Runtime(Protocol):
-    """One loaded model. Not thread-safe. Raises DetectorFaultError when the run itself fails."""
+    """One loaded model; two threads may `run` it at once. Raises DetectorFaultError when a run fails."""
 
     device: str
     """What it really runs on, for example `CPUExecutionProvider`."""
@@ -39,7 +39,7 @@ class Runtime(Protocol):
 
 class Detector(Protocol):
     """Looks at scans. Runs in the inference process, does no I/O, keeps no state between calls. Two threads
-    may call `detect` at once: one prepares its frames while the other's model runs."""
+    may call `detect` at once."""
 
     name: str
 

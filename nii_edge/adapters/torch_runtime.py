@@ -7,6 +7,7 @@ when a model is loaded, never before.
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +58,7 @@ class _TorchRuntime:
         self._torch = torch
         self._module = module
         self._names = names
+        self._one_at_a_time = threading.Lock()
         self.device = device
 
     def run(self, batch: npt.NDArray[np.float32]) -> Mapping[str, Array]:
@@ -68,7 +70,7 @@ class _TorchRuntime:
         if self._module is None:
             raise DetectorFaultError("the runtime is closed")
         try:
-            with self._torch.inference_mode():
+            with self._one_at_a_time, self._torch.inference_mode():
                 given = self._torch.from_numpy(np.array(batch, np.float32)).to(self.device)
                 made = self._named(self._module(given))
                 return {name: tensor.detach().cpu().numpy() for name, tensor in made.items()}

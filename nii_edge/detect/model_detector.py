@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,8 +22,7 @@ BOX_TOLERANCE_PX = 1.0
 
 
 class ModelDetector:
-    """`nii_edge.ports.Detector` for one bundle on one runtime. Thread-safe: the runtime, which is not, runs
-    for one thread at a time, and the others prepare their frames or read their findings meanwhile.
+    """`nii_edge.ports.Detector` for one bundle on one runtime. Thread-safe.
 
     `max_batch` is the most frames in one run of the model; models whose input says ``batch: false`` get
     them one by one.
@@ -43,7 +41,6 @@ class ModelDetector:
         self.name = name
         self._manifest = bundle.manifest
         self._runtime = runtime
-        self._running = threading.Lock()
         self._lanes = lanes or {}
         self._batch = max_batch if bundle.manifest.input.batch else 1
 
@@ -88,8 +85,7 @@ class ModelDetector:
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}") from error
         batch = np.stack([tensor for tensor, _ in inputs])
-        with self._running:
-            outputs = self._runtime.run(batch)
+        outputs = self._runtime.run(batch)
         placements = [placement for _, placement in inputs]
         decoded = decode(manifest.output, outputs, manifest.labels, placements)
         return [

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from nii_edge.edge.heap import keep_freed_memory
 from nii_edge.edge.jobs import Setup
 
 T = TypeVar("T")
@@ -89,6 +90,7 @@ class Child:
 
 def enter() -> tuple[Connection[bytes, bytes], Setup]:
     """First call in a child: die with the parent, leave Ctrl-C to it, open the line, read the setup."""
+    keep_freed_memory()
     connection_fd, parent = int(sys.argv[1]), int(sys.argv[2])
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before prctl took hold

@@ -10,7 +10,7 @@ from nii_edge.detect.heat import Blocks, Box
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
 JOBS_AHEAD = 2
-"""Jobs at the inference process: it prepares one while the network looks at the other."""
+"""Jobs at the inference process, which works on all of them at once."""
 
 
 class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):

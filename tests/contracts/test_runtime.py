@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,6 +166,26 @@ def test_results_do_not_change_under_a_later_run(adapter: Adapter) -> None:
     kept = first.copy()
     runtime.run(-pictures(2))
     assert np.array_equal(first, kept)
+
+
+def test_two_threads_may_run_at_once(adapter: Adapter) -> None:
+    """Each gets the outputs of its own pictures, and what fails in one leaves the other alone."""
+    runtime = adapter.load(adapter.model(), spec(), Inference())
+    batches = [pictures(4) * (k + 1) for k in range(64)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(runtime.run, batches))
+    for batch, outputs in zip(batches, made, strict=True):
+        assert outputs["double"] == pytest.approx(batch * 2)
+    failing = adapter.load(adapter.failing_model(), spec(), Inference(), ("double",))
+    good, bad = np.zeros((1, 2, *SIZE), np.float32), np.full((1, 2, *SIZE), 7, np.float32)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(failing.run, batch) for batch in (bad, good)]
+    assert isinstance(runs[0].exception(), DetectorFaultError)
+    assert runs[1].result()["double"].shape == (1,)
+    for closed in (runtime, failing):
+        closed.close()
+        with pytest.raises(DetectorFaultError, match="closed"):
+            closed.run(pictures(1))
 
 
 def test_any_layout_of_memory_is_taken(adapter: Adapter) -> None:
