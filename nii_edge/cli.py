@@ -89,13 +89,13 @@ def run(config: ConfigPath) -> None:
     """Run the edge daemon until SIGTERM or Ctrl-C: then finish what is in flight and exit 0."""
     from nii_edge import compose
     from nii_edge.adapters.zmq_scanners import ZmqScanners, endpoints_by_name
-    from nii_edge.edge.heap import keep_freed_memory
+    from nii_edge.heap import SERVICE_BYTES, keep_freed_memory
 
     plan = compose.plan_edge(config)
     configure_logs(plan.config.log.level, plan.config.log.format)
     log = logger("run")
     sys.setswitchinterval(SWITCH_S)
-    keep_freed_memory()
+    keep_freed_memory(SERVICE_BYTES)
     stop = _stop_on_signals()
     daemon = compose.edge(plan)
     with contextlib.ExitStack() as closing:

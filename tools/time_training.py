@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 import torch
 
+from nii_edge.heap import keep_freed_memory
 from nii_edge.learn.backbone import FROZEN, Lite0, load_imagenet
-from nii_edge.learn.memory import keep_freed_memory
 from nii_edge.learn.network import Detector
 
 ROUNDS, WARM = 5, 2

@@ -122,7 +122,7 @@ class Training(NamedTuple):
 
 def train(asked: Training, processes: int | None) -> None:
     """In as many processes as are good here, if not told."""
-    from nii_edge.learn.memory import keep_freed_memory
+    from nii_edge.heap import keep_freed_memory
     from nii_edge.learn.together import led, processes_for
 
     keep_freed_memory()

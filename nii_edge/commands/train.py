@@ -18,12 +18,12 @@ from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 try:
     import torch
 
+    from nii_edge.heap import keep_freed_memory
     from nii_edge.learn.augment import Strength
     from nii_edge.learn.bundling import About, Chosen, Trial, bundle_of, frames_of, scores_of, write_metrics
     from nii_edge.learn.cache import fill
     from nii_edge.learn.export import to_onnx
     from nii_edge.learn.feed import feed
-    from nii_edge.learn.memory import keep_freed_memory
     from nii_edge.learn.network import Detector
     from nii_edge.learn.report import write_report
     from nii_edge.learn.together import led, processes_for, rank

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from nii_edge.edge.heap import keep_freed_memory
 from nii_edge.edge.jobs import Setup
+from nii_edge.heap import SERVICE_BYTES, keep_freed_memory
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Child:
 
 def enter() -> tuple[Connection[bytes, bytes], Setup]:
     """First call in a child: die with the parent, leave Ctrl-C to it, open the line, read the setup."""
-    keep_freed_memory()
+    keep_freed_memory(SERVICE_BYTES)
     connection_fd, parent = int(sys.argv[1]), int(sys.argv[2])
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before prctl took hold

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 
 from nii_edge.errors import DataError
-from nii_edge.learn.memory import keep_freed_memory
+from nii_edge.heap import keep_freed_memory
 
 LEAST_BATCH = 8
 """Pictures a process and step: with fewer, its norms know too little of them."""
