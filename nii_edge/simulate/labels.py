@@ -86,12 +86,12 @@ def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int,
 def runs(seen: Seen, height: int, width: int) -> list[int]:
     """Lengths of runs of 0 and 1 in turn, down the columns of the whole frame, beginning with 0."""
     x0, y0, x1, y1 = seen.box
-    whole: npt.NDArray[np.bool_] = np.zeros((height, width), np.bool_)
-    whole[y0:y1, x0:x1] = seen.mask
-    flat = whole.ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
-    return [0, *counts] if flat[0] else counts
+    # only the columns it is in: a frame has many more
+    columns: npt.NDArray[np.bool_] = np.zeros((x1 - x0, height), np.bool_)
+    columns[:, y0:y1] = seen.mask.T
+    edges = np.flatnonzero(np.diff(columns.ravel(), prepend=False, append=False)) + x0 * height
+    counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
+    return counts if counts[-1] else counts[:-1]
 
 
 def image(number: int, file: str, size: tuple[int, int], made: Made, where: dict[str, Any]) -> dict[str, Any]:
