@@ -73,12 +73,34 @@ def load(model: bytes, spec: ModelInput, settings: Inference, outputs: Sequence[
     return _OnnxRuntime(session, shared, spec.name, _check_outputs(session.get_outputs(), outputs))
 
 
+class _UnderWay:
+    """How many runs are on this process's CPUs, of whatever models."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def begin(self) -> bool:
+        """One more; whether it is alone."""
+        with self._lock:
+            self._count += 1
+            return self._count == 1
+
+    def end(self) -> None:
+        """One less."""
+        with self._lock:
+            self._count -= 1
+
+
+_under_way = _UnderWay()
+
+
 class _OnnxRuntime:
     """One model with its input and outputs bound by name, wherever it runs.
 
-    On a CPU a run that is alone has all threads, and runs beside each other go through `shared`, which has
-    half of them: two that share their threads layer by layer take a seventh more CPU time than two that do
-    not. Without `shared`, as on a GPU, there is one run at a time.
+    On a CPU a run that begins alone has all threads, and one that begins beside others goes through `shared`,
+    which has half of them: two that share their threads layer by layer take a seventh more CPU time than two
+    that do not. Without `shared`, as on a GPU, there is one run at a time.
     """
 
     def __init__(
@@ -91,8 +113,6 @@ class _OnnxRuntime:
         self._session: ort.InferenceSession | None = session
         self._shared: ort.InferenceSession | None = shared
         self._one_at_a_time = threading.Lock()
-        self._counting = threading.Lock()
-        self._running = 0
         self._input = input_name
         self._outputs = outputs
         self.device: str = session.get_providers()[0]
@@ -128,14 +148,11 @@ class _OnnxRuntime:
             with self._one_at_a_time:
                 yield whole
             return
-        with self._counting:
-            alone = self._running == 0
-            self._running += 1
+        alone = _under_way.begin()
         try:
             yield whole if alone else shared
         finally:
-            with self._counting:
-                self._running -= 1
+            _under_way.end()
 
 
 def _options(settings: Inference) -> ort.SessionOptions:
