@@ -99,8 +99,8 @@ class _OnnxRuntime:
     """One model with its input and outputs bound by name, wherever it runs.
 
     On a CPU a run that begins alone has all threads, and one that begins beside others goes through `shared`,
-    which has half of them: two that share their threads layer by layer take a seventh more CPU time than two
-    that do not. Without `shared`, as on a GPU, there is one run at a time.
+    which has half of them: threads that meet after every layer wait for each other (docs/decisions/0009).
+    Without `shared`, as on a GPU, there is one run at a time.
     """
 
     def __init__(
