@@ -11,7 +11,8 @@ _PAD_BYTES = 256 << 20
 _MAPPED_BYTES = 32 << 20
 """Blocks from this size on are mapped by themselves; glibc takes no more."""
 SERVICE_BYTES = 128 << 20
-"""What a service keeps at most: some thirty views on their way."""
+"""What a service keeps in each of its `_SERVICE_ARENAS` at most: some thirty views on their way."""
+_SERVICE_ARENAS = 2
 
 
 def keep_freed_memory(most: int | None = None) -> bool:
@@ -19,7 +20,8 @@ def keep_freed_memory(most: int | None = None) -> bool:
     thousands of page faults a step of training (tools/time_training.py), 0.4 ms of CPU time for a view of
     3.4 MB in the daemon.
 
-    Call it before anything large is allocated. `most`: bytes that are kept; all if left out. False where
+    Call it before anything large is allocated. `most`: bytes that are kept in each of two arenas, which all
+    threads share; all bytes, in one arena, if left out. False where
     there is no glibc.
     """
     try:
@@ -29,7 +31,11 @@ def keep_freed_memory(most: int | None = None) -> bool:
     wanted = (
         ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _ALL), (_M_TOP_PAD, _PAD_BYTES))
         if most is None
-        else ((_M_TRIM_THRESHOLD, most), (_M_MMAP_THRESHOLD, _MAPPED_BYTES))
+        else (
+            (_M_ARENA_MAX, _SERVICE_ARENAS),
+            (_M_TRIM_THRESHOLD, most),
+            (_M_MMAP_THRESHOLD, _MAPPED_BYTES),
+        )
     )
     done = [mallopt(which, value) == 1 for which, value in wanted]
     return all(done)

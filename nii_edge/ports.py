@@ -33,6 +33,10 @@ class Runtime(Protocol):
     def run(self, batch: npt.NDArray[np.float32]) -> Mapping[str, Array]:
         """Outputs by name for an input of shape (batch, channels, height, width)."""
 
+    def ways(self) -> Sequence[Runtime]:
+        """The ways a run may go (another number of threads, say), each as a runtime of its own that shares
+        this one's life: each has to prove itself on the golden frames."""
+
     def close(self) -> None:
         """Free the model. May be called twice."""
 

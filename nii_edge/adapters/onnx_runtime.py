@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ from nii_edge.errors import BundleError, DetectorFaultError, NiiEdgeError, Runti
 from nii_edge.ports import Array, Runtime
 
 CPU = "CPUExecutionProvider"
+LONG_S = 0.05
+"""A run that takes longer leaves too little of a usual deadline, half a second, for another beside it."""
 
 LOAD_ERRORS: dict[type[Exception], type[NiiEdgeError]] = {
     ort_errors.Fail: BundleError,
@@ -70,7 +72,9 @@ def load(model: bytes, spec: ModelInput, settings: Inference, outputs: Sequence[
         raise LOAD_ERRORS[type(error)](f"ONNX Runtime cannot load the model: {error}") from error
     _check_active(session.get_providers(), settings)
     _check_input(session.get_inputs(), spec)
-    return _OnnxRuntime(session, shared, spec.name, _check_outputs(session.get_outputs(), outputs))
+    names = _check_outputs(session.get_outputs(), outputs)
+    beside = None if shared is None else _OneSession(shared, spec.name, names)
+    return _OnnxRuntime(_OneSession(session, spec.name, names), beside)
 
 
 class _UnderWay:
@@ -95,24 +99,11 @@ class _UnderWay:
 _under_way = _UnderWay()
 
 
-class _OnnxRuntime:
-    """One model with its input and outputs bound by name, wherever it runs.
+class _OneSession:
+    """A session with its input and outputs bound by name, wherever it runs."""
 
-    On a CPU a run that begins alone has all threads, and one that begins beside others goes through `shared`,
-    which has half of them: threads that meet after every layer wait for each other (docs/decisions/0009).
-    Without `shared`, as on a GPU, there is one run at a time.
-    """
-
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        shared: ort.InferenceSession | None,
-        input_name: str,
-        outputs: tuple[str, ...],
-    ) -> None:
+    def __init__(self, session: ort.InferenceSession, input_name: str, outputs: tuple[str, ...]) -> None:
         self._session: ort.InferenceSession | None = session
-        self._shared: ort.InferenceSession | None = shared
-        self._one_at_a_time = threading.Lock()
         self._input = input_name
         self._outputs = outputs
         self.device: str = session.get_providers()[0]
@@ -123,36 +114,75 @@ class _OnnxRuntime:
         Raises:
             DetectorFaultError: the run failed, or the runtime is closed.
         """
-        with self._turn() as session:
-            try:
-                binding = session.io_binding()
-                binding.bind_cpu_input(self._input, np.ascontiguousarray(batch, np.float32))
-                for name in self._outputs:
-                    binding.bind_output(name)
-                session.run_with_iobinding(binding)
-                return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
-            except _RUN_ERRORS as error:
-                raise DetectorFaultError(f"ONNX Runtime on {self.device}: {error}") from error
+        session = self._session
+        if session is None:
+            raise DetectorFaultError("the runtime is closed")
+        try:
+            binding = session.io_binding()
+            binding.bind_cpu_input(self._input, np.ascontiguousarray(batch, np.float32))
+            for name in self._outputs:
+                binding.bind_output(name)
+            session.run_with_iobinding(binding)
+            return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
+        except _RUN_ERRORS as error:
+            raise DetectorFaultError(f"ONNX Runtime on {self.device}: {error}") from error
+
+    def ways(self) -> Sequence[Runtime]:
+        """Itself."""
+        return (self,)
+
+    def close(self) -> None:
+        """Drop the session. May be called twice."""
+        self._session = None
+
+
+class _OnnxRuntime:
+    """One model in one session or two.
+
+    On a CPU a run that begins alone goes through `whole`, which has all threads, and one that begins beside
+    others through `shared`, which has half of them: threads that meet after every layer wait for each other
+    (docs/decisions/0009). Runs that take long alone take turns instead, since two at once take twice as
+    long; so do all without `shared`, as on a GPU.
+    """
+
+    def __init__(self, whole: _OneSession, shared: _OneSession | None) -> None:
+        self._whole, self._shared = whole, shared
+        self._turn = threading.Lock()
+        self._usual_s = 0.0
+        self.device = whole.device
+
+    def run(self, batch: npt.NDArray[np.float32]) -> Mapping[str, Array]:
+        """Outputs by name, in host memory.
+
+        Raises:
+            DetectorFaultError: the run failed, or the runtime is closed.
+        """
+        shared = self._shared
+        if shared is None or self._usual_s > LONG_S:
+            with self._turn:
+                return self._timed(batch)
+        alone = _under_way.begin()
+        try:
+            return self._timed(batch) if alone else shared.run(batch)
+        finally:
+            _under_way.end()
+
+    def ways(self) -> Sequence[Runtime]:
+        """Each session by itself."""
+        return (self._whole,) if self._shared is None else (self._whole, self._shared)
 
     def close(self) -> None:
         """Drop the sessions. May be called twice."""
-        self._session = self._shared = None
+        for way in (self._whole, self._shared):
+            if way is not None:
+                way.close()
 
-    @contextmanager
-    def _turn(self) -> Iterator[ort.InferenceSession]:
-        """The session for one run."""
-        whole, shared = self._session, self._shared
-        if whole is None:
-            raise DetectorFaultError("the runtime is closed")
-        if shared is None:
-            with self._one_at_a_time:
-                yield whole
-            return
-        alone = _under_way.begin()
-        try:
-            yield whole if alone else shared
-        finally:
-            _under_way.end()
+    def _timed(self, batch: npt.NDArray[np.float32]) -> Mapping[str, Array]:
+        """A run with all threads; what such runs take, the last ones most."""
+        began = time.monotonic()
+        outputs = self._whole.run(batch)
+        self._usual_s += 0.3 * (time.monotonic() - began - self._usual_s)
+        return outputs
 
 
 def _options(settings: Inference) -> ort.SessionOptions:

@@ -87,6 +87,10 @@ class _TorchRuntime:
             raise DetectorFaultError(f"the program gave {len(tensors)} tensors; expected {list(self._names)}")
         return dict(zip(self._names, tensors, strict=True))
 
+    def ways(self) -> Sequence[Runtime]:
+        """Itself."""
+        return (self,)
+
     def close(self) -> None:
         """Drop the program. May be called twice."""
         self._module = None

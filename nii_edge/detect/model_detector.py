@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 
@@ -43,6 +44,15 @@ class ModelDetector:
         self._runtime = runtime
         self._lanes = lanes or {}
         self._batch = max_batch if bundle.manifest.input.batch else 1
+
+    def ways(self) -> list[ModelDetector]:
+        """This detector on each of the ways its runtime may go."""
+        ways = []
+        for runtime in self._runtime.ways():
+            way = copy.copy(self)
+            way._runtime = runtime
+            ways.append(way)
+        return ways
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Which channel the model needs and a frame of the scan lacks, in words; None if it can look."""
@@ -132,7 +142,13 @@ def percent(share: float) -> str:
 
 
 def check_golden(detector: ModelDetector, bundle: Bundle) -> list[str]:
-    """What is wrong with the detector's answers to its golden frames, in words; empty if all is well."""
+    """What is wrong with the detector's answers to its golden frames, whatever way its model runs, in words;
+    empty if all is well."""
+    found = [problem for way in detector.ways() for problem in _golden_problems(way, bundle)]
+    return list(dict.fromkeys(found))
+
+
+def _golden_problems(detector: ModelDetector, bundle: Bundle) -> list[str]:
     problems: list[str] = []
     for golden in bundle.golden:
         scan = Scan(id=_GOLDEN_SCAN, scan_type=ScanType.NON_OPERATIONAL, frames=(golden.frame,))

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from nii_edge.heap import SERVICE_BYTES, keep_freed_memory
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 16 << 20
+STUCK_US = 300_000
+"""Microseconds without the rest of an answer after which a child counts as lost."""
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal this process gets when its parent dies."""
 
@@ -45,6 +48,8 @@ class Child:
                 # OpenCV reads this when it is imported: no picture may have more pixels than fit a slot
                 env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": str(setup.slot_bytes)},
             )
+        # an answer that stops in its midst must not stop its reader, who may hold a lock
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, STUCK_US))
         self.connection: Connection[bytes, bytes] = Connection(ours.detach())
         self._poll = select.poll()
         self._poll.register(self.connection, select.POLLIN)
@@ -65,7 +70,7 @@ class Child:
         return bool(self._poll.poll(0))
 
     def receive(self, kind: Any) -> Any:
-        """The next message. Blocks. Raises EOFError when the child is gone or talks nonsense."""
+        """The next message. Blocks. Raises EOFError if the child is gone, falls silent or talks nonsense."""
         try:
             return msgspec.msgpack.decode(self.connection.recv_bytes(MAX_ANSWER_BYTES), type=kind)
         except (OSError, ValueError, msgspec.DecodeError) as error:

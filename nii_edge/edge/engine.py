@@ -102,6 +102,7 @@ class Engine:
         self._start_error: NiiEdgeError | None = None
         self._child: Child | None = None
         self._ready: Ready | None = None
+        self._first: Ready | None = None
         self._child_since = 0.0
         self._tickets: dict[ScanId, _Ticket] = {}
         self._waiting: list[ScanId] = []
@@ -132,10 +133,10 @@ class Engine:
         """
         self._thread.start()
         self._started.wait()
-        if self._start_error is not None or self._ready is None:
+        if self._first is None:
             self._thread.join()
             raise self._start_error or NiiEdgeError("the inference process did not start")
-        return self._ready
+        return self._first
 
     def submit(self, case: Case) -> None:
         """Have a complete scan looked at."""
@@ -184,7 +185,7 @@ class Engine:
             self._wait_first()
         finally:
             self._started.set()
-        if self._start_error is None:
+        if self._first is not None:
             while not self._stopping.is_set():
                 self._turn()
         with self._lock:
@@ -369,6 +370,7 @@ class Engine:
             answer = child.receive(Ready | Failed)
             if isinstance(answer, Failed):
                 raise NiiEdgeError(answer.error)
+            self._first = answer
             self._greet(answer)
         except EOFError:
             self._start_error = NiiEdgeError("the inference process died while starting; see its log above")
@@ -409,11 +411,12 @@ class Engine:
     def _drop_child(self) -> threading.Thread | None:
         """End the process and take its slots back. Who waits for its end, if there was one."""
         reaper = None if self._child is None else self._child.abandon(self._ended)
+        alone = len(self._running) == 1  # else nobody knows whose fault it was
         for run in self._running.values():
             for slot in run.slots:
                 self._slots.release(slot)
             if run.trial is not None:
-                run.trial.answer(TrialAnswer(None, begun=True))
+                run.trial.answer(TrialAnswer(None, begun=alone))
         self._running.clear()
         if self._ready is not None:  # it worked: the next one may start at once
             self._child_since = self._clock.monotonic() - RESTART_PAUSE_S

@@ -10,8 +10,8 @@ from nii_edge.records import Outcome
 
 
 class TrialAnswer(NamedTuple):
-    """What became of a trial: the detectors' `outcomes`; None if they were not asked in time (not `begun`) or
-    their process was lost over it."""
+    """What became of a trial: the detectors' `outcomes`; None if their process was lost over it (`begun`), or
+    if it was not asked in time or lost while it had other work too."""
 
     outcomes: tuple[Outcome, ...] | None
     begun: bool

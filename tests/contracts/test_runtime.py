@@ -188,6 +188,20 @@ def test_two_threads_may_run_at_once(adapter: Adapter) -> None:
             closed.run(pictures(1))
 
 
+def test_every_way_it_may_run_gives_the_same_outputs(adapter: Adapter) -> None:
+    """The ways are there to be asked one by one, and close with the runtime."""
+    runtime = adapter.load(adapter.model(), spec(), Inference(threads=2))
+    ways = runtime.ways()
+    assert ways
+    for way in ways:
+        assert way.device == runtime.device
+        assert way.run(pictures(3))["double"] == pytest.approx(pictures(3) * 2)
+    runtime.close()
+    for way in ways:
+        with pytest.raises(DetectorFaultError, match="closed"):
+            way.run(pictures(1))
+
+
 def test_any_layout_of_memory_is_taken(adapter: Adapter) -> None:
     """Read-only and strided batches give the same numbers."""
     runtime = adapter.load(adapter.model(), spec(), Inference())

@@ -27,10 +27,14 @@ class FunctionRuntime:
     def __init__(self, function: Callable[[Floats], Mapping[str, Array]]) -> None:
         self._function = function
         self.sizes: list[int] = []
+        self.others: list[FunctionRuntime] = []
 
     def run(self, batch: Floats) -> Mapping[str, Array]:
         self.sizes.append(len(batch))
         return self._function(batch)
+
+    def ways(self) -> list[FunctionRuntime]:
+        return [self, *self.others]
 
     def close(self) -> None:
         pass
@@ -187,6 +191,14 @@ def test_golden_frames_pass_and_fail() -> None:
         "unexpected" in p for p in problems(lambda x: {"score": np.maximum(x, np.eye(64, dtype=np.float32))})
     )
     assert any("NaN" in p for p in problems(lambda x: {"score": x * np.float32("nan")}))
+
+
+def test_golden_frames_are_looked_at_whatever_way_the_model_may_run() -> None:
+    """A model that sees with all threads and is blind with half of them does not pass."""
+    good = bundle()
+    runtime = FunctionRuntime(brightness)
+    runtime.others = [FunctionRuntime(lambda x: {"score": 0 * x})]
+    assert any("no Expected" in p for p in check_golden(ModelDetector(good, runtime, "det", 4), good))
 
 
 def test_a_golden_frame_it_cannot_look_at_is_a_problem() -> None:

@@ -364,6 +364,17 @@ def test_a_process_lost_over_a_trial_is_said_so_and_replaced(rig: Rig) -> None:
     assert rig.results(1)[1].decision is Decision.CLEAR
 
 
+def test_a_trial_lost_beside_a_scan_is_not_to_blame(rig: Rig) -> None:
+    """Either of them may have ended the process."""
+    victim = rig.child()
+    os.kill(victim, signal.SIGSTOP)
+    answers = rig.trial(counts(1))
+    rig.screen(1, counts(2))
+    os.kill(victim, signal.SIGKILL)
+    assert answers.get(timeout=PATIENCE_S)[0] == TrialAnswer(None, begun=False)
+    assert rig.results(1)[1].reason is Reason.MODEL_FAULT
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_a_trial_is_answered_when_the_engine_stops(running: bool) -> None:
     rig = Rig()
