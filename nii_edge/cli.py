@@ -183,7 +183,8 @@ def replay(
         ),
     ] = False,
     deadline: Annotated[
-        float, typer.Option(help="Seconds to wait for each verdict before it is UNKNOWN(NO_ANSWER).")
+        float,
+        typer.Option(min=0.001, help="Seconds to wait for each verdict before it is UNKNOWN(NO_ANSWER)."),
     ] = 10.0,
     as_lines: Annotated[
         Path | None,
@@ -381,7 +382,7 @@ def ledger_export(
     config: ConfigPath,
     since: Annotated[int, typer.Option(help="Begin after this entry; 0 is the oldest kept.")] = 0,
 ) -> None:
-    """Print every report and gap the ledger holds, one JSON object a line."""
+    """Print every report, gap and recall the ledger holds, one JSON array a line."""
     from nii_edge.commands import status as command
 
     for line in command.ledger_export(command.endpoint_of(config), since):

@@ -21,8 +21,9 @@ from nii_edge.adapters.sqlite_archive import SqliteArchive
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.adapters.zmq_scanners import ZmqScanners
-from nii_edge.adapters.zmq_security import Doorkeeper, Security
+from nii_edge.adapters.zmq_security import REASONS, Doorkeeper, Security
 from nii_edge.adapters.zmq_uplink import ZmqUplink
+from nii_edge.addresses import can_be_dialled
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Profile, load
@@ -231,6 +232,7 @@ def edge(plan: EdgePlan) -> Daemon:
     context = zmq_transport.new_context()
     link = config.collector
     metrics = Metrics()
+    metrics.expect(config.scanners, REASONS)
 
     def count(why: str) -> None:
         metrics.auth_rejected.labels(why).inc()
@@ -315,6 +317,9 @@ def _port_problems(config: EdgeConfig) -> list[str]:
         elif endpoint in taken:
             problems.append(f"{name}: {endpoint} is taken by {taken[endpoint]} already")
         taken.setdefault(endpoint, name)
+    if config.collector is not None and not can_be_dialled(config.collector.endpoint):
+        expected = "expected tcp://HOST:PORT (1 to 65535) or ipc://PATH"
+        problems.append(f"collector: {config.collector.endpoint}: {expected}")
     return problems
 
 

@@ -43,6 +43,8 @@ PAGE = 500
 """Records asked for at a time by `follow`."""
 OVERLOAD_PAUSE_S = 1.0
 RETRY_PAUSE_S = 0.1
+SILENT_S = 5.0
+"""After which it is worth a word that nothing answers."""
 _LOST = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -82,8 +84,8 @@ class Subscriber:
                 not silence); None waits for it without end.
             keys: our key, of the role `subscriber`, and the collector's public one.
             insecure: go to another machine without keys.
-            told: called when the collector lets us no further than its door, in words for a person; we go
-                on knocking.
+            told: called when the collector lets us no further than its door, or nothing answers for some
+                seconds, in words for a person; we go on knocking.
 
         Raises:
             ValueError: `endpoint` is not a ZeroMQ address, or it is another machine and there are neither
@@ -93,6 +95,7 @@ class Subscriber:
         self._keys = keys
         self._told = told
         self._outside = False
+        self._silent = False
         self._at_the_door = False
         self._endpoint = endpoint
         self._since = since
@@ -198,12 +201,14 @@ class Subscriber:
 
     def _ask(self, question: Message, wait_ms: int) -> Received[ToSubscriber]:
         """Ask until there is an answer, each time on a fresh socket, so that no old answer can come late."""
-        deadline = None if self._timeout_s is None else time.monotonic() + wait_ms / 1000 + self._timeout_s
+        began = time.monotonic()
+        deadline = None if self._timeout_s is None else began + wait_ms / 1000 + self._timeout_s
         while True:
             patience_ms = wait_ms + PATIENCE_MS
             if deadline is not None:
                 patience_ms = min(patience_ms, max(0, int((deadline - time.monotonic()) * 1000)))
             parts = self._try(encode(question), patience_ms)
+            self._tell_silence(parts is None and time.monotonic() - began > wait_ms / 1000 + SILENT_S)
             if parts is not None:
                 return decode_to_subscriber(parts)
             if deadline is not None and time.monotonic() >= deadline:
@@ -246,6 +251,14 @@ class Subscriber:
         if outside and not self._outside and self._told is not None:
             self._told(f"{self._endpoint}: {HANDSHAKE_TROUBLE}")
         self._outside = outside
+
+    def _tell_silence(self, silent: bool) -> None:
+        """Say once, until there is an answer, that there is none."""
+        if silent and not self._silent and not self._outside and self._told is not None:
+            self._told(
+                f"{self._endpoint}: nothing answers; is it the collector's `subscribers`, and does it run?"
+            )
+        self._silent = silent
 
     def _connect(self) -> zmq.Socket[bytes]:
         if self._socket is not None:

@@ -14,12 +14,14 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from nii_edge.records import ScanType
 
 MAX_TEXT = 300
 
@@ -222,3 +224,15 @@ class Metrics:
         self.previews_failed = Counter(
             "nii_edge_previews_failed_total", "Alerts that went without a picture.", registry=r
         )
+
+    def expect(self, scanners: Iterable[str], refusals: Iterable[str]) -> None:
+        """Have what is worth an alarm there from the start, at 0: the `increase` of Prometheus does not see
+        the step from nothing to 1."""
+        for scanner in scanners:
+            self.scans_missing.labels(scanner)
+            for policy in ("refer", "block"):
+                self.overloads.labels(scanner, policy)
+            for scan_type in ScanType:
+                self.recalls.labels(scanner, scan_type.value)
+        for why in refusals:
+            self.auth_rejected.labels(why)

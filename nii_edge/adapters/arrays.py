@@ -62,7 +62,10 @@ def load_array(file: Path, channels: Channels | None) -> PixelArray:
                     return from_archive(archive, channels)
         return shaped(np.load(file, mmap_mode="r", allow_pickle=False), channels)
     except _NUMPY_ERRORS as error:
-        raise RecordingError(f"no readable NumPy file: {' '.join(str(error).split())[:200]}") from error
+        # NumPy takes whatever is not its own for a pickle, and advises to trust it
+        said = " ".join(str(error).split())[:200]
+        words = "it does not begin as one does, or holds Python objects" if "pickle" in said else said
+        raise RecordingError(f"no readable NumPy file: {words}") from error
 
 
 def shaped(array: npt.NDArray[np.generic], channels: Channels | None) -> PixelArray:

@@ -16,7 +16,7 @@ try:
 except ImportError as missing:
     raise RuntimeMissingError(
         f"{missing.name or missing} is not installed; exporting needs the extra: "
-        "pip install 'nii-edge[train]'"
+        "pip install '.[train]' in the project's folder"
     ) from missing
 
 from nii_edge.learn.readers import Dataset, read_dataset

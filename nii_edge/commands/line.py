@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from nii_edge.addresses import can_be_dialled
 from nii_edge.errors import ConfigError
 from nii_edge.security import ClientKeys, check_line_is_safe
 
@@ -25,8 +25,10 @@ class Line(NamedTuple):
             raise ConfigError("--keys and --server-key go together: our secret key, the server's public one")
         keys = None if self.own is None or self.server is None else ClientKeys.read(self.own, self.server)
         for endpoint in endpoints:
-            if not re.fullmatch(r"tcp://[^/]+:[0-9]{1,5}|ipc://.+", endpoint):
-                raise ConfigError(f"{endpoint!r} is no endpoint; expected tcp://HOST:PORT or ipc://PATH")
+            if not can_be_dialled(endpoint):
+                raise ConfigError(
+                    f"{endpoint!r} is no endpoint; expected tcp://HOST:PORT (1 to 65535) or ipc://PATH"
+                )
             try:
                 check_line_is_safe(endpoint, keys, self.insecure)
             except ValueError as error:

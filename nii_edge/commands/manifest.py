@@ -59,12 +59,19 @@ def import_(
 ) -> None:
     """Read a manifest into the store. What is wrong with it is told, and kept with the cartons it touches.
 
-    Exit status 1 only if nothing could be read or stored.
+    Exit status 1 only if nothing could be read or stored: no carton at all, for one.
     """
     summary = import_file(file, store, columns, regime, key)
+    if not summary.cartons and not as_json:
+        found = "; ".join([*summary.examples, f"{summary.rows} rows"])
+        raise ManifestError(
+            f"{file}: no carton in it ({found}); each needs a barcode (`--columns` says where it stands)"
+        )
     tree: dict[str, Any] = msgspec.to_builtins(summary)
     if as_json:
         _out.print(json.dumps(tree), markup=False, highlight=False)
+        if not summary.cartons:
+            raise typer.Exit(1)
         return
     _out.print(
         f"{file}: {summary.cartons} cartons of {summary.master_bills} master bills: {summary.new} new, "

@@ -30,7 +30,7 @@ try:
 except ImportError as missing:
     raise RuntimeMissingError(
         f"{missing.name or missing} is not installed; the simulator needs the extra: pip install "
-        "'nii-edge[simulate]'"
+        "'.[simulate]' in the project's folder"
     ) from missing
 
 CARTON_NS = 1_200_000_000

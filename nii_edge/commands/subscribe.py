@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nii_edge.commands.line import Line
 from nii_edge.commands.status import risk_words
-from nii_edge.errors import ConfigError, WireError
+from nii_edge.errors import ConfigError, NiiEdgeError, WireError
 from nii_edge.policy import urgency
 from nii_edge.records import Band, Decision, Gap, Recall, Report, ScanType
 from nii_edge.subscriber import Subscriber
@@ -22,6 +22,8 @@ from nii_edge.wire import Archived
 PAGE = 500
 QUICK_MS = 500
 LONG_MS = 5_000
+GIVE_UP_S = 10.0
+"""Who only wants what is there is told when nobody answers."""
 PATIENCE_S = 30.0
 """How long a picture may stay behind its report."""
 
@@ -42,7 +44,7 @@ class Request(NamedTuple):
 
 def subscribe(request: Request, out: Console, err: Console) -> None:
     """Print records until Ctrl-C, or until there are no more. Raises ConfigError: options that exclude each
-    other."""
+    other; NiiEdgeError: with `until_idle`, nothing answers."""
     if request.by_risk and not request.until_idle:
         raise ConfigError("--by-risk needs --until-idle: what is still to come cannot be put in order")
     decisions = () if request.clear else (Decision.ALARM, Decision.UNKNOWN)
@@ -56,10 +58,13 @@ def subscribe(request: Request, out: Console, err: Console) -> None:
         scan_types=scan_types,
         keys=request.line.keys([request.endpoint]),
         insecure=request.line.insecure,
+        timeout_s=GIVE_UP_S if request.until_idle else None,
         told=lambda trouble: err.print(trouble, style="red", markup=False, highlight=False),
     ) as subscriber:
         try:
             _print_all(subscriber, request, out, err)
+        except TimeoutError as error:
+            raise NiiEdgeError(f"{error}; is it the collector's `subscribers`, and does it run?") from error
         except KeyboardInterrupt:
             err.print(f"stopped; go on with --since {subscriber.since}")
 

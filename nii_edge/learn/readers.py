@@ -107,52 +107,85 @@ def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
 def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        categories = sorted(tree["categories"], key=lambda one: one["id"])
-        rows, marks = tree["images"], tree.get("annotations", [])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a COCO file with images and categories: {error!r}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a COCO file: it cannot be read as JSON: {error}") from error
+    categories = sorted(
+        (one for one in _objects(path, tree, "categories", problems) if _is_id(one.get("id"))),
+        key=lambda one: (isinstance(one["id"], str), one["id"]),
+    )
+    if not categories:
+        raise DataError(f"{path}: not a COCO file: none of its `categories` has an `id`, a number or a text")
     index = {one["id"]: number for number, one in enumerate(categories)}
     names = tuple(str(one.get("name", one["id"])) for one in categories)
-    known = {row.get("id") for row in rows}
-    own: dict[Any, list[dict[str, Any]]] = {}
-    for mark in marks:
-        if mark.get("image_id") not in known:
-            problems.add("label of a picture that is not listed", mark.get("id"))
-        elif mark.get("category_id") not in index:
-            problems.add("label of a class that is not listed", mark.get("id"))
-        else:
-            own.setdefault(mark["image_id"], []).append(mark)
+    rows = [row for row in _objects(path, tree, "images", problems) if _is_id(row.get("id"))]
+    marks = _objects(path, tree, "annotations", problems) if tree.get("annotations") is not None else []
+    own = _by_picture(marks, {row["id"] for row in rows}, index, problems)
     pictures = []
     for row in rows:
         file = images / str(row.get("file_name", ""))
-        if not file.is_file():
+        if file.is_file():
+            pictures.append(_coco_picture(file, row, own.get(row["id"], []), index, problems))
+        else:
             problems.add("picture is not there", file)
-            continue
-        boxes: list[tuple[float, float, float, float, int]] = []
-        extras: list[dict[str, Any]] = []
-        ignored: set[int] = set()
-        for mark in own.get(row["id"], []):
-            box = _numbers(mark.get("bbox"), 4)
-            if box is None:
-                problems.add("label without a box of four numbers", mark.get("id"))
-                continue
-            if mark.get("iscrowd") or mark.get("visible") is False:
-                ignored.add(len(boxes))
-            x, y, width, height = box
-            boxes.append((x, y, x + width, y + height, index[mark["category_id"]]))
-            extras.append(mark)
-        size = _numbers((row.get("height"), row.get("width")), 2)
-        pictures.append(
-            Labelled(
-                file,
-                tuple(boxes),
-                None if size is None else (int(size[0]), int(size[1])),
-                ignored=frozenset(ignored),
-                about=row,
-                extras=tuple(extras),
-            )
-        )
     return Dataset(names, tuple(pictures), problems)
+
+
+def _by_picture(
+    marks: list[dict[str, Any]], known: set[Any], index: dict[Any, int], problems: Problems
+) -> dict[Any, list[dict[str, Any]]]:
+    """Labels of known pictures and classes, by picture."""
+    own: dict[Any, list[dict[str, Any]]] = {}
+    for mark in marks:
+        if not _is_id(mark.get("image_id")) or mark["image_id"] not in known:
+            problems.add("label of a picture that is not listed", mark.get("id"))
+        elif not _is_id(mark.get("category_id")) or mark["category_id"] not in index:
+            problems.add("label of a class that is not listed", mark.get("id"))
+        else:
+            own.setdefault(mark["image_id"], []).append(mark)
+    return own
+
+
+def _coco_picture(
+    file: Path, row: dict[str, Any], marks: list[dict[str, Any]], index: dict[Any, int], problems: Problems
+) -> Labelled:
+    boxes: list[tuple[float, float, float, float, int]] = []
+    extras: list[dict[str, Any]] = []
+    ignored: set[int] = set()
+    for mark in marks:
+        box = _numbers(mark.get("bbox"), 4)
+        if box is None:
+            problems.add("label without a box of four numbers", mark.get("id"))
+            continue
+        if mark.get("iscrowd") or mark.get("visible") is False:
+            ignored.add(len(boxes))
+        x, y, width, height = box
+        boxes.append((x, y, x + width, y + height, index[mark["category_id"]]))
+        extras.append(mark)
+    size = _numbers((row.get("height"), row.get("width")), 2)
+    return Labelled(
+        file,
+        tuple(boxes),
+        None if size is None else (int(size[0]), int(size[1])),
+        ignored=frozenset(ignored),
+        about=row,
+        extras=tuple(extras),
+    )
+
+
+def _objects(path: Path, tree: Any, key: str, problems: Problems) -> list[dict[str, Any]]:
+    """The JSON objects of a list of a COCO file; what is none is counted. Raises DataError without a list."""
+    found = tree.get(key) if isinstance(tree, dict) else None
+    if not isinstance(found, list):
+        said = f"it has no list `{key}`" if isinstance(tree, dict) else "it is no JSON object"
+        raise DataError(f"{path}: not a COCO file: {said}; one has the lists `images` and `categories`")
+    for number, one in enumerate(found):
+        if not isinstance(one, dict):
+            problems.add(f"entry of `{key}` is no object", number)
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | str)
 
 
 def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
@@ -161,7 +194,7 @@ def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
     for path in sorted(folder.glob("*.xml")):
         try:
             root = Xml.parse(path).getroot()  # noqa: S314 - expat expands no external entities
-        except (Xml.ParseError, OSError) as error:
+        except (Xml.ParseError, OSError, LookupError, ValueError) as error:  # the last two: its encoding
             problems.add(f"XML cannot be read ({type(error).__name__})", path)
             continue
         file = _picture(images, path.stem, root.findtext("filename"))
@@ -194,8 +227,12 @@ def _yolo_yaml(path: Path, images: Path | None, problems: Problems) -> Dataset:
         names = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
         root = path.parent / str(tree.get("path") or "")
         folder = images or root / str(tree.get("train") or "images")
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not YOLO's data.yaml with `names`: {error!r}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read as YAML: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: not YOLO's data.yaml: it has no `names`, a list or numbers to names"
+        ) from error
     labels = Path(*("labels" if part == "images" else part for part in folder.parts))
     return _yolo_folder(labels, folder, tuple(map(str, names)), problems)
 
@@ -204,9 +241,11 @@ def _names_beside(folder: Path) -> tuple[str, ...]:
     """From classes.txt, if there is one."""
     for path in (folder / "classes.txt", folder.parent / "classes.txt"):
         if path.is_file():
-            return tuple(
-                line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-            )
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"{path}: the names of the classes cannot be read: {error}") from error
+            return tuple(line.strip() for line in lines if line.strip())
     return ()
 
 

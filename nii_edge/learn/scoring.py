@@ -75,7 +75,7 @@ def _precisions(
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as missing:
         raise RuntimeMissingError(
-            "faster-coco-eval is not installed: pip install 'nii-edge[evaluate]'"
+            "faster-coco-eval is not installed: pip install '.[evaluate]' in the project's folder"
         ) from missing
     truth: dict[str, Any] = {
         "images": [{"id": number + 1, "height": 1, "width": 1} for number in range(len(wanted))],

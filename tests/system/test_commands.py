@@ -60,6 +60,7 @@ def test_check_says_what_would_run() -> None:
         ({"detectors": {"shielding": {"bundle": "nowhere"}}}, "nowhere"),
         ({"listen": {"scanners": "tcp://0.0.0.0:1", "verdicts": "tcp://127.0.0.1:*"}}, "insecure"),
         ({"speed": "high"}, "speed"),
+        ({"collector": {"endpoint": "tcp://127.0.0.1:99999"}}, "collector: tcp://127.0.0.1:99999"),
     ],
 )
 def test_check_names_what_is_wrong(site: Site, change: dict[str, object], words: str) -> None:
@@ -69,6 +70,25 @@ def test_check_names_what_is_wrong(site: Site, change: dict[str, object], words:
     found = json.loads(done.stdout)
     assert not found["ok"]
     assert any(words in problem for problem in found["problems"]), found
+
+
+def test_subscribe_says_that_nobody_answers(tmp_path: Path) -> None:
+    """It keeps asking, but not in silence; who only wants what is there gets a status of 1."""
+    done = run("subscribe", f"ipc://{tmp_path / 'nobody.ipc'}", "--until-idle")
+    assert done.returncode == 1
+    assert "nothing answers" in done.stderr
+    assert "no answer from the collector" in done.stderr
+    assert "expected tcp://HOST:PORT (1 to 65535)" in run("subscribe", "tcp://127.0.0.1:99999").stderr
+
+
+@pytest.mark.parametrize("text", ["", "Tracking Number,Description\n,shoes\n"])
+def test_a_manifest_without_a_carton_is_no_success(tmp_path: Path, text: str) -> None:
+    """A nightly job with the wrong file must not pass."""
+    table = tmp_path / "today.csv"
+    table.write_text(text)
+    for more in ((), ("--json",)):
+        done = run("manifest", "import", str(table), "--store", str(tmp_path / "m.db"), *more)
+        assert done.returncode == 1, done.stdout
 
 
 def test_subscribe_prints_an_alert_a_line_and_goes_on_from_a_number(site: Site, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,24 @@ def test_a_process_that_ends_is_named() -> None:
         torch.distributed.all_reduce(torch.zeros(1))
     assert torch.get_num_threads() == threads
     assert not torch.distributed.is_initialized()
+
+
+def test_another_run_is_refused_where_one_was_begun(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Its pictures and weights would be taken for this one's, also if the classes are as many."""
+    annotations, out, _ = trained
+    tree = json.loads(annotations.read_text())
+    for category in tree["categories"]:
+        category["name"] += "-2"
+    other = tmp_path / "annotations.json"
+    other.write_text(json.dumps(tree))
+    asked = request(other, tmp_path / "models" / "shapes", 1, 1)._replace(
+        images=annotations.parent / "images"
+    )
+    shutil.copytree(out.with_name("shapes.work"), tmp_path / "models" / "shapes.work")
+    with pytest.raises(ConfigError, match=r"shapes\.work: belongs to a run with other labels"):
+        training.run(asked, lambda _stage, _row: None)
 
 
 def test_more_processes_than_pictures_are_refused(trained: tuple[Path, Path, training.Summary]) -> None:

@@ -99,7 +99,41 @@ def test_bad_labels_are_named_and_counted(tmp_path: Path) -> None:
     assert any("lost.png" in line for line in dataset.problems.lines())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}'])
+def test_labels_that_make_no_sense_at_all_are_counted_too(tmp_path: Path) -> None:
+    """Entries of another kind than COCO's end nothing."""
+    good = {"id": 1, "image_id": 7, "category_id": 9, "bbox": [30, 20, 60, 40]}
+    marks = [3, None, [], good, {**good, "image_id": [7]}, {**good, "category_id": {}}, {**good, "bbox": "x"}]
+    images = ["x", {"id": [7], "file_name": "a.png"}, {"id": 7, "file_name": "a.png"}]
+    dataset = read_dataset(coco(tmp_path, annotations=marks, images=images))
+    (one,) = dataset.pictures
+    assert one.boxes == ((30, 20, 90, 60, 1),)
+    assert dict(dataset.problems.counts) == {
+        "entry of `annotations` is no object": 3,
+        "entry of `images` is no object": 1,
+        "label of a picture that is not listed": 1,
+        "label of a class that is not listed": 1,
+        "label without a box of four numbers": 1,
+    }
+    assert read_dataset(coco(tmp_path, annotations=None)).pictures[0].boxes == ()
+
+
+def test_names_and_xml_in_other_letters_are_said(tmp_path: Path) -> None:
+    """Latin-1 where UTF-8 is expected, and an encoding that nobody knows."""
+    path = yolo(tmp_path / "y")
+    path.write_bytes("names: [Gewehr, Schlüssel]\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"data\.yaml: cannot be read as YAML"):
+        read_dataset(path)
+    (path.parent / "labels" / "classes.txt").write_bytes("Schlüssel\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"classes\.txt: the names of the classes cannot be read"):
+        read_dataset(path.parent / "labels", path.parent / "images")
+    folder = voc(tmp_path / "v")
+    (folder / "b.xml").write_text('<?xml version="1.0" encoding="klingon"?><annotation/>')
+    dataset = read_dataset(folder)
+    assert len(dataset.pictures) == 1
+    assert sum(dataset.problems.counts.values()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '{"images": [], "categories": [1, {}]}'])
 def test_what_is_no_coco_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "annotations.json"
     path.write_text(text)
