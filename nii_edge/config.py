@@ -5,10 +5,13 @@ Paths in a file are relative to the file's own folder.
 
 from __future__ import annotations
 
+import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+import msgspec.inspect
 import yaml
 from msgspec import Meta
 
@@ -510,4 +513,34 @@ def load(path: Path, kind: type[C]) -> C:
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}{_meant(str(error), kind)}") from error
+
+
+def _meant(said: str, kind: type[msgspec.Struct]) -> str:
+    """The keys that are like the one nobody knows, for a person who misspelt it."""
+    unknown = re.search(r"unknown field `([^`]*)`", said)
+    if unknown is None:
+        return ""
+    like = difflib.get_close_matches(
+        unknown[1], sorted(_keys(msgspec.inspect.type_info(kind), set())), 3, 0.5
+    )
+    return f"; did you mean {' or '.join(like)}?" if like else ""
+
+
+def _keys(node: object, seen: set[type]) -> set[str]:
+    """All keys of a configuration, at any depth."""
+    found: set[str] = set()
+    if isinstance(node, msgspec.inspect.StructType):
+        if node.cls in seen:
+            return found
+        seen.add(node.cls)
+        for field in node.fields:
+            found |= {field.encode_name} | _keys(field.type, seen)
+    elif isinstance(node, msgspec.inspect.UnionType):
+        for one in node.types:
+            found |= _keys(one, seen)
+    elif isinstance(node, msgspec.inspect.DictType):
+        found |= _keys(node.value_type, seen)
+    elif isinstance(node, msgspec.inspect.CollectionType):
+        found |= _keys(node.item_type, seen)
+    return found

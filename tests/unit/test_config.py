@@ -147,10 +147,10 @@ def test_the_walk_sees_every_record_of_an_edge() -> None:
 # ---- what is wrong
 
 WRONG: list[tuple[str, type[Config], dict[str, object], str]] = [
-    ("an unknown key", EdgeConfig, {"deadline": 5}, "unknown field `deadline`"),
+    ("an unknown key", EdgeConfig, {"deadline": 5}, "unknown field `deadline`; did you mean deadline_ms"),
     (
         "an unknown key inside", EdgeConfig, {"inference": {"batchsize": 2}},
-        "unknown field `batchsize` - at `$.inference`",
+        "unknown field `batchsize` - at `$.inference`; did you mean batch",
     ),
     ("a wrong type", EdgeConfig, {"deadline_ms": "500"}, "Expected `int`, got `str` - at `$.deadline_ms`"),
     ("a number out of range", EdgeConfig, {"deadline_ms": 5}, "`$.deadline_ms`"),
