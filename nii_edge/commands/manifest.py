@@ -146,7 +146,9 @@ def names_key(path: Path) -> bytes:
             path.write_text(secrets.token_hex(KEY_BYTES) + "\n")
         key = bytes.fromhex(path.read_text().strip())
     except OSError as error:
-        raise ManifestError(f"{path}: {error}") from error
+        raise ManifestError(
+            f"{path}, the key for names beside the store: {error.strerror}; `--store` and `--key` say where"
+        ) from error
     except ValueError as error:
         raise ManifestError(f"{path}: holds no key; expected {2 * KEY_BYTES} hex digits") from error
     if len(key) != KEY_BYTES:

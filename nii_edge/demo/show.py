@@ -140,7 +140,10 @@ def table(result: Result, console: Console) -> None:
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NiiEdgeError(f"--keep {keep}: no folder can be made there: {error.strerror}") from error
         if any((keep / part).exists() for part in ("edge", "collector")):
             raise NiiEdgeError(f"{keep} holds an earlier demo; name an empty folder")
         yield keep.resolve()
