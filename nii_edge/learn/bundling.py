@@ -241,7 +241,7 @@ def golden_frames(
         eye.close()
     if not made:
         raise DataError(
-            "on no validation picture is anything clear enough to be a golden frame; train longer (`--minutes`)"
+            "nothing on a validation picture is clear enough to be a golden frame; train longer (`--minutes`)"
         )
     return tuple(made)
 
