@@ -24,7 +24,7 @@ from nii_edge.simulate.detector import Layers, absorbed_shares
 from nii_edge.simulate.geometry import View
 from nii_edge.simulate.goods import shape_of
 from nii_edge.simulate.kit import pick
-from nii_edge.simulate.luggage import CLUTTER
+from nii_edge.simulate.luggage import CLUTTER, clutter_of
 from nii_edge.simulate.luggage.bags import make_bag
 from nii_edge.simulate.materials import DENSITIES, mass_attenuation
 from nii_edge.simulate.project import footprint
@@ -136,7 +136,7 @@ def threat_sprite(label: str, family: str, rng: np.random.Generator) -> Sprite:
 
 def clutter_sprite(kind: str, rng: np.random.Generator) -> Sprite:
     """One lawful thing of a kind of clutter. Bottles are marked: a bottle is one whoever packed it."""
-    name = pick(rng, tuple(CLUTTER[kind]))
+    name = pick(rng, clutter_of(kind, threats.training_families("bottle")))
     thing = lay(Thing(name, name, CLUTTER[kind][name](rng)), pose(rng), 0, 0, 0)
     whole, parts = flatten([thing])
     mark = _marks("bottle", *parts[0]) if name in bottles.FAMILIES else None

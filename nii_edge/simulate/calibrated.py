@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Format, Profile, ViewGeometry
+from nii_edge.simulate.project import magnification
 from nii_edge.simulate.scan import air_frames, dark_frames, wedge_scan
 from nii_edge.simulate.scanner import VirtualScanner, opaque_below, steady
 from nii_edge.xray.calibrate import Calibration, Origin, calibrate
@@ -90,8 +91,9 @@ def _calibrated(scanner: VirtualScanner) -> Calibrated:
 
 
 def profile_of(scanner: VirtualScanner) -> Profile:
-    """What `configs/scanners` would say of it."""
-    pitch = round(scanner.line_pitch, 3), round(scanner.views[0].pitch, 3)
+    """What `configs/scanners` would say of it. Pixels are measured where the first view sees the belt."""
+    first = scanner.views[0]
+    pitch = round(scanner.line_pitch, 3), round(first.pitch / magnification(first, 0.0, 0.0), 3)
     counts = Format(channels=("low", "high"), dtype="uint16", air=scanner.electronics.full_scale)
     return Profile(
         version=1,

@@ -57,7 +57,7 @@ def categories() -> list[dict[str, Any]]:
 def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int, int]) -> dict[str, Any]:
     """One COCO annotation, in pixels of an image of `size` (height, width) that shows the shot's frame.
 
-    `segmentation` is a run-length mask in frame pixels, columns first, as COCO has it; beside COCO's own:
+    `segmentation` is a run-length mask of the picture, columns first, as COCO has it; beside COCO's own:
     `family`, `visible`, `sigma`, `cover_g_cm2`, `declared`, `lawful`, `thing` (its place in the carton's
     truth).
     """
@@ -71,7 +71,7 @@ def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int,
         "category_id": LABELS.index(seen.label) + 1,
         "bbox": [round(value, 2) for value in box],
         "area": round(float(seen.mask.sum()) * scale_x * scale_y, 1),
-        "segmentation": {"size": [height, width], "counts": runs(seen, height, width)},
+        "segmentation": {"size": list(size), "counts": runs(_on_picture(seen, (height, width), size), *size)},
         "iscrowd": 0,
         "family": seen.family,
         "visible": seen.visible,
@@ -81,6 +81,25 @@ def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int,
         "lawful": seen.lawful,
         "thing": seen.thing,
     }
+
+
+def _on_picture(seen: Seen, frame: tuple[int, int], size: tuple[int, int]) -> Seen:
+    """The thing's box and mask in pixels of a picture of `size` (height, width) of the `frame`."""
+    if frame == size:
+        return seen
+    x0, y0, x1, y1 = seen.box
+    rows, columns = (_nearest(*ends) for ends in ((y0, y1, frame[0], size[0]), (x0, x1, frame[1], size[1])))
+    box = (int(columns[0][0]), int(rows[0][0]), int(columns[0][-1]) + 1, int(rows[0][-1]) + 1)
+    return seen._replace(box=box, mask=seen.mask[np.ix_(rows[1], columns[1])])
+
+
+def _nearest(begin: int, end: int, of: int, to: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The pixels, of `to`, with their middles in pixels `begin` to `end` of `of`, one at least; and in which
+    of these they lie."""
+    first = min(int(begin * to / of + 0.5), to - 1)
+    last = max(int(end * to / of + 0.5), first + 1)
+    pixels = np.arange(first, last)
+    return pixels, np.clip(((pixels + 0.5) * of / to).astype(np.intp), begin, end - 1) - begin
 
 
 def runs(seen: Seen, height: int, width: int) -> list[int]:

@@ -91,6 +91,7 @@ class Recipe(Config, frozen=True, kw_only=True):
             labels=dict(self.luggage.labels),
             families={label: families(label, self.families) for label in self.luggage.labels},
             clutter=self.luggage.clutter,
+            bottles=families("bottle", self.families),
         )
 
     def for_consignments(self) -> ConsignmentRecipe:

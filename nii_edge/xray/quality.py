@@ -6,7 +6,8 @@ belt whose lines differ by noise alone looks like uniform goods: only the belt's
 with less noise than their photons leave hold an offset nobody subtracted: what is opaque would look as if
 something came through.
 
-Display pictures have none of this: white may be constant there.
+Display pictures have little of this: white may be constant there. One that is all of one other colour shows
+nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.records import Frame, Pixels, Reason
-from nii_edge.xray.calibrate import Calibration
-from nii_edge.xray.transmission import energies_swapped
+from nii_edge.xray.calibrate import MAX_RUN, Calibration
+from nii_edge.xray.transmission import SWAP_PIXELS, compared, energies_swapped
 
 ROWS = 24
 """Rows that are looked at, spread over the frame."""
-COMPARED = 400
-"""Pixels of each of these rows, about, whose energies are compared: a small carton fills few of them."""
+COMPARED = (ROWS, 400)
+"""Rows, and pixels of each, about, whose energies are compared at first ..."""
+COMPARED_CLOSELY = (200, 4_000)
+"""... and where a small carton, or a thin one, fills too few of them to tell."""
 BANDS, BAND = 3, 4
 """So many bands of so many columns each: neighbours share a line of the cache."""
 ENOUGH = 4_000
@@ -50,6 +53,8 @@ MAX_NOISE = 0.1
 """Of the level, in bright areas: fewer than a hundred photons a pixel. Working scanners have thousands."""
 BRIGHT = 0.3
 """Of full scale: where noise is looked at."""
+LIGHT = 0.5
+"""Of full scale: the ground of a display, where nothing lies, is no darker."""
 FEWEST = 60
 """Values needed to say anything of noise."""
 DARK = 0.1
@@ -74,9 +79,22 @@ def problem(frame: Frame, detector: Calibration | None = None) -> Problem | None
     `detector`: what its counts are read with; they may have an offset then, which that subtracts.
     """
     found = _not_finite(frame)
-    if found is None and frame.channels[0] in ("low", "high"):
-        found = _counts(frame, detector if frame.pixels.dtype.kind == "u" else None)
-    return found
+    if found is not None:
+        return found
+    if frame.channels[0] in ("low", "high"):
+        return _counts(frame, detector if frame.pixels.dtype.kind == "u" else None)
+    return _one_colour(frame)
+
+
+def _one_colour(frame: Frame) -> Problem | None:
+    """A display picture in which nothing is shown, and no empty belt either."""
+    colour = frame.pixels[0, 0]
+    if float(colour.min()) >= LIGHT * frame.full_scale or (_some(frame.pixels, ROWS) != colour).any():
+        return None
+    return (
+        Reason.IMAGE_QUALITY,
+        f"view {frame.view}: every pixel is {colour.tolist()}; the display shows nothing",
+    )
 
 
 def _not_finite(frame: Frame) -> Problem | None:
@@ -109,7 +127,7 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
     )
     if words is not None:
         return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
-    if frame.channels == ("low", "high") and energies_swapped(_transmission(rows, frame, detector)):
+    if frame.channels == ("low", "high") and _swapped(frame, detector):
         detail = (
             f"view {frame.view}: more of the low energy comes through than of the high; are they swapped?"
         )
@@ -117,11 +135,19 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
     return None
 
 
-def _transmission(rows: Pixels, frame: Frame, detector: Calibration | None) -> Floats:
-    """Of some of the pixels of `_some` rows of a frame, (channels, height, width)."""
+def _swapped(frame: Frame, detector: Calibration | None) -> bool:
+    """Whether more of the low energy comes through, which no matter does."""
+    some = _transmission(frame, detector, COMPARED)
+    if compared(some) < SWAP_PIXELS:
+        some = _transmission(frame, detector, COMPARED_CLOSELY)
+    return energies_swapped(some)
+
+
+def _transmission(frame: Frame, detector: Calibration | None, count: tuple[int, int]) -> Floats:
+    """Of about `count` rows of a frame, and pixels of each, (channels, height, width)."""
     height, width = frame.pixels.shape[:2]
-    every = max(1, height // ROWS), max(1, width // COMPARED)
-    planes: Floats = np.moveaxis(rows[:, :: every[1]], 2, 0).astype(np.float32)
+    every = max(1, height // count[0]), max(1, width // count[1])
+    planes: Floats = np.moveaxis(frame.pixels[:: every[0], :: every[1]], 2, 0).astype(np.float32)
     if detector is None:
         planes /= np.float32(frame.full_scale)
         return planes
@@ -156,12 +182,24 @@ def _stuck(some: Pixels, crossing: str) -> str | None:
     same = some[0] == some[-1]  # of most lines this says it all
     suspects = np.flatnonzero(same[:, 0] | same[:, -1])
     same = np.logical_and.reduce(some[:, suspects] == some[:1, suspects], axis=0)
-    stuck = int(np.count_nonzero(np.logical_or.reduce(same, axis=1)))
+    which = suspects[np.logical_or.reduce(same, axis=1)]
+    stuck = which.size
     if stuck == lines and bool(same.all()):
         return "every line is the same; the detector is off or stuck"
     if stuck >= max(MIN_STUCK, MAX_STUCK * lines):
         return f"{stuck} of {lines} {crossing} never change; detector pixels are dead or stuck"
+    side_by_side = _longest_run(which)
+    if side_by_side > MAX_RUN:
+        return f"{side_by_side} {crossing} side by side never change; a wire or a blade may hide there"
     return None
+
+
+def _longest_run(numbers: npt.NDArray[np.intp]) -> int:
+    """The most of ascending `numbers` that follow each other."""
+    if numbers.size <= MAX_RUN:  # too few to matter
+        return int(numbers.size)
+    ends = np.flatnonzero(np.diff(numbers) != 1)
+    return int(np.diff(ends, prepend=-1, append=numbers.size - 1).max())
 
 
 def _saturated(rows: Pixels) -> str | None:

@@ -123,12 +123,24 @@ def energies_swapped(planes: Planes) -> bool:
     False also where there is too little matter to say.
     """
     low, high = planes[0], planes[-1]
-    both = (np.minimum(low, high) > SWAP_SPAN[0]) & (np.maximum(low, high) < SWAP_SPAN[1])
+    both = _comparable(planes)
     pixels = np.count_nonzero(both)
     if pixels < SWAP_PIXELS:
         return False
     # both logarithms are negative; more than half of the ratios below the limit is their median below it
     return bool(2 * np.count_nonzero(np.log(low[both]) > SWAP_RATIO * np.log(high[both])) > pixels)
+
+
+def compared(planes: Planes) -> int:
+    """Pixels in which the energies can be compared; below `SWAP_PIXELS` they say nothing."""
+    return int(np.count_nonzero(_comparable(planes)))
+
+
+def _comparable(planes: Planes) -> npt.NDArray[np.bool_]:
+    low, high = planes[0], planes[-1]
+    inside: npt.NDArray[np.bool_] = np.minimum(low, high) > SWAP_SPAN[0]
+    inside &= np.maximum(low, high) < SWAP_SPAN[1]
+    return inside
 
 
 def _box(rows: Floats, width: int) -> Floats:

@@ -5,6 +5,7 @@ Much of the clutter looks like a gun, a knife or a wrench to a careless eye; non
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ from nii_edge.simulate.shapes import cloth_pile, rotation
 from nii_edge.simulate.solids import Part, Thing
 from nii_edge.simulate.threats import bottles
 
-__all__ = ["CLUTTER", "HELD_OUT_BAGS", "LuggageRecipe", "bag_types", "make_luggage"]
+__all__ = ["CLUTTER", "HELD_OUT_BAGS", "LuggageRecipe", "bag_types", "clutter_of", "make_luggage"]
 
 CLUTTER: dict[str, dict[str, Maker]] = {
     "soft": soft.FAMILIES,
@@ -64,6 +65,7 @@ class LuggageRecipe(NamedTuple):
         labels: how likely each label is among those.
         families: which families each label may be drawn from.
         clutter: how many things lie in a bag, for one of 10 litres; it grows with the square root of the room.
+        bottles: the families of bottles among them; those of other recipes are not.
     """
 
     bags: tuple[float, float, float, float]
@@ -72,6 +74,13 @@ class LuggageRecipe(NamedTuple):
     labels: dict[str, float]
     families: dict[str, tuple[str, ...]]
     clutter: Spread
+    bottles: tuple[str, ...] = tuple(bottles.FAMILIES)
+
+
+def clutter_of(kind: str, bottle_families: Collection[str]) -> tuple[str, ...]:
+    """The names of a kind of clutter, with no bottles but these: bottles are labelled, so those held out for
+    tests may be in no training picture."""
+    return tuple(n for n in CLUTTER[kind] if n not in bottles.FAMILIES or n in bottle_families)
 
 
 def bag_types(held_out: bool) -> tuple[str, ...]:
@@ -107,7 +116,7 @@ def _packed(recipe: LuggageRecipe, rng: Generator) -> list[Placed]:
     mood = pick(rng, _MOODS)
     for _ in range(count):
         kind = str(rng.choice(list(mood), p=np.asarray(list(mood.values())) / sum(mood.values())))
-        name = pick(rng, tuple(CLUTTER[kind]))
+        name = pick(rng, clutter_of(kind, recipe.bottles))
         thing = _fitted(Thing(name, name, CLUTTER[kind][name](rng)), bag, rng)
         if thing is not None:
             things.append(Placed(thing, "clutter", parcel=0))

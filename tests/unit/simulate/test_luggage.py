@@ -19,6 +19,7 @@ TRAINING = luggage.LuggageRecipe(
     labels={"gun": 1, "knife": 1, "wrench": 1, "scissors": 0.5},
     families={label: threats.training_families(label) for label in threats.LABELS},
     clutter=(3, 8),
+    bottles=threats.training_families("bottle"),
 )
 CLUTTER = [(kind, name) for kind, makers in luggage.CLUTTER.items() for name in makers]
 
@@ -50,7 +51,10 @@ def test_scenes_hold_only_what_the_recipe_allows(scenes: list[Scene]) -> None:
     for placed in prohibited:
         assert placed.thing.label in TRAINING.labels
         assert placed.thing.family in TRAINING.families[placed.thing.label]
+    clutter = {p.thing.family for p in found if p.role == "clutter"}
     assert not {p.thing.label for p in found if p.role == "clutter"} & set(TRAINING.labels)
+    assert clutter & set(TRAINING.bottles), "no bottle: nothing was shown"
+    assert not clutter & threats.HELD_OUT_FAMILIES["bottle"]
 
 
 def test_some_bags_are_innocent_and_some_scenes_have_several(scenes: list[Scene]) -> None:

@@ -16,11 +16,12 @@ GOOD = RNG.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
 
 
 def frame(pixels: np.ndarray, view: int = 0, channels: tuple[str, ...] = ("low", "high")) -> Frame:
+    scales = {"float32": 1.0, "uint8": 255.0, "uint16": 50_000.0}
     return Frame(
         view=view,
         channels=channels,  # type: ignore[arg-type]
         pixels=pixels,
-        full_scale=1.0 if pixels.dtype == np.float32 else 50_000.0,
+        full_scale=scales[pixels.dtype.name],
         opaque_below=1e-3,
     )
 
@@ -67,6 +68,19 @@ def test_a_white_display_picture_is_an_empty_belt() -> None:
     """Pictures for the eye may well be constant: white is white."""
     white = np.full((48, 64, 3), 255, np.uint8)
     assert quality.problem(frame(white, channels=("red", "green", "blue"))) is None
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (127, 127, 127), (20, 60, 230)])
+def test_a_display_picture_of_one_other_colour_shows_nothing(colour: tuple[int, int, int]) -> None:
+    """A display that hangs, or a cable that came off, is no empty belt."""
+    picture = np.full((48, 64, 3), colour, np.uint8)
+    shown = frame(picture, channels=("red", "green", "blue"))
+    found = quality.problem(shown)
+    assert found is not None
+    assert found[0] is Reason.IMAGE_QUALITY
+    picture[20, 30] = 255 - picture[20, 30]
+    picture[2::3] += 3
+    assert quality.problem(shown) is None
 
 
 HEIGHT, WIDTH = 208, 256
@@ -140,6 +154,16 @@ def test_many_dead_lines_are_named(turned: bool) -> None:
     said = words(pixels)
     assert said is not None
     assert f"16 of {HEIGHT} {which} never change" in said
+
+
+@pytest.mark.parametrize("rows", [8, 9])
+def test_few_dead_lines_side_by_side_are_named_too(rows: int) -> None:
+    """A calibration repairs eight; what is wider hides a wire or a blade."""
+    counts = np.random.default_rng(2).normal(40_000, 150, (900, 64, 2)).astype(np.uint16)
+    counts[400 : 400 + rows] = np.arange(903, 903 + rows).reshape(-1, 1, 1)  # each stuck at its own value
+    said = words(counts)
+    assert (said is None) == (rows == 8)
+    assert said is None or f"{rows} rows side by side never change" in said
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -266,6 +290,18 @@ def test_swapped_energies_are_named() -> None:
         assert found is not None
         assert found[0] is Reason.PROFILE_MISMATCH
         assert "swapped" in found[1]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_swapped_energies_of_a_small_thing_are_named(swapped: bool) -> None:
+    """A flat parcel in a wide tunnel: few of the rows that are looked at first cross it."""
+    rng = np.random.default_rng(4)
+    path = np.zeros((800, 900))
+    path[300:340, 500:540] = rng.uniform(0.3, 0.9, (40, 40))
+    both = np.exp(-np.stack([1.25 * path, path], axis=-1)) * 50_000
+    counts = np.clip(rng.normal(both, 80), 0, 65_535).astype(np.uint16)
+    found = quality.problem(frame(np.ascontiguousarray(counts[:, :, ::-1]) if swapped else counts))
+    assert (found is not None) is swapped
 
 
 @given(
