@@ -135,6 +135,7 @@ def truth(made: Made, carton: int) -> dict[str, Any]:
         "story": made.story,
         "lie": scanned.lie,
         "faults": sorted(scanned.faults),
+        "parcels": sum(thing.role == "parcel" for thing in scanned.truth),
         "things": [
             {
                 "label": thing.label,
@@ -144,6 +145,7 @@ def truth(made: Made, carton: int) -> dict[str, Any]:
                 "mass_g": round(thing.mass, 1),
                 "declared": thing.declared,
                 "line": thing.line,
+                "parcel": thing.parcel,
                 "box_mm": np.round(thing.box, 1).tolist(),
             }
             for thing in scanned.truth

@@ -47,7 +47,8 @@ class Scene(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What is true of one thing. `material`: the one it has most of; `mass` in g; `box`: (2, 3) corners."""
+    """What is true of one thing. `material`: the one it has most of; `mass` in g; `box`: (2, 3) corners;
+    `parcel`: as `Placed`."""
 
     label: str
     family: str
@@ -57,6 +58,7 @@ class Truth(NamedTuple):
     declared: bool
     line: int
     box: Points
+    parcel: int
 
 
 def corners(thing: Thing) -> Points:
@@ -117,7 +119,7 @@ def truths(scene: Scene, density: Mapping[str, float]) -> tuple[Truth, ...]:
         thing = placed.thing
         made.append(Truth(
             thing.label, thing.family, placed.role, max(by_material, key=lambda name: by_material[name]),
-            sum(by_material.values()), placed.declared, placed.line, corners(thing),
+            sum(by_material.values()), placed.declared, placed.line, corners(thing), placed.parcel,
         ))  # fmt: skip
     return tuple(made)
 
