@@ -160,7 +160,8 @@ def test_many_dead_lines_are_named(turned: bool) -> None:
 def test_few_dead_lines_side_by_side_are_named_too(rows: int) -> None:
     """A calibration repairs eight; what is wider hides a wire or a blade."""
     counts = np.random.default_rng(2).normal(40_000, 150, (900, 64, 2)).astype(np.uint16)
-    counts[400 : 400 + rows] = np.arange(30_000, 30_000 + rows).reshape(-1, 1, 1)  # each stuck at its own value
+    stuck_at = np.arange(30_000, 30_000 + rows)
+    counts[400 : 400 + rows] = stuck_at.reshape(-1, 1, 1)
     said = words(counts)
     assert (said is None) == (rows == 8)
     assert said is None or f"{rows} rows side by side never change" in said
