@@ -481,6 +481,32 @@ def simulate(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
+@app.command(epilog="Example: nii-edge threats --out threats --labels gun,knife --each 10")
+def threats(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Comma-separated; all that are prohibited in themselves if left out.")
+    ] = None,
+    each: Annotated[int, typer.Option(min=1, max=500, help="Threats of every label.")] = 5,
+    kilovolts: Annotated[float, typer.Option(help="Of the scanner's tube.")] = 160.0,
+    pitch_mm: Annotated[float, typer.Option(min=0.2, max=10, help="Of their pixels, at the belt.")] = 0.8,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a library of simulated threats, to be projected into live scans (`tip.library`)."""
+    from nii_edge.commands import threats as command
+
+    asked = command.USUAL if labels is None else tuple(label.strip() for label in labels.split(","))
+    request = command.Request(out, asked, each, kilovolts, pitch_mm, seed)
+    with Progress(console=_err, transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("making threats", total=None)
+        count = command.write(request, lambda done, total: progress.update(bar, completed=done, total=total))
+    if as_json:
+        _print_json({"threats": count, "labels": list(asked), "library": str(out)})
+    else:
+        _out.print(f"{out}: {count} threats: {', '.join(asked)}", highlight=False, markup=False)
+
+
 @app.command(epilog="Example: nii-edge evaluate --images sim/images --annotations sim/annotations.json")
 def evaluate(
     annotations: Annotated[

@@ -312,3 +312,18 @@ def test_a_wrong_section_is_refused(site: Site, wrong: dict[str, Any]) -> None:
     done = subprocess.run(command("check", str(config)), capture_output=True, check=False, text=True)
     assert done.returncode == 1
     assert "$.tip" in done.stdout
+
+
+def test_simulated_threats_are_a_library(tmp_path: Path) -> None:
+    """What `nii-edge threats` makes, `check` would project."""
+    folder = tmp_path / "threats"
+    made = subprocess.run(
+        command("threats", "--out", str(folder), "--labels", "gun,shielding", "--each", "2", "--json"),
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert json.loads(made.stdout)["threats"] == 4
+    tip_config = {"library": str(folder), "rate": 0.5, "labels": {"gun": ["impenetrable_area"]}}
+    config = Site(tmp_path).edge_config(tip=tip_config)
+    checked = subprocess.run(command("check", str(config)), capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "gun (2), shielding (2)" in checked.stdout.replace("\n", " ")
