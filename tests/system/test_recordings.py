@@ -107,7 +107,8 @@ def test_a_cut_recording_plays_as_far_as_it_goes_and_says_what_is_missing(site: 
 
 
 def test_a_folder_of_pictures_plays_and_a_broken_one_is_unknown(site: Site, tmp_path: Path) -> None:
-    """PNG, JPEG, TIFF of 8 and 16 bit become scans; a torn file is UNKNOWN; a text file is named."""
+    """PNG, JPEG, TIFF of 8 and 16 bit become scans; a torn one and one that shows nothing are UNKNOWN; a text
+    file is named."""
     edge = site.edge()
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -115,13 +116,16 @@ def test_a_folder_of_pictures_plays_and_a_broken_one_is_unknown(site: Site, tmp_
     cv2.imwrite(str(folder / "1.png"), white)
     cv2.imwrite(str(folder / "2.jpg"), white)
     cv2.imwrite(str(folder / "3.tiff"), np.full((60, 80), 65535, np.uint16))
-    cv2.imwrite(str(folder / "4.png"), np.zeros((60, 80), np.uint16))
+    plate = np.full((60, 80), 65535, np.uint16)
+    plate[5:55, 5:75] = 0
+    cv2.imwrite(str(folder / "4.png"), plate)
+    cv2.imwrite(str(folder / "6.png"), np.zeros((60, 80), np.uint16))
     (folder / "5.jpg").write_bytes((folder / "2.jpg").read_bytes()[:200])
     (folder / "notes.txt").write_text("not a picture")
     summary = replay(edge, folder, status=1)
-    assert summary["scans_sent"] == 5
-    assert summary["verdicts"] == verdicts(3, 1, 1)
-    assert summary["reasons"] == {"CORRUPT_FRAME": 1}
+    assert summary["scans_sent"] == 6
+    assert summary["verdicts"] == verdicts(3, 1, 2)
+    assert summary["reasons"] == {"CORRUPT_FRAME": 1, "IMAGE_QUALITY": 1}
     assert isinstance(summary["problems"], list)
     (problem,) = summary["problems"]
     assert "notes.txt" in problem

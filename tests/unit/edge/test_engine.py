@@ -33,6 +33,13 @@ SLOTS = 24
 POLICY = Policy(version=1, name="p", required_for_clear=("shielding",), default_alarm_at=0.5)
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and wait until every thread of it stands."""
+    os.kill(pid, signal.SIGSTOP)
+    stats = [path / "stat" for path in Path(f"/proc/{pid}/task").iterdir()]
+    until(lambda: all(stat.read_text().rsplit(")", 1)[1].split()[0] == "T" for stat in stats), PATIENCE_S)
+
+
 class OffsetClock(SystemClock):
     """The machine's clock, which a test may put forward."""
 
@@ -211,6 +218,7 @@ def test_an_answer_after_the_deadline_is_none(rig: Rig) -> None:
     late = rig.submit(1, counts(1))
     rig.screen(2, counts(2))
     rig.results(1)
+    until(lambda: not rig.engine._running, PATIENCE_S, "the answer on the other scan")
     rig.clock.ahead_s = 1_000
     rig.check(late)
     assert rig.results(1)[1].reason is Reason.TIMEOUT
@@ -317,7 +325,7 @@ def test_a_trial_gets_outcomes_and_no_verdict(rig: Rig) -> None:
 
 def test_a_trial_waits_until_no_scan_is_left(rig: Rig) -> None:
     """It goes behind all that runs and waits; scans that come after it still go before it."""
-    os.kill(rig.child(), signal.SIGSTOP)
+    freeze(rig.child())
     for seq in (1, 2, 3):
         rig.screen(seq, counts(seq))
     answers = rig.trial(counts(9))
@@ -334,7 +342,7 @@ def test_a_trial_waits_until_no_scan_is_left(rig: Rig) -> None:
 
 def test_a_scan_waits_for_no_more_than_the_trial_that_runs(rig: Rig) -> None:
     """With one trial running and another offered, a scan is next at the process; it may pass the first."""
-    os.kill(rig.child(), signal.SIGSTOP)
+    freeze(rig.child())
     first, second = rig.trial(counts(1)), rig.trial(counts(2))
     rig.screen(1, counts(3))
     os.kill(rig.child(), signal.SIGCONT)
@@ -345,7 +353,7 @@ def test_a_scan_waits_for_no_more_than_the_trial_that_runs(rig: Rig) -> None:
 
 
 def test_a_trial_that_does_not_get_its_turn_is_dropped(rig: Rig) -> None:
-    os.kill(rig.child(), signal.SIGSTOP)
+    freeze(rig.child())
     rig.screen(1, counts(1))
     said, _ = rig.trial(counts(2), seconds=0.05).get(timeout=PATIENCE_S)
     assert said == TrialAnswer(None, begun=False)
@@ -355,7 +363,7 @@ def test_a_trial_that_does_not_get_its_turn_is_dropped(rig: Rig) -> None:
 
 def test_a_process_lost_over_a_trial_is_said_so_and_replaced(rig: Rig) -> None:
     victim = rig.child()
-    os.kill(victim, signal.SIGSTOP)
+    freeze(victim)
     answers = rig.trial(counts(1))
     os.kill(victim, signal.SIGKILL)
     assert answers.get(timeout=PATIENCE_S)[0] == TrialAnswer(None, begun=True)
@@ -367,7 +375,7 @@ def test_a_process_lost_over_a_trial_is_said_so_and_replaced(rig: Rig) -> None:
 def test_a_trial_lost_beside_a_scan_is_not_to_blame(rig: Rig) -> None:
     """Either of them may have ended the process."""
     victim = rig.child()
-    os.kill(victim, signal.SIGSTOP)
+    freeze(victim)
     answers = rig.trial(counts(1))
     rig.screen(1, counts(2))
     os.kill(victim, signal.SIGKILL)
@@ -379,7 +387,7 @@ def test_a_trial_lost_beside_a_scan_is_not_to_blame(rig: Rig) -> None:
 def test_a_trial_is_answered_when_the_engine_stops(running: bool) -> None:
     rig = Rig()
     rig.engine.start()
-    os.kill(rig.child(), signal.SIGSTOP)
+    freeze(rig.child())
     if not running:
         rig.screen(1, counts(1))
     answers = rig.trial(counts(2))
