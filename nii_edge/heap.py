@@ -17,12 +17,11 @@ _SERVICE_ARENAS = 2
 
 def keep_freed_memory(most: int | None = None) -> bool:
     """Ask glibc not to give freed memory back to the system, which clears every page before it is used again:
-    thousands of page faults a step of training (tools/time_training.py), 0.4 ms of CPU time for a view of
-    3.4 MB in the daemon.
+    thousands of page faults a step of training (tools/time_training.py), and some for every view in the
+    daemon (docs/decisions/0009).
 
     Call it before anything large is allocated. `most`: bytes that are kept in each of two arenas, which all
-    threads share; all bytes, in one arena, if left out. False where
-    there is no glibc.
+    threads share; all bytes, in one arena, if left out. False where there is no glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

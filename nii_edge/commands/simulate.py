@@ -191,7 +191,7 @@ def _prepare(units: list[Calibrated]) -> None:
     """Workers are as many as cores: none may have threads beside, and none need calibrate again."""
     cv2.setNumThreads(1)
     know(units)
-    gc.freeze()
+    gc.freeze()  # what was imported stays: looking through it again and again frees nothing
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

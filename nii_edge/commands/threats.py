@@ -58,6 +58,10 @@ def write(request: Request, told: Callable[[int, int], None]) -> int:
         raise ConfigError(f"--labels: {', '.join(unknown) or 'none'}; there are {', '.join(LABELS)}")
     if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise ConfigError(f"--out {request.out}: name a folder that is empty or does not exist yet")
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {request.out}: cannot be made: {error.strerror}") from error
     count = len(request.labels) * request.each
 
     def made() -> Iterator[Threat]:

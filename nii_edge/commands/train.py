@@ -103,21 +103,20 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     began = time.monotonic()
     dataset = read_dataset(request.annotations, request.images)
     rows, held_out = split(dataset)
-    work = request.out.with_name(request.out.name + ".work")
-    _claim(work, request, dataset)
     keep_freed_memory()
-    side = round(request.size * 1.15)
     processes = request.processes or processes_for(request.batch)
     if request.batch < processes:
         raise ConfigError(f"{request.batch} pictures a step, {processes} processes: each needs one at least")
+    names = dataset.names
+    _begun(request, names)  # what is wrong with the weights is said before long work
+    work, side = request.out.with_name(request.out.name + ".work"), round(request.size * 1.15)
+    _claim(work, request, dataset)
     _check_room(work, len(rows), side, processes)
     used = fill(
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
     )
     if used < 2:
         raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
-    names = dataset.names
-    _begun(request, names)  # what is wrong with the weights is said before long work
     pools: Pools = [([work / "pool"], 1.0)]
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into
