@@ -34,13 +34,18 @@ HIDDEN_T = 0.003
 """Mean transmission below which a thing is taken as not to be seen, and neither taught nor punished."""
 DEPTH = np.array((0.18, 0.42), np.float32)
 """About -ln T_high of a g/cm2 of each basis material."""
-BLIND_DEPTH, BLIND_SHARE = 5.0, 0.6
-"""A thing with more than this share of its area behind more than this -ln T counts as hidden too."""
+BLIND_DEPTH, BLIND_SHARE = 4.3, 0.6
+"""A thing with more than this share of its area behind more than this -ln T counts as hidden too: displays
+show less than 1/70 of their ground as black."""
+CARTONS = 0.22
+"""The share of cartons among them."""
+PIECES = (0.45, 0.3, 0.15, 0.1)
+"""How often one, two, three and four bags or cartons lie together, as `configs/simulate/` has it."""
 IGNORED = ""
 CLUTTER_MOODS: tuple[tuple[float, float], ...] = ((2, 8), (4, 16), (8, 26))
 THREAT_WEIGHTS: dict[str, float] = {
-    "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1.2, "bottle": 0.7,
-    "pressed_block": 1.2, "inner_parcel": 0.8, "tablets": 0.3, "currency": 0.3,
+    "gun": 3, "knife": 4, "wrench": 4, "scissors": 2.5, "lithium_pack": 1.5, "bottle": 1.0,
+    "pressed_block": 1.5, "inner_parcel": 0.6, "tablets": 0.3, "currency": 0.3,
 }  # fmt: skip
 
 
@@ -85,8 +90,7 @@ class Composer:
 
     def scene(self, rng: np.random.Generator, side: int) -> Composed:
         """One picture of at most about `side` pixels."""
-        count = 1 if rng.random() < 0.75 else 2
-        pieces = [self._piece(rng) for _ in range(count)]
+        pieces = [self._piece(rng) for _ in range(1 + int(rng.choice(len(PIECES), p=PIECES)))]
         areal, marks = _row(pieces, rng)
         return self._shown(areal, marks, rng, side)
 
@@ -99,7 +103,7 @@ class Composer:
         return share
 
     def _piece(self, rng: np.random.Generator) -> tuple[Floats, list[Marked]]:
-        if self._cartons and rng.random() < 0.28:
+        if self._cartons and rng.random() < CARTONS:
             return self._carton(rng)
         bag = pick(rng, self._bags)
         canvas, (y, x), marks = _on_canvas(bag, 60)
@@ -130,7 +134,7 @@ class Composer:
             return
         names = [name for name in THREAT_WEIGHTS if name in self._threats]
         weights = np.array([THREAT_WEIGHTS[name] for name in names])
-        for _ in range(1 + int(rng.choice(4, p=(0.55, 0.28, 0.12, 0.05)))):
+        for _ in range(1 + int(rng.choice(4, p=(0.45, 0.3, 0.17, 0.08)))):
             families = self._threats[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
             sprite = pick(rng, families[pick(rng, sorted(families))])
             self._add(canvas, marks, sprite, middle, room, rng)
