@@ -13,6 +13,7 @@ from nii_edge.xray.calibrate import Calibration, Origin, assemble
 
 RNG = np.random.default_rng(3)
 GOOD = RNG.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
+GOOD[20:40, 30:60] //= 2
 
 
 def frame(pixels: np.ndarray, view: int = 0, channels: tuple[str, ...] = ("low", "high")) -> Frame:
@@ -64,21 +65,53 @@ def test_blank_stuck_saturated_and_senseless_frames_are_named(pixels: np.ndarray
         assert f"view {number}" in found[1]
 
 
-def test_a_white_display_picture_is_an_empty_belt() -> None:
-    """Pictures for the eye may well be constant: white is white."""
+def test_white_around_something_is_white() -> None:
+    """Pictures for the eye may well be constant in places."""
     white = np.full((48, 64, 3), 255, np.uint8)
+    white[20:30, 20:40] = (255, 210, 140)
     assert quality.problem(frame(white, channels=("red", "green", "blue"))) is None
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (127, 127, 127), (20, 60, 230)])
-def test_a_display_picture_of_one_other_colour_shows_nothing(colour: tuple[int, int, int]) -> None:
-    """A display that hangs, or a cable that came off, is no empty belt."""
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_display_of_an_empty_belt_shows_nothing(turned: bool, noise: float) -> None:
+    """White, or the same in every line, is no carton."""
+    picture = np.full((48, 64, 3), 240.0) + RNG.normal(0, noise, (48, 64, 3))
+    picture[:, 20:40] *= 0.7
+    seen = np.clip(picture.swapaxes(0, 1) if turned else picture, 0, 255).astype(np.uint8)
+    found = quality.problem(frame(seen, channels=("red", "green", "blue")))
+    assert found is not None
+    assert found[0] is Reason.IMAGE_QUALITY
+    assert "no carton went by" in found[1]
+
+
+@pytest.mark.parametrize("photons", [2_000, 20_000])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("stands", [False, True])
+def test_an_empty_belt_and_one_that_stood_are_named(turned: bool, stands: bool, photons: float) -> None:
+    """Every line shows the same, but for the noise; one thin thing of thirty pixels, and it does not."""
+    rng = np.random.default_rng(5)
+    gain = 1 + 0.05 * rng.standard_normal((1, WIDTH, 2))
+    belt = np.ones((HEIGHT, WIDTH, 2)) * gain
+    if stands:
+        belt[:, 60:140] *= carton()[100:101, 60:140] / 50_000
+    with_bag = belt.copy()
+    with_bag[90:120, 180:210] *= 0.95
+    for through, empty in ((belt, True), (with_bag, False)):
+        seen = np.clip(rng.poisson(through * photons) / photons * 50_000, 0, 65_535).astype(np.uint16)
+        found = words(np.ascontiguousarray(seen.swapaxes(0, 1)) if turned else seen)
+        assert (found is not None and "no carton went by" in found) == empty
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (127, 127, 127), (20, 60, 230), (255, 255, 255)])
+def test_a_display_picture_of_one_colour_shows_nothing(colour: tuple[int, int, int]) -> None:
+    """A display that hangs, a cable that came off, or an empty belt."""
     picture = np.full((48, 64, 3), colour, np.uint8)
     shown = frame(picture, channels=("red", "green", "blue"))
     found = quality.problem(shown)
     assert found is not None
     assert found[0] is Reason.IMAGE_QUALITY
-    picture[20, 30] = 255 - picture[20, 30]
+    picture[20:30, 30:50] += 90
     picture[2::3] += 3
     assert quality.problem(shown) is None
 
@@ -161,6 +194,7 @@ def test_few_dead_lines_side_by_side_are_named_too(rows: int) -> None:
     """A calibration repairs eight; what is wider hides a wire or a blade."""
     counts = np.random.default_rng(2).normal(40_000, 150, (900, 64, 2)).astype(np.uint16)
     stuck_at = np.arange(30_000, 30_000 + rows)
+    counts[100:200, 20:40] //= 2
     counts[400 : 400 + rows] = stuck_at.reshape(-1, 1, 1)
     said = words(counts)
     assert (said is None) == (rows == 8)
