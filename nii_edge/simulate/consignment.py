@@ -175,7 +175,7 @@ def _loaded(
                 things += joined(laid(content, spot, quarter), len(things))
         roles = [placed.role for placed in things]
         hiding = len(extra) == 1 and "hidden" not in roles and lie != "swapped_goods"
-        few = story == "master_carton" and roles.count("parcel") < MANY_PARCELS
+        few = _honest(story) == "consolidation" and roles.count("parcel") < MANY_PARCELS
         if "goods" in roles and not hiding and not few:
             break
         x, y, z = room

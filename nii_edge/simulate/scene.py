@@ -95,11 +95,12 @@ def set_down(things: Sequence[Placed], turn: Matrix) -> list[Placed]:
 def pose(rng: np.random.Generator, steep: float = 0.1, tilted: float = 0.25) -> Matrix:
     """A way of lying: any heading, either face up; mostly within 20 degrees of flat.
 
-    `tilted`: how often up to 50 degrees; `steep`: how often anything up to on end.
+    `tilted`: how often up to 50 degrees; `steep`: how often anything, all tilts alike, up to on end.
     """
     kind = rng.random()
     limit = 90.0 if kind < steep else 50.0 if kind < steep + tilted else 20.0
-    tilt = draw(rng, (-limit, limit)) * float(rng.random()) ** 0.5
+    flatter = float(rng.random()) ** 0.5
+    tilt = draw(rng, (-limit, limit)) * (1.0 if kind < steep else flatter)
     face = 180.0 * float(rng.integers(2))
     roll = draw(rng, (-1, 1)) * limit / 2
     heading = rotation("z", draw(rng, (0, 360)))

@@ -1,11 +1,11 @@
 """Frames that cannot be judged, whatever a detector says of them. Pure and cheap: looks at some lines only.
 
 Counts always carry photon noise. Lines that repeat each other exactly were not measured; a pixel that never
-changes is no detector; noise far above a few per cent of air means that hardly any photons came. Where no line
-differs from the mean of all by more than noise, nothing went by: the belt is empty, or it stood. A belt that
-stood for a part of the scan looks like uniform goods there: only its encoder can tell. Dark areas with less
-noise than their photons leave hold an offset nobody subtracted: what is opaque would look as if something came
-through.
+changes is no detector; noise far above a few per cent of air means that hardly any photons came. Where no
+line differs from the mean of all by more than noise, nothing went by: the belt is empty, or it stood. A belt
+that stood for a part of the scan looks like uniform goods there: only its encoder can tell. Dark areas with
+less noise than their photons leave hold an offset nobody subtracted: what is opaque would look as if
+something came through.
 
 Display pictures have little of this: white may be constant there, but not all over the picture.
 """
@@ -55,8 +55,8 @@ MAX_NOISE = 0.1
 BRIGHT = 0.3
 """Of full scale: where noise is looked at."""
 EMPTY = 0.015
-"""Where no block of a view differs by more from the mean of its detector pixels over all lines, nothing went by:
-0.07 g/cm2 of paper or cloth at 160 kV. A carton's own board is about twice that."""
+"""Where no block of a view differs by a larger share from the mean of its detector pixels over all lines,
+nothing went by: 0.07 g/cm2 of paper or cloth at 160 kV. A carton's own board is about twice that."""
 BLOCK = 16
 """Pixels and lines of such a block, whose mean has little noise left."""
 FEWEST = 60
@@ -113,7 +113,9 @@ def _empty(frame: Frame, rows: Pixels, columns: Pixels) -> str | None:
         height, width = frame.pixels.shape[:2]
         size = max(1, width // BLOCK), max(1, height // BLOCK)
         planes = (cv2.extractChannel(frame.pixels, index) for index in range(frame.pixels.shape[2]))
-        blocks = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32) for plane in planes]
+        blocks = [
+            cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32) for plane in planes
+        ]
         if all(_alike(plane, axis, bright, EMPTY) for plane in blocks):
             return "nothing but air or what never changes; no carton went by, or the belt stood"
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,9 +16,10 @@ Planes = npt.NDArray[np.float32]
 """Transmission, shape (channels, height, width): 0 opaque, 1 air, noise on both sides of them."""
 
 AIR_LINES = 8
-"""Lines at each end of a frame in which `air_level` looks for air."""
-AIR_RANGE = (0.7, 1.3)
-"""Tube output against that of the calibration, within which lines may be air."""
+"""Lines at each end of a frame in which `tube_level` looks for air."""
+AIR_RANGE = (0.9, 1.1)
+"""Tube output against that of the calibration, within which lines may be air. A tube that is further off
+needs a new calibration, and what lets nine tenths through may be cloth."""
 AIR_SPREAD = 0.05
 """Largest difference from line end to line end, as a share, of what is nothing but air."""
 
@@ -31,10 +31,13 @@ SWAP_RATIO = 0.97
 """ln T_low / ln T_high is above 1 in all matter between 30 and 200 keV (PE 1.15, see domain tables)."""
 
 
-def apply(counts: npt.NDArray[np.generic], calibration: Calibration) -> Planes:
+def apply(
+    counts: npt.NDArray[np.generic], calibration: Calibration, level: Sequence[float] | None = None
+) -> Planes:
     """Transmission of a frame of counts, shape (height, width, channels) to (channels, height, width).
 
-    Not cut: noise makes it a little more than 1 in air and a little less than 0 in the dark.
+    Not cut: noise makes it a little more than 1 in air and a little less than 0 in the dark. `level`: the
+    tube's output now against that of the calibration, per channel (`tube_level`).
 
     Raises:
         CalibrationError: WRONG_WIDTH or PROFILE_MISMATCH; says what was found and expected.
@@ -43,11 +46,14 @@ def apply(counts: npt.NDArray[np.generic], calibration: Calibration) -> Planes:
     planes = np.empty((counts.shape[2], *counts.shape[:2]), np.float32)
     for index, plane in enumerate(planes):
         np.copyto(plane, cv2.extractChannel(counts, index), casting="unsafe")
-        _correct(plane, calibration, index)
+        _correct(plane, calibration, index, level)
     return planes
 
 
-def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, size: tuple[int, int]) -> Planes:
+def apply_reduced(
+    counts: npt.NDArray[np.generic], calibration: Calibration, size: tuple[int, int],
+    level: Sequence[float] | None = None,
+) -> Planes:  # fmt: skip
     """`apply`, then averaged down to `size` (height, width), neither larger than the frame, in less time.
 
     Offset and gain belong to detector pixels and are the same in every line, so lines may be averaged first
@@ -63,7 +69,7 @@ def apply_reduced(counts: npt.NDArray[np.generic], calibration: Calibration, siz
     planes = np.empty((counts.shape[2], height, width), np.float32)
     for index in range(counts.shape[2]):
         plane = cv2.extractChannel(lines, index).astype(np.float32)
-        _correct(plane, calibration, index)
+        _correct(plane, calibration, index, level)
         planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     return planes
 
@@ -94,25 +100,39 @@ def _detector_axis(calibration: Calibration) -> int:
     return 0 if calibration.belt_axis == "columns" else 1
 
 
-def _correct(plane: Floats, calibration: Calibration, channel: int) -> None:
+def _correct(
+    plane: Floats, calibration: Calibration, channel: int, level: Sequence[float] | None = None
+) -> None:
     """Counts of one channel to transmission, in place."""
     axis = _detector_axis(calibration)
     along = (slice(None), None) if axis == 0 else (None, slice(None))
+    gain = (
+        calibration.gain[channel] if level is None else calibration.gain[channel] / np.float32(level[channel])
+    )
     plane -= calibration.offset[channel][along]
-    plane *= calibration.gain[channel][along]
+    plane *= gain[along]
     repair(plane, calibration.repairs[channel], axis)
 
 
-def air_level(planes: Planes, belt_axis: Literal["rows", "columns"]) -> tuple[float, ...] | None:
+def tube_level(counts: npt.NDArray[np.generic], calibration: Calibration) -> tuple[float, ...] | None:
     """The tube's output against that of the calibration, per channel, from lines of air at either end of a
-    frame; None if neither end is air. Divide the planes by it to follow a drifting tube."""
-    along = planes if belt_axis == "rows" else planes.swapaxes(1, 2)
-    for end in (along[:, :AIR_LINES], along[:, -AIR_LINES:]):
-        profile = np.median(end, axis=1)
-        level = np.median(profile, axis=1)
-        smooth = _box(profile, max(1, profile.shape[1] // 16)) / level[:, None]
+    frame of counts (height, width, channels); None if neither end is air.
+
+    Raises:
+        CalibrationError: see `apply`.
+    """
+    _check(counts, calibration)
+    along = counts if calibration.belt_axis == "rows" else counts.swapaxes(0, 1)
+    for end in (along[:AIR_LINES], along[-AIR_LINES:]):
+        profiles = np.ascontiguousarray(end.mean(axis=0, dtype=np.float32).T)
+        profiles -= calibration.offset
+        profiles *= calibration.gain
+        for profile, plan in zip(profiles, calibration.repairs, strict=True):
+            repair(profile[:, None], plan, 0)
+        level = np.median(profiles, axis=1)
         within = (level > AIR_RANGE[0]) & (level < AIR_RANGE[1])
-        if within.all() and np.abs(smooth - 1).max() < AIR_SPREAD:
+        smooth = _box(profiles, max(1, profiles.shape[1] // 16))
+        if within.all() and np.abs(smooth - level[:, None]).max() < AIR_SPREAD:
             return tuple(float(value) for value in level)
     return None
 

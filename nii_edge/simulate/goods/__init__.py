@@ -108,7 +108,7 @@ KINDS: dict[str, Kind] = {
     "shampoo": Kind("330510", ("shampoo",), (1.5, 9), ("none", "polybag"), _from("bottle", "shampoo_oval")),
     "soap": Kind("340111", ("toilet soap",), (1, 5), ("box", "polybag"), toiletries.soap_bars),
     "wine": Kind("220421", ("wine of fresh grapes",), (4, 40), ("none", "box"), _from("bottle", "wine_bottle")),
-    "spirits": Kind("220890", ("spirits", "liqueurs"), (8, 60), ("box",), _from("bottle", "spirit_flat")),
+    "spirits": Kind("220890", ("spirits", "liqueurs"), (8, 60), ("box",), _from("bottle", "wine_bottle")),
     "soft_drinks": Kind("220210", ("beverages", "mineral water"), (0.5, 2), ("none",), _from("bottle", "pet_bottle", "drink_can")),
     "plastic_bottles": Kind("392330", ("bottles of plastic", "drinking bottles"), (1, 8), ("polybag", "box"), _from("bottle", "reagent_plastic")),
     "vacuum_flasks": Kind("961700", ("vacuum flasks",), (4, 25), ("box",), _from("bottle", "thermos", "steel_flask")),
