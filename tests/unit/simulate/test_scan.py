@@ -106,7 +106,7 @@ def test_the_front_end_follows_the_tube(name: str) -> None:
             outputs.append([np.median(planes[:, :, -6:], axis=(1, 2)) for planes in (before, after)])
     off = np.abs(np.array(outputs) - 1).max(axis=(0, 2))
     assert off[0] > 0.004
-    assert off[1] < 0.002
+    assert off[1] < max(0.002, 3 * unit.scanner.stability.ripple)
 
 
 @pytest.mark.parametrize("name", SCANNERS)
