@@ -56,6 +56,10 @@ DataOption = Annotated[
         metavar="DIR", help="Keep what is simulated here: a stopped run goes on, a next one reuses it."
     ),
 ]
+DetectorOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The bundle whose shapes are evidence; the shipped one."),
+]
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML configuration file.")]
 
 SWITCH_S = 0.0001
@@ -647,6 +651,7 @@ def evaluate_cartons(
     ] = None,
     data: DataOption = None,
     fit: Annotated[Path | None, typer.Option(help="What fit-cartons wrote; the shipped one.")] = None,
+    detector: DetectorOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -656,7 +661,7 @@ def evaluate_cartons(
 
     path = recipe or shipped("configs") / "simulate" / "test.yaml"
     request = command.Request(
-        cartons, seed, path, folders, data, fit or command.fit_file(), workers or command.cores()
+        cartons, seed, path, folders, data, fit or command.fit_file(), detector, workers or command.cores()
     )
     with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
         result = command.evaluate(request, _bar(progress))
@@ -680,18 +685,30 @@ def fit_cartons(
         typer.Option("--from", metavar="DIR", help="Folders of nii-edge simulate; may be repeated."),
     ] = None,
     data: DataOption = None,
+    detector: DetectorOption = None,
+    without_detector: Annotated[
+        bool, typer.Option("--without-detector", help="Fit without shapes as evidence.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Fit the carton detectors: parcel counts, how honest cartons differ, the joint fusion."""
     from nii_edge.commands import measure_cartons as command
+    from nii_edge.learn.looking import shipped_detector
     from nii_edge.resources import shipped
 
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
-        tree = command.fit_and_write(
-            consignments, seed, path, folders or [], data, out, workers or command.cores(), _bar(progress)
+        request = command.FitRequest(
+            consignments,
+            seed,
+            path,
+            folders or [],
+            data,
+            None if without_detector else detector or shipped_detector(),
+            workers or command.cores(),
         )
+        tree = command.fit_and_write(request, out, _bar(progress))
     if as_json:
         _print_json(tree)
     else:

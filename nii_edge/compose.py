@@ -143,10 +143,11 @@ def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile
         prior=entry.prior,
         profiles=dict(profiles),
         normal=None if entry.normal is None else str(here / entry.normal),
+        detector=None if entry.detector is None else str(here / entry.detector),
     )
     try:
         with closing(ManifestReader(Path(setup.store))) as reader:
-            open_manifest(setup, {}, reader)
+            open_manifest(setup, {}, reader, config.inference)
     except ManifestError as error:
         raise ConfigError(f"manifest.store: {error}") from error
     return setup
@@ -360,6 +361,8 @@ def check_edge(path: Path) -> Check:
     if plan.manifest is not None:
         taught = "nothing learned of its goods yet" if plan.manifest.normal is None else plan.manifest.normal
         would.append(f"detector manifest: what is normal: {taught}")
+        seen = plan.manifest.detector or "none; what is hidden is found by mass and material alone"
+        would.append(f"detector manifest: shapes of prohibited things by: {seen}")
         would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")

@@ -392,13 +392,15 @@ class ThreatProjection(Config, frozen=True, kw_only=True):
 class ManifestCheck(Config, frozen=True, kw_only=True):
     """The manifest verifier, detector `manifest`. `store`: what `nii-edge manifest import` wrote; `regime`:
     the rules; `fit`: what `nii-edge fit-cartons` wrote; `normal`: the folder that `nii-edge learn-normal`
-    wrote, null if the site has learned nothing yet; `prior`: the share of cartons that the site expects not
-    to be what they say."""
+    wrote, null if the site has learned nothing yet; `detector`: the bundle whose shapes are evidence, the one
+    that `fit` was fitted with, null to do without; `prior`: the share of cartons that the site expects not to
+    be what they say."""
 
     store: str
     regime: str
     fit: str
     normal: str | None = None
+    detector: str | None = None
     prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import msgspec
@@ -21,12 +21,12 @@ from nii_edge.adapters.normal_files import read_normal
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference, load
-from nii_edge.detect import normal
+from nii_edge.detect import normal, shapes
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.heat import Blocks
-from nii_edge.detect.manifest import NO_SITE, Declared, Lane, ManifestDetector, Measured, ignore
+from nii_edge.detect.manifest import NO_SITE, NOBODY, Lane, ManifestDetector, Told
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
@@ -86,15 +86,35 @@ def open_detector(
     return ModelDetector(bundle, runtime, name, settings.batch, lanes), runtime, bundle
 
 
+def open_shapes(
+    folder: Path, settings: Inference, lanes: Mapping[str, tuple[Optics, ...]]
+) -> tuple[ModelDetector, Bundle]:
+    """The detector in `folder`, whose shapes are to be evidence. Raises what `open_detector` raises, and
+    BundleError if its classes are others."""
+    detector, _, bundle = open_detector("manifest", folder, settings, lanes)
+    words = shapes.unfit(bundle)
+    if words is not None:
+        raise BundleError(f"{folder}: {words}; shapes of other classes are no evidence here")
+    return detector, bundle
+
+
+class Verifier(NamedTuple):
+    """The manifest verifier, what verdicts cite of it, what its detector's golden frames say against it."""
+
+    detector: ManifestDetector
+    models: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
 def open_manifest(
     setup: ManifestSetup,
     lanes: Mapping[str, tuple[Optics, ...]],
     reader: ManifestReader,
-    measured: Measured = ignore,
-    declared: Declared = ignore,
-) -> tuple[ManifestDetector, tuple[str, ...]]:
-    """The manifest verifier, which looks papers up in `reader` and tells `measured` and `declared` of each
-    carton, and what verdicts cite of it. Raises ConfigError, BundleError."""
+    settings: Inference,
+    told: Told = NOBODY,
+) -> Verifier:
+    """The manifest verifier, which looks papers up in `reader`. Raises ConfigError, BundleError,
+    RuntimeMissingError."""
     arrays, digest = read_arrays(Path(setup.fit))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
@@ -104,10 +124,20 @@ def open_manifest(
         bundle = read_normal(Path(setup.normal), digest)
         site = normal.from_arrays(bundle.arrays)
         models.append(bundle.id)
-    detector = ManifestDetector(
-        known, reader.find, regime, fit, setup.prior, site, measured=measured, declared=declared
-    )
-    return detector, tuple(models)
+    seeing, problems = None, list[str]()
+    if setup.detector is not None:
+        seeing, seen = open_shapes(Path(setup.detector), settings, lanes)
+        if fit.detector != seen.manifest.sha256:
+            fitted = f"with {fit.detector[:12]}" if fit.detector else "without a detector"
+            raise BundleError(
+                f"{setup.fit} was fitted {fitted}, `manifest.detector` is {model_id(seen)}; name the one "
+                "that it was fitted with, or fit again (nii-edge fit-cartons)"
+            )
+        problems = check_golden(seeing, seen)
+        seeing = seeing.lowered(shapes.LOWEST)
+        models.append(model_id(seen))
+    detector = ManifestDetector(known, reader.find, regime, fit, setup.prior, site, told, seeing)
+    return Verifier(detector, tuple(models), tuple(problems))
 
 
 def model_id(bundle: Bundle) -> str:
@@ -152,9 +182,11 @@ def inference(connection: Line, setup: Setup) -> None:
             devices.append(runtime.device)
         if setup.manifest is not None:
             reader = ManifestReader(Path(setup.manifest.store))
-            verifier, own = open_manifest(setup.manifest, lanes, reader, measured, declared)
-            detectors.append(verifier)
-            models += own
+            verifier = open_manifest(setup.manifest, lanes, reader, setup.inference, Told(measured, declared))
+            if verifier.problems:
+                untrusted["manifest"] = "; ".join(verifier.problems)[:300]
+            detectors.append(verifier.detector)
+            models += verifier.models
     except NiiEdgeError as error:
         children.tell(connection, Failed(error=str(error)))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,14 @@ from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.manifest_files import add_items, read_into
 from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.config import Profile, load
+from nii_edge.bundle import load_bundle
+from nii_edge.config import Inference, Profile, load
+from nii_edge.detect import shapes
+from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import ConfigError
+from nii_edge.inference_process import open_shapes
 from nii_edge.papers import Papers
-from nii_edge.records import Frame
+from nii_edge.records import Frame, Scan, ScanId, ScanType
 from nii_edge.regime import Columns, Regime
 from nii_edge.resources import shipped
 from nii_edge.simulate import labels
@@ -38,7 +43,8 @@ NAMES_KEY = bytes(32)
 
 class Carton(NamedTuple):
     """One carton. `views`: how many; `lie` is empty and `faults` false where it may pass; `parcels` and
-    `grams` are true; `metal`: true share of its mass in things of metal."""
+    `grams` are true; `metal`: true share of its mass in things of metal; `seen`: by an object detector, None
+    without one."""
 
     measures: Measures
     papers: Papers
@@ -49,6 +55,7 @@ class Carton(NamedTuple):
     parcels: int
     grams: float
     metal: float
+    seen: shapes.Seen | None = None
 
     @property
     def honest(self) -> bool:
@@ -75,7 +82,7 @@ def papers_of(made: Made) -> list[Papers]:
     return rows.papers()
 
 
-def recorded(folder: Path) -> list[Carton]:
+def recorded(folder: Path, sight: Sight) -> list[Carton]:
     """Cartons that `nii-edge simulate` wrote to a folder. Raises ConfigError, RecordingError."""
     truth = {tree["barcode"]: tree for tree in json.loads((folder / "truth.json").read_text())}
     columns = Columns(version=1)
@@ -95,7 +102,7 @@ def recorded(folder: Path) -> list[Carton]:
         shown = [_frame(profile, view, counts) for view, counts in enumerate(frames)]
         carton = _carton(measure(profile, optics, shown), papers[barcode], len(frames), truth[barcode])
         if carton is not None:
-            found.append(carton)
+            found.append(carton._replace(seen=sight.look(scanner, optics, shown)))
     if not found:
         raise ConfigError(f"{folder}: no cartons with papers; nii-edge simulate --consignments N makes some")
     return found
@@ -123,8 +130,42 @@ def _unit(made: Made) -> Calibrated:
     return calibrated(make)
 
 
-def one(job: Job) -> list[Carton]:
-    """One consignment, simulated and measured, in a worker."""
+class Sight:
+    """An object detector that looks at cartons of several scanners. None: of none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._detectors: dict[str, ModelDetector] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its model; empty without. Raises BundleError."""
+        return "" if self._folder is None else load_bundle(self._folder).manifest.sha256
+
+    def look(self, scanner: str, optics: Sequence[Optics], frames: Sequence[Frame]) -> shapes.Seen | None:
+        """What it sees in one carton. Raises BundleError, DetectorFaultError."""
+        if self._folder is None:
+            return None
+        if scanner not in self._detectors:
+            detector, _ = open_shapes(self._folder, Inference(threads=1), {scanner: tuple(optics)})
+            self._detectors[scanner] = detector.lowered(shapes.LOWEST)
+        scan = Scan(
+            id=ScanId(edge="cartons", scanner=scanner, epoch=0, seq=1),
+            scan_type=ScanType.NON_OPERATIONAL,
+            frames=tuple(frames),
+        )
+        (found,) = self._detectors[scanner].detect([scan])
+        return shapes.seen(found)
+
+
+@lru_cache(maxsize=1)
+def _sight(folder: Path | None) -> Sight:
+    return Sight(folder)
+
+
+def one(job: Job, detector: Path | None) -> list[Carton]:
+    """One consignment, simulated, measured and looked at, in a worker."""
+    sight = _sight(detector)
     made = produce(job._replace(seen=False))
     unit, papers = _unit(made), papers_of(made)
     found = []
@@ -133,7 +174,7 @@ def one(job: Job) -> list[Carton]:
         measures = measure(unit.profile, unit.optics, frames)
         carton = _carton(measures, declared, len(frames), labels.truth(made, number))
         if carton is not None:
-            found.append(carton)
+            found.append(carton._replace(seen=sight.look(made.scanner, unit.optics, frames)))
     return found
 
 

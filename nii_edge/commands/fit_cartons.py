@@ -78,7 +78,9 @@ def look_at(
         else:
             count = parcels.ParcelCount(float(counts[index]), 0.0, 0.0)
         site = by_group[out]
-        found.append(evidence.gather(carton.measures, carton.papers, rules, count, site, odd).features)
+        found.append(
+            evidence.gather(carton.measures, carton.papers, rules, count, site, odd, carton.seen).features
+        )
         away.append(found[-1][UNLIKE])
     return Looked(np.array(found), np.array(away))
 
@@ -97,8 +99,8 @@ def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
     return anomaly.pool([np.array(group) for group in every.values()], seed)
 
 
-def fit(cartons: Sequence[Carton], seed: int = 0) -> CartonFit:
-    """Everything, from labelled cartons of many consignments."""
+def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonFit:
+    """Everything, from labelled cartons of many consignments, which `detector` (SHA-256) has seen."""
     groups = [each.papers.master_bill for each in cartons]
     masses, measured = mass.fit(
         [each.measures for each in cartons], np.array([each.grams for each in cartons]), groups
@@ -124,6 +126,7 @@ def fit(cartons: Sequence[Carton], seed: int = 0) -> CartonFit:
         fusion=_fusion(found[use], lies[use]),
         master=_fusion(found[master], lies[master]),
         papers=_fusion(np.where(PAPERS, found, np.nan)[use], lies[use]),
+        detector=detector,
     )
 
 

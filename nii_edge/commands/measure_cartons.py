@@ -18,9 +18,11 @@ import numpy as np
 from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
 from nii_edge.commands.carton_stock import Stock
-from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
+from nii_edge.commands.cartons import Carton, Sight, frames_of, papers_of, recorded, regime, seconds
 from nii_edge.detect import anomaly, evidence, fusion, mass, parcels
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
+from nii_edge.errors import ConfigError
+from nii_edge.learn.looking import shipped_detector
 from nii_edge.resources import shipped
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.produce import Job, produce
@@ -37,7 +39,7 @@ HISTORY_SHARE = 0.35
 """Cartons of history to one of the test."""
 LEAST_HISTORY = 40
 """Consignments of it at least."""
-SHIPPED_FIT = "carton/1.1.0/fit.npz"
+SHIPPED_FIT = "carton/1.2.0/fit.npz"
 
 
 def fit_file() -> Path:
@@ -53,7 +55,8 @@ def load_fit(path: Path) -> tuple[CartonFit, str]:
 
 class Request(NamedTuple):
     """The options of `nii-edge evaluate-cartons`. `folders`: the test's and the history's, instead of
-    simulating; `data`: where what is simulated is kept, None for nowhere."""
+    simulating; `data`: where what is simulated is kept, None for nowhere; `detector`: the bundle
+    that looks at cartons, None for the shipped one if `fit` was fitted with one."""
 
     cartons: int
     seed: int
@@ -61,6 +64,7 @@ class Request(NamedTuple):
     folders: tuple[Path, Path] | None
     data: Path | None
     fit: Path
+    detector: Path | None
     workers: int
 
 
@@ -68,15 +72,19 @@ def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
     """Everything that `nii-edge evaluate-cartons` prints. `told` hears which stage is how far."""
     began = time.monotonic()
     fitted, digest = load_fit(request.fit)
+    if request.detector is None and fitted.detector:
+        request = request._replace(detector=shipped_detector())
+    sight = Sight(request.detector)
+    check_fitted(request.fit, fitted.detector, sight.digest)
     recipe = load_recipe(request.recipe)
     if request.folders is not None:
-        test, past = recorded(request.folders[0]), recorded(request.folders[1])
+        test, past = (recorded(folder, sight) for folder in request.folders)
     else:
         test, past = _simulated(request, recipe, told)
     told("evaluating", 0, 1)
     found = evaluate_cartons.evaluate(test, past, fitted, request.seed)
     each = _seconds_each(
-        recipe, request.seed, fitted, fit_cartons.history_of(fit_cartons.weighed(past, fitted))
+        recipe, request.seed, fitted, fit_cartons.history_of(fit_cartons.weighed(past, fitted)), sight
     )
     told("evaluating", 1, 1)
     tree: dict[str, Any] = {
@@ -97,7 +105,7 @@ def _simulated(request: Request, recipe: Recipe, told: Told) -> tuple[list[Carto
 
     def stock(part: str, seed: int) -> Stock:
         folder = None if request.data is None else request.data / part
-        return Stock(recipe, seed, request.workers, folder)
+        return Stock(recipe, seed, request.workers, folder, request.detector)
 
     test, history = stock("test", request.seed), stock("history", request.seed + HISTORY_SEED)
     wanted = math.ceil(request.cartons / PER_CONSIGNMENT)
@@ -110,30 +118,38 @@ def _simulated(request: Request, recipe: Recipe, told: Told) -> tuple[list[Carto
     return found, past
 
 
-def fit_and_write(
-    consignments: int,
-    seed: int,
-    recipe: Path,
-    folders: Sequence[Path],
-    data: Path | None,
-    out: Path,
-    workers: int,
-    told: Told,
-) -> dict[str, Any]:
+class FitRequest(NamedTuple):
+    """The options of `nii-edge fit-cartons`. `folders`: instead of simulating; `data`: as in `Request`;
+    `detector`: the bundle whose shapes are evidence, None for none."""
+
+    consignments: int
+    seed: int
+    recipe: Path
+    folders: Sequence[Path]
+    data: Path | None
+    detector: Path | None
+    workers: int
+
+
+def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
     """Fit everything on freshly simulated consignments (kept in `data`), or on folders, and write it."""
-    if folders:
+    sight = Sight(request.detector)
+    if request.folders:
         cartons: list[Carton] = []
-        for number, folder in enumerate(folders, 1):
-            cartons += recorded(folder)
-            told("read", number, len(folders))
+        for number, folder in enumerate(request.folders, 1):
+            cartons += recorded(folder, sight)
+            told("read", number, len(request.folders))
     else:
-        stock = Stock(load_recipe(recipe), seed, workers, data)
-        cartons = stock.take(consignments, lambda done, of: told("training, consignments", done, of))
-    fitted = fit_cartons.fit(cartons, seed)
+        stock = Stock(
+            load_recipe(request.recipe), request.seed, request.workers, request.data, request.detector
+        )
+        cartons = stock.take(request.consignments, lambda done, of: told("training, consignments", done, of))
+    fitted = fit_cartons.fit(cartons, request.seed, sight.digest)
     digest = write_arrays(out, to_arrays(fitted))
     return {
         "cartons": len(cartons),
         "lying": sum(bool(each.lie) for each in cartons),
+        "detector": fitted.detector[:12],
         "parcel_interval": [round(fitted.parcels.low, 3), round(fitted.parcels.high, 3)],
         "sha256": digest,
     }
@@ -144,7 +160,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _seconds_each(recipe: Recipe, seed: int, fit: CartonFit, learned: fit_cartons.History) -> float:
+def check_fitted(file: Path, wanted: str, given: str) -> None:
+    """Raises ConfigError: evidence is fitted to one detector's shapes."""
+    if wanted != given:
+        names = [digest[:12] or "none" for digest in (wanted, given)]
+        raise ConfigError(
+            f"{file} was fitted with detector {names[0]}, this one is {names[1]}; name the one that it was "
+            "fitted with, or fit again (nii-edge fit-cartons)"
+        )
+
+
+def _seconds_each(
+    recipe: Recipe, seed: int, fit: CartonFit, learned: fit_cartons.History, sight: Sight
+) -> float:
     """Seconds for all carton detectors on one carton of two views, on two cores."""
     makes = [make for make in recipe.makes() if len(make.views) == 2] or list(recipe.makes())
     made = produce(Job(recipe, "consignment", seed, 0, makes[0].name, False))
@@ -155,13 +183,15 @@ def _seconds_each(recipe: Recipe, seed: int, fit: CartonFit, learned: fit_carton
     cv2.setNumThreads(2)
 
     def look(number: int) -> float:
-        measures = measure(unit.profile, unit.optics, frames_of(made, number))
+        frames = frames_of(made, number)
+        measures = measure(unit.profile, unit.optics, frames)
+        seen = sight.look(made.scanner, unit.optics, frames)
         if measures is None:
             return float("nan")
         measures = mass.weighed(fit.mass, measures)
         count = parcels.count(fit.parcels, measures)
         odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number]))
-        found = evidence.gather(measures, papers[number], rules, count, site, odd)
+        found = evidence.gather(measures, papers[number], rules, count, site, odd, seen)
         return float(fusion.log_odds(fit.fusion, found.features))
 
     with contextlib.ExitStack() as closing:

@@ -22,7 +22,8 @@ Values = npt.NDArray[np.float64]
 
 class CartonFit(NamedTuple):
     """`mass` puts masses right before anything else looks at them. `fusion`: all evidence; `master`: that for
-    undeclared parcels alone; `papers`: what papers say without any X-ray."""
+    undeclared parcels alone; `papers`: what papers say without any X-ray; `detector`: SHA-256 of the model
+    whose shapes were evidence, empty if none were."""
 
     mass: MassModel
     parcels: ParcelModel
@@ -31,6 +32,7 @@ class CartonFit(NamedTuple):
     fusion: Fusion
     master: Fusion
     papers: Fusion
+    detector: str = ""
 
 
 def to_arrays(fit: CartonFit) -> dict[str, Values]:
@@ -50,7 +52,7 @@ def to_arrays(fit: CartonFit) -> dict[str, Values]:
         for part, found in parts.items()
         for name, value in found._asdict().items()
     }
-    single = {"mass.wider": fit.mass.wider}
+    single: dict[str, object] = {"mass.wider": fit.mass.wider, "detector": list(bytes.fromhex(fit.detector))}
     for part, model in (("parcels", fit.parcels), ("several", fit.several)):
         single |= {f"{part}.low": model.low, f"{part}.high": model.high}
     return arrays | {name: np.asarray(value) for name, value in single.items()}
@@ -108,4 +110,5 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
         fusion=fusion("fusion"),
         master=fusion("master"),
         papers=fusion("papers"),
+        detector=bytes(get("detector", None).astype(np.uint8).tolist()).hex(),
     )

@@ -11,10 +11,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.detect import bank, norms
+from nii_edge.detect import bank, norms, shapes
 from nii_edge.detect.anomaly import MASS, Oddity
 from nii_edge.detect.parcels import ParcelCount
 from nii_edge.papers import Papers
+from nii_edge.records import Finding
 from nii_edge.regime import Regime
 from nii_edge.xray.carton import GOOD_FIT_MM, Measures
 from nii_edge.xray.texture import TEXTURE
@@ -23,7 +24,7 @@ Values = npt.NDArray[np.float64]
 
 Indicator = Literal[
     "mass_differs", "more_parcels", "unlikely_piece", "vague_words", "other_material", "dense_spot",
-    "mixed_contents", "odd_one_out",
+    "mixed_contents", "odd_one_out", "prohibited_shape",
 ]  # fmt: skip
 """The warning indicators (reference numbers of the domain list in docs/DETECTION.md)."""
 
@@ -61,6 +62,7 @@ FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("odd_one_out", "score"),
     ("odd_one_out", "largest deviation"),
     ("odd_one_out", "mass deviation"),
+    *(("prohibited_shape", name) for name in shapes.SHAPES),
 )
 """Every number of the joint fusion, with the indicator whose contribution it is part of."""
 PAPERS_ALONE: tuple[str, ...] = (
@@ -85,7 +87,8 @@ class Site(NamedTuple):
 
 class Evidence(NamedTuple):
     """`features` (len(FEATURES),); what findings need to say besides: `kilograms` give or take
-    `kilograms_error`; a `lower_bound` where something is impenetrable."""
+    `kilograms_error`; a `lower_bound` where something is impenetrable; the `shape` that looks most
+    like something prohibited."""
 
     features: Values
     parcels: ParcelCount
@@ -93,6 +96,7 @@ class Evidence(NamedTuple):
     kilograms_error: float
     lower_bound: bool
     oddity: Oddity | None
+    shape: Finding | None = None
 
 
 def is_vague(description: str, regime: Regime) -> bool:
@@ -108,8 +112,9 @@ def gather(
     parcels: ParcelCount,
     site: Site,
     odd: Oddity | None,
+    seen: shapes.Seen | None,
 ) -> Evidence:
-    """The evidence of one carton."""
+    """The evidence of one carton. `seen`: by an object detector, if there is one."""
     lines, net, gross = papers.lines, papers.net_kg, papers.gross_kg
     pieces, packages, value = papers.pieces, papers.packages, papers.value_usd
     kilograms = max(measures.grams / 1000, 1e-3)
@@ -121,6 +126,7 @@ def gather(
     chapters = [line.chapter for line in lines if line.chapter is not None]
     if site.norms is not None and chapters:
         away = norms.distance(site.norms, chapters, norms.values(measures, papers))
+    shape = None if seen is None else shapes.weigh(seen, chapters)
     unlike = np.nan if site.bank is None else bank.unlikeness(site.bank, measures, papers)
     texture = measures.texture
     top = texture.max(axis=0)
@@ -148,10 +154,19 @@ def gather(
             spot * (1.0 - min(measures.metal, 1.0)),
             uneven, uneven * single, most("repeat_along"), most("repeat_across"),
             *odd_three,
+            *([np.nan] * len(shapes.SHAPES) if shape is None else shape.values),
         ]
     )  # fmt: skip
     error = kilograms * measures.grams_error
-    return Evidence(features, parcels, kilograms, error, measures.impenetrable_cm2 > 0, odd)
+    return Evidence(
+        features,
+        parcels,
+        kilograms,
+        error,
+        measures.impenetrable_cm2 > 0,
+        odd,
+        None if shape is None else shape.surest,
+    )
 
 
 def _log(one: float | None, other: float | None) -> float:

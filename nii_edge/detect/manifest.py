@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
+from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
 from nii_edge.papers import Papers
 from nii_edge.records import Finding, Scan, ScanId
@@ -26,6 +27,7 @@ from nii_edge.xray import carton
 from nii_edge.xray.optics import Optics
 
 FUSED = "not_as_declared"
+SHAPE: evidence.Indicator = "prohibited_shape"
 GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
 LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
@@ -51,6 +53,16 @@ def ignore(*_: object) -> None:
     """Nobody wants to hear it."""
 
 
+class Told(NamedTuple):
+    """Who hears of cartons besides."""
+
+    measured: Measured = ignore
+    declared: Declared = ignore
+
+
+NOBODY = Told()
+
+
 class Lane(NamedTuple):
     """What is known of one scanner."""
 
@@ -61,6 +73,7 @@ class Lane(NamedTuple):
 class ManifestDetector:
     """`nii_edge.ports.Detector`. `find` gives a barcode's papers and may raise; `prior`: the share of cartons
     that are not what they say, as the site expects it; `site`: what it has learned, at first nothing;
+    `detector`: whose shapes are evidence too, with thresholds of `shapes.LOWEST`; None if there is none;
     `measured` is told of every carton that was measured and has a master bill, `declared` of all papers."""
 
     def __init__(
@@ -71,13 +84,14 @@ class ManifestDetector:
         fit: CartonFit,
         prior: float,
         site: evidence.Site = NO_SITE,
-        measured: Measured = ignore,
-        declared: Declared = ignore,
+        told: Told = NOBODY,
+        detector: ModelDetector | None = None,
     ) -> None:
         self.name = "manifest"
         self._lanes, self._find, self._regime = lanes, find, regime
         self._fit, self._prior, self._site = fit, prior, site
-        self._measured, self._declared = measured, declared
+        self._told = told
+        self._detector = detector
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Why the carton cannot be compared with its papers; None if it can, or if the papers alone speak."""
@@ -103,7 +117,7 @@ class ManifestDetector:
     def _papers(self, scan: ScanId, carton: str) -> Papers | None:
         papers = self._find(carton)
         if papers is not None:
-            self._declared(scan, papers)
+            self._told.declared(scan, papers)
         return papers
 
     def _lacks(self, scan: Scan) -> str | None:
@@ -136,12 +150,19 @@ class ManifestDetector:
             return tuple(found)
         measures = mass.weighed(self._fit.mass, measures)
         if papers.master_bill:
-            self._measured(scan.id, papers, anomaly.traits(measures, papers), blocks)
-        return (*found, *self._compared(measures, papers))
+            self._told.measured(scan.id, papers, anomaly.traits(measures, papers), blocks)
+        return (*found, *self._compared(measures, papers, self._seen(scan)))
 
-    def _compared(self, measures: carton.Measures, papers: Papers) -> list[Finding]:
+    def _seen(self, scan: Scan) -> shapes.Seen | None:
+        """What the object detector sees in it; None if it cannot look."""
+        if self._detector is None or self._detector.not_applicable(scan) is not None:
+            return None
+        (found,) = self._detector.detect([scan])
+        return shapes.seen(found)
+
+    def _compared(self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None) -> list[Finding]:
         count = parcels.count(self._fit.parcels, measures)
-        facts = evidence.gather(measures, papers, self._regime, count, self._site, None)
+        facts = evidence.gather(measures, papers, self._regime, count, self._site, None, seen)
         facts = facts._replace(parcels=parcels.count(self._fit.parcels, measures, self._fit.several))
         added = fusion.terms(self._fit.fusion, facts.features)
         ratios = fusion.by_group(added, GROUPS)
@@ -158,7 +179,10 @@ class ManifestDetector:
             if ratios[group] >= SPEAKS_FROM:
                 words = f"{sentence(group, facts, papers)} (likelihood ratio {np.exp(ratios[group]):.0f})"
                 chance = fusion.probability(ratios[group], self._prior)
-                found.append(self._finding(group, chance, words, papers))
+                finding = self._finding(group, chance, words, papers)
+                if group == SHAPE and facts.shape is not None:  # where to look
+                    finding = msgspec.structs.replace(finding, box=facts.shape.box)
+                found.append(finding)
         return found
 
     def _finding(
@@ -174,6 +198,10 @@ def _blocks(lane: Lane, scan: Scan) -> tuple[heat.Blocks, ...]:
     """Of the views in which the carton is seen. Raises FrameError."""
     found = [heat.blocks_of(frame, lane.optics[frame.view]) for frame in scan.frames]
     return tuple(blocks for blocks in found if blocks is not None)
+
+
+def _named(shape: Finding | None) -> str:
+    return "something prohibited" if shape is None else f"a {shape.label.replace('_', ' ')}"
 
 
 def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
@@ -194,5 +222,6 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
         "dense_spot": "Something much denser lies among the goods.",
         "mixed_contents": "Contents are mixed where one sort of goods is declared.",
         "odd_one_out": "It differs from the other cartons of its master bill.",
+        SHAPE: f"Something in it looks like {_named(facts.shape)}.",
     }
     return words[indicator]

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from nii_edge.bundle import Bundle, Expected, GoldenFrame
@@ -53,6 +54,13 @@ class ModelDetector:
             way._runtime = runtime
             ways.append(way)
         return ways
+
+    def lowered(self, threshold: float) -> ModelDetector:
+        """This detector, telling of whatever scores as much as `threshold`."""
+        labels = tuple(msgspec.structs.replace(label, threshold=threshold) for label in self._manifest.labels)
+        made = copy.copy(self)
+        made._manifest = msgspec.structs.replace(self._manifest, labels=labels)
+        return made
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Which channel the model needs and a frame of the scan lacks, in words; None if it can look."""

@@ -21,8 +21,8 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folder of
-    what is normal, if there is one."""
+    """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folders of
+    what is normal and of the detector whose shapes are evidence, if there are any."""
 
     store: str
     regime: str
@@ -30,6 +30,7 @@ class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     prior: float
     profiles: dict[str, Profile]
     normal: str | None = None
+    detector: str | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

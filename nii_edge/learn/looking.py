@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +15,7 @@ from nii_edge.bundle import Bundle
 from nii_edge.config import Inference
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector
+from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import DataError, DetectorFaultError
 from nii_edge.learn.cache import frame_of, read_rgb, usable_boxes
 from nii_edge.learn.readers import Dataset, Labelled
@@ -23,8 +23,6 @@ from nii_edge.learn.scoring import Found, Wanted
 from nii_edge.records import Frame, Scan, ScanId, ScanType
 from nii_edge.xray.optics import Optics
 
-LOWEST = 0.02
-"""Thresholds while measuring: the whole curve is wanted."""
 _SCAN = ScanId(edge="evaluate", scanner="evaluate", epoch=0, seq=1)
 
 
@@ -45,15 +43,12 @@ class Eye:
         self, bundle: Bundle, threads: int = 2, optics: tuple[Optics, ...] = (), lowest: float = LOWEST
     ) -> None:
         manifest = bundle.manifest
-        labels = tuple(msgspec.structs.replace(label, threshold=lowest) for label in manifest.labels)
-        open_bundle = msgspec.structs.replace(
-            bundle, manifest=msgspec.structs.replace(manifest, labels=labels)
-        )
         names = output_names(manifest.output)
         self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
         lanes = {_SCAN.scanner: optics} if optics else None
-        self._detector = ModelDetector(open_bundle, self._runtime, manifest.name, 1, lanes)
-        self._index = {label.name: number for number, label in enumerate(labels)}
+        whole = ModelDetector(bundle, self._runtime, manifest.name, 1, lanes)
+        self._detector = whole.lowered(lowest)
+        self._index = {label.name: number for number, label in enumerate(manifest.labels)}
 
     def look(self, frame: Frame) -> tuple[Found, ...]:
         """What is found in a frame, in its pixels.

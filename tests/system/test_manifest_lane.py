@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import yaml
 from harness import ROOT, Process, Site, command
 
+from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.client import Answer, Picture, ScannerClient
 from nii_edge.config import ViewGeometry
+from nii_edge.learn.looking import shipped_detector
 from nii_edge.records import Band, Decision, Reason, ScanType, Verdict
 from nii_edge.simulate.makes import SCANNERS
 
@@ -84,7 +87,8 @@ def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
         manifest={
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.1.0" / "fit.npz"),
+            "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+            "detector": str(shipped_detector()),
         },
     )
     yield edge, store
@@ -104,7 +108,8 @@ def test_a_carton_is_compared_with_its_papers_and_one_without_is_an_alarm(lane: 
     edge, _ = lane
     known = screened(edge, KNOWN)
     assert known.report is not None
-    assert any(model.startswith("manifest@") for model in known.report.verdict.models)
+    models = [model.partition("@")[0] for model in known.report.verdict.models]
+    assert models[-2:] == ["manifest", "detector"]
     assert known.decision is not Decision.UNKNOWN, known.detail
     assert not [f for f in known.report.verdict.findings if f.label == "no_papers"]
     assert known.report.verdict.chapters == (85,)
@@ -145,3 +150,36 @@ def test_another_detector_by_the_verifiers_name_is_refused(tmp_path: Path) -> No
     )
     assert done.returncode == 1
     assert "would be two detectors of one name" in json.loads(done.stdout)["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("fitted", "bundle", "words"),
+    [
+        (None, ROOT / "models" / "shielding" / "1.0.0", "finds no bottle, gun"),
+        ([0] * 32, shipped_detector(), "was fitted with 000000000000"),
+        ([], shipped_detector(), "was fitted without a detector"),
+    ],
+)
+def test_a_detector_that_the_fit_does_not_know_is_refused(
+    tmp_path: Path, fitted: list[int] | None, bundle: Path, words: str
+) -> None:
+    """What its scores mean was fitted with it, and holds for no other."""
+    site, store, fit = Site(tmp_path), tmp_path / "manifests.db", tmp_path / "fit.npz"
+    rows = tmp_path / "today.csv"
+    rows.write_text(",".join(PAPERS) + "\n" + ",".join(PAPERS.values()) + "\n")
+    subprocess.run(
+        command("manifest", "import", str(rows), "--store", str(store)),
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    arrays, _ = read_arrays(ROOT / "models" / "carton" / "1.2.0" / "fit.npz")
+    write_arrays(fit, arrays if fitted is None else arrays | {"detector": np.array(fitted)})
+    manifest = {
+        "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"), "fit": str(fit),
+        "detector": str(bundle),
+    }  # fmt: skip
+    done = subprocess.run(
+        command("check", str(site.edge_config(manifest=manifest)), "--json"),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert words in json.loads(done.stdout)["problems"][0]

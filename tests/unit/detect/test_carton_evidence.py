@@ -202,13 +202,13 @@ def test_evidence_of_a_carton_without_declarations_is_missing_not_zero() -> None
     made = consignment()
     count = parcels.ParcelCount(3.0, 1.0, 6.0)
     site = evidence.Site()
-    bare = evidence.gather(made.measures[0], Papers(barcode="B"), REGIME, count, site, None).features
-    full = evidence.gather(made.measures[0], made.papers[0], REGIME, count, site, None).features
+    bare = evidence.gather(made.measures[0], Papers(barcode="B"), REGIME, count, site, None, None).features
+    full = evidence.gather(made.measures[0], made.papers[0], REGIME, count, site, None, None).features
     names = [name for _, name in evidence.FEATURES]
     assert full.shape == bare.shape == (len(names),)
     for name in ("heavier than gross", "over packages", "vague", "score", "unlike its heading"):
         assert np.isnan(bare[names.index(name)])
     assert np.isfinite(full[names.index("heavier than gross")])
     heavier = msgspec.structs.replace(made.papers[0], gross_kg=0.5 * (made.papers[0].gross_kg or 1))
-    more = evidence.gather(made.measures[0], heavier, REGIME, count, site, None).features
+    more = evidence.gather(made.measures[0], heavier, REGIME, count, site, None, None).features
     assert more[names.index("heavier than gross")] > full[names.index("heavier than gross")] + 5

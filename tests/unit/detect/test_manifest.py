@@ -12,18 +12,24 @@ from cartons import SCANNER, consignment
 from harness import ROOT
 
 from nii_edge.adapters.array_files import read_arrays, write_arrays
-from nii_edge.config import load
-from nii_edge.detect import paper_rules
+from nii_edge.adapters.threat_files import read_library
+from nii_edge.commands.threats import Request as Asked
+from nii_edge.commands.threats import write
+from nii_edge.config import Inference, load
+from nii_edge.detect import paper_rules, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
-from nii_edge.detect.manifest import FUSED, LABELS, ManifestDetector
+from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, ManifestDetector
 from nii_edge.edge.inference import _ask
 from nii_edge.errors import BundleError, ManifestError
+from nii_edge.inference_process import open_shapes
+from nii_edge.learn.looking import shipped_detector
 from nii_edge.papers import Papers
 from nii_edge.records import Finding, Scan, ScanId, ScanType
 from nii_edge.regime import Regime
 from nii_edge.xray.optics import planes_of
+from nii_edge.xray.projection import place, project
 
-SHIPPED = ROOT / "models" / "carton" / "1.1.0" / "fit.npz"
+SHIPPED = ROOT / "models" / "carton" / "1.2.0" / "fit.npz"
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 
 
@@ -48,6 +54,16 @@ def detector(find: Callable[[str], Papers | None] | None = None) -> ManifestDete
     return ManifestDetector({SCANNER: made.lane}, find or known.get, REGIME, shipped(), 0.02)
 
 
+def with_shapes() -> ManifestDetector:
+    """The same, with the shipped detector's shapes."""
+    made = consignment()
+    known = {papers.barcode: papers for papers in made.papers}
+    seeing, _ = open_shapes(shipped_detector(), Inference(threads=1), {SCANNER: tuple(made.lane.optics)})
+    return ManifestDetector(
+        {SCANNER: made.lane}, known.get, REGIME, shipped(), 0.02, detector=seeing.lowered(shapes.LOWEST)
+    )
+
+
 def found(papers: Papers | None, number: int = 0) -> dict[str, Finding]:
     (findings,) = detector(lambda _: papers).detect([scan(number)])
     assert {finding.label for finding in findings} <= set(LABELS)
@@ -58,6 +74,29 @@ def test_honest_cartons_do_not_alarm() -> None:
     """What the papers say is what is there: nothing reaches even odds."""
     for findings in detector().detect([scan(number) for number in range(3)]):
         assert all(finding.score < 0.5 for finding in findings)
+
+
+def test_knives_among_the_goods_are_pointed_at(tmp_path: Path) -> None:
+    """Simulated knives, put into an honest picture: many are told, each at its place."""
+    seeing, honest = with_shapes(), scan()
+    assert all(finding.label != SHAPE for finding in seeing.detect([honest])[0])
+    write(Asked(tmp_path / "knives", ("knife",), 12, 160.0, 1.0, 3), lambda *_: None)
+    lane, rng, told, put = consignment().lane, np.random.default_rng(1), 0, 0
+    pitch, frame = lane.profile.pixel_pitch_mm or (1.0, 1.0), honest.frames[0]
+    for knife in read_library(tmp_path / "knives"):
+        spot = place(frame, knife, rng, pitch, view=lane.optics[0])
+        if spot is None:  # no room for it
+            continue
+        put += 1
+        with_it = project(frame, knife, spot, rng, lane.optics[0])
+        laden = msgspec.structs.replace(honest, frames=(with_it, *honest.frames[1:]))
+        for finding in seeing.detect([laden])[0]:
+            if finding.label == SHAPE and finding.box is not None and finding.box.view == 0:
+                middle = (finding.box.x0 + finding.box.x1) / 2, (finding.box.y0 + finding.box.y1) / 2
+                told += abs(middle[0] - spot.x - spot.width / 2) < spot.width
+                assert "looks like a" in finding.why
+    assert put >= 6
+    assert told >= put // 3
 
 
 def test_a_master_carton_on_paper_is_told_in_words() -> None:
