@@ -17,15 +17,16 @@ import msgspec
 import numpy as np
 
 import nii_edge
-from nii_edge.commands.cartons import Carton, Sight, one, prepare
+from nii_edge.commands.cartons import Carton, one, prepare
+from nii_edge.commands.sight import Sight
 from nii_edge.errors import ConfigError
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.produce import Job, jobs
 from nii_edge.simulate.recipe import Recipe
 
 MADE_BY = (
-    "simulate", "xray", "commands/cartons.py", "papers.py", "adapters/manifest_rows.py", "detect/shapes.py",
-    "detect/heads.py", "detect/model_detector.py",
+    "simulate", "xray", "commands/cartons.py", "commands/sight.py", "papers.py", "adapters/manifest_rows.py",
+    "detect/shapes.py", "detect/heads.py", "detect/model_detector.py",
 )  # fmt: skip
 """What of this package the kept cartons depend on: another version's are refused."""
 AHEAD = 4

@@ -17,14 +17,12 @@ from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.manifest_files import add_items, read_into
 from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.bundle import load_bundle
-from nii_edge.config import Inference, Profile, load
+from nii_edge.commands.sight import Sight
+from nii_edge.config import Profile, load
 from nii_edge.detect import shapes
-from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import ConfigError
-from nii_edge.inference_process import open_shapes
 from nii_edge.papers import Papers
-from nii_edge.records import Frame, Scan, ScanId, ScanType
+from nii_edge.records import Frame
 from nii_edge.regime import Columns, Regime
 from nii_edge.resources import shipped
 from nii_edge.simulate import labels
@@ -128,34 +126,6 @@ def prepare(units: Sequence[Calibrated]) -> None:
 def _unit(made: Made) -> Calibrated:
     make = next(make for make in made.job.recipe.makes() if make.name == made.scanner)
     return calibrated(make)
-
-
-class Sight:
-    """An object detector that looks at cartons of several scanners. None: of none."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._detectors: dict[str, ModelDetector] = {}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of its model; empty without. Raises BundleError."""
-        return "" if self._folder is None else load_bundle(self._folder).manifest.sha256
-
-    def look(self, scanner: str, optics: Sequence[Optics], frames: Sequence[Frame]) -> shapes.Seen | None:
-        """What it sees in one carton. Raises BundleError, DetectorFaultError."""
-        if self._folder is None:
-            return None
-        if scanner not in self._detectors:
-            detector, _ = open_shapes(self._folder, Inference(threads=1), {scanner: tuple(optics)})
-            self._detectors[scanner] = detector.lowered(shapes.LOWEST)
-        scan = Scan(
-            id=ScanId(edge="cartons", scanner=scanner, epoch=0, seq=1),
-            scan_type=ScanType.NON_OPERATIONAL,
-            frames=tuple(frames),
-        )
-        (found,) = self._detectors[scanner].detect([scan])
-        return shapes.seen(found)
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ def history_of(cartons: Sequence[Carton]) -> History:
     """What a site learns from these cartons."""
     honest = [each for each in cartons if each.honest]
     samples = [norms.sample(each.measures, each.papers) for each in honest]
-    entries = [bank.entry(each.measures, each.papers) for each in honest]
+    entries = [bank.entry(each.measures, each.papers, each.seen) for each in honest]
     return History(
         [each for each in samples if each is not None], [each for each in entries if each is not None]
     )

@@ -18,12 +18,13 @@ from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.adapters.normal_files import NormalManifest, write_normal
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.commands.recorded_scans import Key, LeftOutError, Why, frames_of, scans_of
+from nii_edge.commands.sight import Sight
 from nii_edge.compose import calibration_files_of
 from nii_edge.config import EdgeConfig, Profile, load
 from nii_edge.detect import anomaly, mass, normal
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.manifest import Lane
-from nii_edge.errors import ConfigError, DataError, FrameError
+from nii_edge.errors import ConfigError, DataError, DetectorFaultError, FrameError
 from nii_edge.papers import Papers
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Decision, Name
@@ -82,8 +83,10 @@ class _Pupil(NamedTuple):
 class _Class:
     """Cartons as they are read, and those left out."""
 
-    def __init__(self, lanes: Mapping[str, Lane], papers: ManifestReader, masses: mass.MassModel) -> None:
-        self._lanes, self._papers, self._masses = lanes, papers, masses
+    def __init__(
+        self, lanes: Mapping[str, Lane], papers: ManifestReader, masses: mass.MassModel, sight: Sight
+    ) -> None:
+        self._lanes, self._papers, self._masses, self._sight = lanes, papers, masses, sight
         self.pupils: dict[str, _Pupil] = {}
         self.skipped: Counter[Why] = Counter()
         self.examples: list[str] = []
@@ -121,7 +124,11 @@ class _Class:
         if measures is None or not measures.finite:
             raise LeftOutError("nothing_seen", "the frames show no carton that can be measured")
         measures = mass.weighed(self._masses, measures)
-        lesson = normal.lesson(measures, papers)
+        try:
+            seen = self._sight.look(scanner, lane.optics, shown)
+        except DetectorFaultError as error:
+            raise LeftOutError("bad_frame", str(error)) from error
+        lesson = normal.lesson(measures, papers, seen)
         if lesson.entry is None and lesson.sample is None:
             raise LeftOutError("several_goods", "its lines are of several headings, or of none")
         return _Pupil(papers.barcode, papers.master_bill, lesson, anomaly.traits(measures, papers))
@@ -155,9 +162,10 @@ def learn(request: Request, told: Told) -> Summary:
         raise ConfigError(f"{request.config}: `manifest` is null; goods are known by the papers in its store")
     arrays, fit_digest = read_arrays(here / config.manifest.fit)
     fit = from_arrays(arrays)
+    sight = Sight(None if config.manifest.detector is None else here / config.manifest.detector)
     damage: list[str] = []
     with closing(ManifestReader(here / config.manifest.store)) as papers:
-        cartons = _Class(_lanes(config, here), papers, fit.mass)
+        cartons = _Class(_lanes(config, here), papers, fit.mass, sight)
         for path in request.recordings:
             damage += _read(path, cartons, request.all_verdicts, told)
     _leave_out_odd(cartons, fit.null)

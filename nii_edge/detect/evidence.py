@@ -127,7 +127,7 @@ def gather(
     if site.norms is not None and chapters:
         away = norms.distance(site.norms, chapters, norms.values(measures, papers))
     shape = None if seen is None else shapes.weigh(seen, chapters)
-    unlike = np.nan if site.bank is None else bank.unlikeness(site.bank, measures, papers)
+    unlike = np.nan if site.bank is None else bank.unlikeness(site.bank, measures, papers, seen)
     texture = measures.texture
     top = texture.max(axis=0)
 

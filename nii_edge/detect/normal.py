@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.detect import bank, norms
+from nii_edge.detect import bank, norms, shapes
 from nii_edge.detect.anomaly import TRAITS
 from nii_edge.detect.evidence import Site
 from nii_edge.errors import BundleError
@@ -26,9 +26,9 @@ class Lesson(NamedTuple):
     entry: bank.Entry | None
 
 
-def lesson(measures: Measures, papers: Papers) -> Lesson:
-    """What a carton teaches."""
-    return Lesson(norms.sample(measures, papers), bank.entry(measures, papers))
+def lesson(measures: Measures, papers: Papers, seen: shapes.Seen | None) -> Lesson:
+    """What a carton teaches. `seen`: by an object detector, if there is one."""
+    return Lesson(norms.sample(measures, papers), bank.entry(measures, papers, seen))
 
 
 def learn(lessons: Sequence[Lesson]) -> Site:
@@ -82,8 +82,10 @@ def _bank(arrays: Mapping[str, Values]) -> bank.Bank | None:
     names = [name for name in arrays if name.startswith(prefix)]
     if not names:
         return None
-    entries = {name.removeprefix(prefix): _get(arrays, name, None, len(TRAITS)) for name in names}
-    return bank.Bank(entries, _spread(arrays, "bank.spread", len(TRAITS)))
+    with_shapes = len(TRAITS) + len(shapes.CLASSES)
+    length = with_shapes if arrays.get("bank.spread", np.zeros(0)).size == with_shapes else len(TRAITS)
+    entries = {name.removeprefix(prefix): _get(arrays, name, None, length) for name in names}
+    return bank.Bank(entries, _spread(arrays, "bank.spread", length))
 
 
 def _spread(arrays: Mapping[str, Values], name: str, length: int) -> Values:

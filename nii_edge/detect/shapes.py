@@ -89,6 +89,12 @@ def weigh(seen: Seen, chapters: Collection[int]) -> Weighed:
     return Weighed(values, seen.best[int(odds.argmax())])
 
 
+def by_class(seen: Seen) -> Values:
+    """How sure it is of each class, (len(CLASSES),), from 0 at `DOUBT` up, whatever is declared."""
+    sure: Values = np.maximum(seen.odds - DOUBT, 0.0)
+    return sure
+
+
 def _log_odds(score: float) -> float:
     inside = min(max(score, LOWEST), 0.999)
     return float(np.log(inside / (1 - inside)))

@@ -146,7 +146,7 @@ def test_a_site_learns_what_passes_and_says_nothing_before() -> None:
     """Without consignments there is no norm and no bank; with them like goods are the less unlike ones."""
     made = consignment()
     samples = [norms.sample(m, p) for m, p in zip(made.measures, made.papers, strict=True)]
-    entries = [bank.entry(m, p) for m, p in zip(made.measures, made.papers, strict=True)]
+    entries = [bank.entry(m, p, None) for m, p in zip(made.measures, made.papers, strict=True)]
     assert None not in samples
     assert norms.learn([each for each in samples if each is not None]) is None
     assert bank.learn([each for each in entries if each is not None]) is None
@@ -164,10 +164,10 @@ def test_a_site_learns_what_passes_and_says_nothing_before() -> None:
     ]
     learned = bank.learn([*many, *others])
     assert learned is not None
-    like = bank.unlikeness(learned, made.measures[0], made.papers[0])
+    like = bank.unlikeness(learned, made.measures[0], made.papers[0], None)
     pretending = msgspec.structs.replace(PAPERS, house_bills=with_line(hs_code="010110").house_bills)
-    assert like < bank.unlikeness(learned, made.measures[0], pretending)
-    assert np.isnan(bank.unlikeness(learned, made.measures[0], PAPERS))
+    assert like < bank.unlikeness(learned, made.measures[0], pretending, None)
+    assert np.isnan(bank.unlikeness(learned, made.measures[0], PAPERS, None))
 
 
 # ---- fusion

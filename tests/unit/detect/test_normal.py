@@ -10,15 +10,20 @@ import pytest
 from cartons import consignment
 
 from nii_edge.adapters.normal_files import MANIFEST, NormalManifest, read_normal, write_normal
-from nii_edge.detect import bank, normal, norms
+from nii_edge.detect import bank, normal, norms, shapes
 from nii_edge.detect.evidence import Site
 from nii_edge.errors import BundleError, ConfigError
+from nii_edge.records import Finding
+
+GUN = Finding(detector="d", kind="object", label="gun", category="ANOMALY", score=0.8, why="")
+SEEN = (shapes.seen([]), None)
+"""With an object detector that saw nothing, and without one."""
 
 
-def site() -> Site:
+def site(seen: shapes.Seen | None) -> Site:
     """Of six consignments of one sort of goods, each a little other."""
     made = consignment()
-    lessons = [normal.lesson(made.measures[n], made.papers[n]) for n in range(3)]
+    lessons = [normal.lesson(made.measures[n], made.papers[n], seen) for n in range(3)]
     rng = np.random.default_rng(0)
     several = []
     for group in map(str, range(6)):
@@ -30,6 +35,20 @@ def site() -> Site:
             entry = each.entry._replace(group=group, values=each.entry.values + shift)
             several.append(normal.Lesson(sample, entry))
     return normal.learn(several)
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_a_shape_that_its_goods_do_not_have_is_unlike_them(seen: shapes.Seen | None) -> None:
+    """If a detector looked when the bank was learned; without one it says nothing."""
+    made = consignment()
+    learned = site(seen).bank
+    assert learned is not None
+    plain, armed, blind = (
+        bank.unlikeness(learned, made.measures[0], made.papers[0], looked)
+        for looked in (shapes.seen([]), shapes.seen([GUN]), None)
+    )
+    assert blind <= plain
+    assert (armed > plain + 0.1) == (seen is not None)
 
 
 MANIFEST_OF = NormalManifest(
@@ -45,17 +64,18 @@ MANIFEST_OF = NormalManifest(
 )
 
 
-def test_it_is_the_same_after_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen", SEEN)
+def test_it_is_the_same_after_the_file(tmp_path: Path, seen: shapes.Seen | None) -> None:
     """Norms and bank judge a carton as they did before."""
-    before = site()
+    before = site(seen)
     bundle = write_normal(tmp_path / "n", MANIFEST_OF, normal.to_arrays(before))
     after = normal.from_arrays(bundle.arrays)
     made = consignment()
     measures, papers = made.measures[0], made.papers[0]
     assert before.bank is not None
     assert after.bank is not None
-    assert bank.unlikeness(after.bank, measures, papers) == pytest.approx(
-        bank.unlikeness(before.bank, measures, papers), rel=1e-4
+    assert bank.unlikeness(after.bank, measures, papers, seen) == pytest.approx(
+        bank.unlikeness(before.bank, measures, papers, seen), rel=1e-4
     )
     chapters = [line.chapter for line in papers.lines if line.chapter is not None]
     assert before.norms is not None
@@ -73,7 +93,7 @@ def test_a_folder_that_is_none_or_was_altered_is_refused(tmp_path: Path) -> None
     with pytest.raises(BundleError, match=f"no {MANIFEST} there"):
         read_normal(tmp_path)
     folder = tmp_path / "n"
-    write_normal(folder, MANIFEST_OF, normal.to_arrays(site()))
+    write_normal(folder, MANIFEST_OF, normal.to_arrays(site(None)))
     other = write_normal(tmp_path / "other", MANIFEST_OF, {"bank.spread": np.ones(3)})
     with pytest.raises(BundleError, match="weighed by the fit 000000000000, but the configuration's is 1111"):
         read_normal(folder, "1" * 64)
@@ -99,6 +119,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG)
 def test_arrays_that_do_not_fit_are_named(changes: dict[str, Any], words: str) -> None:
     """Each by its name and what was expected."""
-    arrays = {**normal.to_arrays(site()), **changes}
+    arrays = {**normal.to_arrays(site(None)), **changes}
     with pytest.raises(BundleError, match=words):
         normal.from_arrays({name: value for name, value in arrays.items() if value is not None})
