@@ -213,7 +213,7 @@ def _online(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
     rng = np.random.default_rng(data.seed)
     scores, places, majority = [], [], []
     early, recalled, false_recalls, fair = 0, 0, 0, 0
-    traits = np.array([anomaly.traits(each.measures, each.papers) for each in data.cartons])
+    traits = np.array([anomaly.traits(each.measures, each.papers, each.seen) for each in data.cartons])
     for group in sorted(set(data.groups.tolist())):
         own = np.flatnonzero(data.groups == group)
         if len(own) < FROM_CARTON:

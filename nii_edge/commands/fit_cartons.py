@@ -69,7 +69,8 @@ def look_at(
         group = carton.papers.master_bill
         if group not in consignments:
             consignments[group] = anomaly.Consignment(null)
-        odd = consignments[group].look(carton.papers.barcode, anomaly.traits(carton.measures, carton.papers))
+        traits = anomaly.traits(carton.measures, carton.papers, carton.seen)
+        odd = consignments[group].look(carton.papers.barcode, traits)
         out = group if own else None
         if out not in by_group:
             by_group[out] = learned.site(out)
@@ -95,7 +96,8 @@ def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
     every: dict[str, list[Values]] = {}
     for each in cartons:
         if each.honest:
-            every.setdefault(each.papers.master_bill, []).append(anomaly.traits(each.measures, each.papers))
+            traits = anomaly.traits(each.measures, each.papers, each.seen)
+            every.setdefault(each.papers.master_bill, []).append(traits)
     return anomaly.pool([np.array(group) for group in every.values()], seed)
 
 

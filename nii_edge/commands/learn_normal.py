@@ -131,7 +131,7 @@ class _Class:
         lesson = normal.lesson(measures, papers, seen)
         if lesson.entry is None and lesson.sample is None:
             raise LeftOutError("several_goods", "its lines are of several headings, or of none")
-        return _Pupil(papers.barcode, papers.master_bill, lesson, anomaly.traits(measures, papers))
+        return _Pupil(papers.barcode, papers.master_bill, lesson, anomaly.traits(measures, papers, seen))
 
     def _papers_of(self, barcode: str | None) -> Papers:
         if not barcode:

@@ -191,7 +191,7 @@ def _seconds_each(
             return float("nan")
         measures = mass.weighed(fit.mass, measures)
         count = parcels.count(fit.parcels, measures)
-        odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number]))
+        odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number], seen))
         found = evidence.gather(measures, papers[number], rules, count, site, odd, seen)
         return float(fusion.log_odds(fit.fusion, found.features))
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.detect import shapes
 from nii_edge.papers import Papers
 from nii_edge.xray.carton import Measures
 from nii_edge.xray.texture import TEXTURE
@@ -25,10 +26,12 @@ TRAITS: tuple[str, ...] = (
     "largest metal spot", "material of the densest spot", "mean material", "range of materials",
     "fine texture", "small texture", "middle texture", "coarse texture", "fine outliers", "sharpest outliers",
     "larger outliers", "metal area", "densest hundredth", "unlike blocks", "blocks of other material",
-    "unevenness", "impenetrable area",
+    "unevenness", "impenetrable area", "shape of something prohibited",
 )  # fmt: skip
 """What cartons of one consignment are compared in, as a person may read it."""
 MASS = 0
+SHAPE = len(TRAITS) - 1
+"""Held against honest cartons of all consignments: what all cartons of one hide is no less odd."""
 TEACHERS = 2
 """Cartons that must have gone before: one alone cannot say whether it or the next is the odd one."""
 OWN_WEIGHT = 6.0
@@ -69,8 +72,9 @@ class Oddity(NamedTuple):
         return TRAITS[int(np.argmax(np.abs(self.deviations)))]
 
 
-def traits(measures: Measures, papers: Papers | None) -> Values:
-    """(len(TRAITS),) of one carton, scaled so that they vary alike; NaN for what is not declared."""
+def traits(measures: Measures, papers: Papers | None, seen: shapes.Seen | None) -> Values:
+    """(len(TRAITS),) of one carton, scaled so that they vary alike; NaN for what is not declared. `seen`: by
+    an object detector, if there is one."""
     texture = measures.texture
 
     def of(name: str) -> Values:
@@ -81,6 +85,11 @@ def traits(measures: Measures, papers: Papers | None) -> Values:
         return np.asarray(np.log(np.maximum(of(name), 1e-3)))
 
     gross = None if papers is None else papers.gross_kg
+    shape = np.nan
+    if seen is not None:
+        lines = () if papers is None else papers.lines
+        declared = [line.chapter for line in lines if line.chapter is not None]
+        shape = float(shapes.weigh(seen, declared).values[0])
     mass = np.nan if not gross else np.log(max(measures.grams, 1.0) / 1000 / gross)
     return np.array(
         [
@@ -91,6 +100,7 @@ def traits(measures: Measures, papers: Papers | None) -> Values:
             of("peaky1").mean() / 2, of("peaky1").max() / 2, of("peaky4").max() / 2,
             np.sqrt(max(of("metal_share").mean(), 0.0)), log("q99").max(), log("nearest_q90").max(),
             log("blocks_z").max(), log("blocks_mass").mean(), np.sqrt(measures.impenetrable_cm2) / 5,
+            shape,
         ]
     )  # fmt: skip
 
@@ -109,7 +119,9 @@ def pool(consignments: Sequence[Values], seed: int) -> Null:
         (cartons - np.nanmean(cartons, axis=0)) * np.sqrt(len(cartons) / (len(cartons) - 1))
         for cartons in several
     ]
-    spread = np.maximum(np.sqrt(np.nanmean(np.concatenate(apart) ** 2, axis=0)), 1e-3)
+    off = np.concatenate(apart)
+    off[:, SHAPE] = np.nan_to_num(np.concatenate(several)[:, SHAPE])
+    spread = np.maximum(np.sqrt(np.nanmean(off**2, axis=0)), 1e-3)
     null = Null(spread, np.zeros(0))
     rng = np.random.default_rng(seed)
     scores = []
@@ -142,12 +154,14 @@ def _usual(cartons: Values) -> _Usual:
     centre, around = np.full(cartons.shape[1], np.nan), np.full(cartons.shape[1], np.nan)
     centre[known] = np.nanmedian(cartons[:, known], axis=0)
     around[known] = np.nanmedian((cartons[:, known] - centre[known]) ** 2, axis=0) * MEDIAN_TO_VARIANCE
+    centre[SHAPE] = 0.0
     return _Usual(centre, around, len(cartons))
 
 
 def _oddity(null: Null, own: Values, usual: _Usual) -> Oddity:
     centre, around, count = usual
     variance = (OWN_WEIGHT * null.spread**2 + count * np.nan_to_num(around)) / (OWN_WEIGHT + count)
+    variance[SHAPE] = null.spread[SHAPE] ** 2
     off = np.nan_to_num((own - centre) / np.sqrt(variance * (1 + 1.5 / count)))
     deviations = np.clip(off, -CUT, CUT)
     score = float(np.log1p(deviations**2 / 2).sum())

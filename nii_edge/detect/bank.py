@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.detect import shapes
-from nii_edge.detect.anomaly import TRAITS, traits
+from nii_edge.detect.anomaly import MASS, SHAPE, TRAITS, traits
 from nii_edge.papers import Papers
 from nii_edge.xray.carton import Measures
 
@@ -28,8 +28,8 @@ LEAST = 5
 
 
 SHAPE_WEIGHT = 0.1
-"""What a shape that the heading's goods do not have adds, against the mean of all traits: chosen on consignments
-of the frozen test with seed 606 (docs/DETECTION.md)."""
+"""What a shape that the heading's goods do not have adds, against the mean of all traits: chosen on
+consignments of the frozen test with seed 606 (docs/DETECTION.md)."""
 
 
 class Entry(NamedTuple):
@@ -98,6 +98,6 @@ def _away(bank: Bank, values: Values, entries: Values) -> float:
 
 
 def _values(measures: Measures, seen: shapes.Seen | None) -> Values:
-    found = traits(measures, None)
-    found[TRAITS.index("mass over declared")] = 0.0
+    found = traits(measures, None, None)
+    found[[MASS, SHAPE]] = 0.0  # what is declared, and what `by_class` says
     return found if seen is None else np.concatenate([found, shapes.by_class(seen)])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.detect import bank, norms, shapes
-from nii_edge.detect.anomaly import MASS, Oddity
+from nii_edge.detect.anomaly import MASS, SHAPE, Oddity
 from nii_edge.detect.parcels import ParcelCount
 from nii_edge.papers import Papers
 from nii_edge.records import Finding
@@ -137,9 +137,11 @@ def gather(
     count, single = np.log1p(parcels.expected), float(len(lines) == 1)
     uneven = float(texture[:, TEXTURE.index("blocks_mass")].mean())
     spot = np.log(max(most("dense_blob"), 1e-3))
-    odd_three = [np.nan] * 3 if odd is None else [
-        min(odd.score, 40.0) / 10, float(np.abs(odd.deviations).max()), float(abs(odd.deviations[MASS]))
-    ]  # fmt: skip
+    odd_three = [np.nan] * 3
+    if odd is not None:  # less its shape, which is evidence of its own
+        apart = np.abs(np.delete(odd.deviations, SHAPE))
+        score = odd.score - float(np.log1p(odd.deviations[SHAPE] ** 2 / 2))
+        odd_three = [min(score, 40.0) / 10, float(apart.max()), float(abs(odd.deviations[MASS]))]
     features = np.array(
         [
             max(off, 0.0), max(-off, 0.0), max(abs(off) - CLEAR_SIGMA, 0.0), max(tare, 0.0), max(-tare, 0.0),

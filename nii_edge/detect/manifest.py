@@ -149,9 +149,10 @@ class ManifestDetector:
             found.append(self._finding(FUSED, 1.0, why, papers, joint=True))
             return tuple(found)
         measures = mass.weighed(self._fit.mass, measures)
+        seen = self._seen(scan)
         if papers.master_bill:
-            self._told.measured(scan.id, papers, anomaly.traits(measures, papers), blocks)
-        return (*found, *self._compared(measures, papers, self._seen(scan)))
+            self._told.measured(scan.id, papers, anomaly.traits(measures, papers, seen), blocks)
+        return (*found, *self._compared(measures, papers, seen))
 
     def _seen(self, scan: Scan) -> shapes.Seen | None:
         """What the object detector sees in it; None if it cannot look."""

@@ -93,6 +93,19 @@ def test_the_odd_one_out_is_found_and_named() -> None:
     assert len(cartons) == 7
 
 
+def test_what_all_cartons_of_a_consignment_hide_is_odd_in_each() -> None:
+    """A shape of something prohibited is held against honest cartons, not against its fellows."""
+    rng, width = np.random.default_rng(4), len(anomaly.TRAITS)
+    others = rng.normal(scale=0.5, size=(6, width))
+    plain = anomaly.oddity(null(), others[0], others[1:])
+    others[:, anomaly.SHAPE] = 9.0
+    laden = anomaly.oddity(null(), others[0], others[1:])
+    assert laden.trait == "shape of something prohibited"
+    assert laden.score > plain.score + 1
+    others[:, anomaly.SHAPE] = np.nan
+    assert anomaly.oddity(null(), others[0], others[1:]).deviations[anomaly.SHAPE] == 0
+
+
 def test_first_cartons_that_were_the_bad_ones_are_recalled_once() -> None:
     """Two bad ones teach first; as soon as they are outnumbered they are the odd ones."""
     rng, pooled = np.random.default_rng(3), null()
