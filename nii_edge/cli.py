@@ -715,6 +715,48 @@ def fit_cartons(
         _out.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
 
 
+@app.command(epilog="Example: nii-edge view sim/recording.mcap --lanes sim/scanners --out out --as inverse")
+def view(
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="An MCAP recording.")],
+    lanes: Annotated[
+        Path,
+        typer.Option(
+            metavar="CONFIG", help="An edge's configuration, or the folder scanners/ of nii-edge simulate."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the PNG files go.")],
+    look: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="LOOK",
+            help="colour, organic_stripped, metal_stripped, grey, inverse or high_penetration.",
+        ),
+    ] = "colour",
+    carton: Annotated[
+        list[str] | None, typer.Option(metavar="BARCODE", help="Only this carton; may be repeated.")
+    ] = None,
+    longest: Annotated[int, typer.Option(min=16, help="Pixels of a picture's longer side.")] = 1200,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw the scans of a recording as an operator's screen shows them, a PNG file for each view.
+
+    Exit status 1 if the recording is damaged or nothing could be drawn.
+    """
+    from nii_edge.commands import view as command
+
+    request = command.Request(recording, lanes, out, look, tuple(carton or ()), longest)  # type: ignore[arg-type]
+    with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("drawing", total=None)
+        summary = command.view(request, lambda done, of: progress.update(bar, completed=done, total=of))
+    if as_json:
+        _print_json(msgspec.to_builtins(summary))
+    else:
+        command.show(summary, _out)
+    if summary.problems or not summary.pictures:
+        raise typer.Exit(1)
+
+
 @app.command(
     "learn-normal",
     epilog="Example: nii-edge learn-normal configs/edge.yaml monday.mcap tuesday.mcap --out models/normal/1",
