@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from prometheus_client import generate_latest
@@ -50,6 +51,9 @@ from nii_edge.xray.optics import Optics
 
 ENDPOINTS_FILE = "endpoints.json"
 """Written beside the ledger and the archive when the sockets are bound: names to addresses."""
+
+
+T = TypeVar("T")
 
 
 class EdgePlan(NamedTuple):
@@ -339,7 +343,7 @@ def check_edge(path: Path) -> Check:
     try:
         plan = plan_edge(path)
     except ConfigError as error:
-        return Check([], [str(error)])
+        return Check([], _all_wrong(path, str(error)))
     config = plan.config
     would = [f"edge {config.edge}, ledger {plan.state_dir / 'ledger.db'}"]
     for name, profile in plan.profiles.items():
@@ -363,6 +367,7 @@ def check_edge(path: Path) -> Check:
         would.append(f"detector manifest: what is normal: {taught}")
         seen = plan.manifest.detector or "none; what is hidden is found by mass and material alone"
         would.append(f"detector manifest: shapes of prohibited things by: {seen}")
+        problems += [f"{plan.manifest.detector}: golden frames: {each}" for each in _shapes_golden(plan)]
         would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
@@ -373,6 +378,46 @@ def check_edge(path: Path) -> Check:
     would.append(tip_line(plan.tip, plan.profiles))
     would += who_may(config, plan.security, plan.link_keys)
     return Check(would, problems)
+
+
+def _shapes_golden(plan: EdgePlan) -> tuple[str, ...]:
+    """What the golden frames say against the detector whose shapes are evidence."""
+    if plan.manifest is None or plan.manifest.detector is None:
+        return ()
+    with closing(ManifestReader(Path(plan.manifest.store))) as reader:
+        return open_manifest(plan.manifest, {}, reader, plan.config.inference).problems
+
+
+def _all_wrong(path: Path, first: str) -> list[str]:
+    """All that is wrong with the files that a configuration names; `first`: what stopped `plan_edge`."""
+    found, here = [first], path.resolve().parent
+
+    def tried(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except ConfigError as error:
+            found.append(str(error))
+            return None
+
+    config = tried(lambda: load(path, EdgeConfig))
+    if config is None:
+        return [first]
+    known: dict[str, Profile] = {}
+    for name, lane in config.scanners.items():
+        profile = tried(partial(load, here / lane.profile, Profile))
+        if profile is not None:
+            known[name] = profile
+    for entry in config.detectors.values():
+        tried(partial(load_bundle, here / entry.bundle))
+    tried(partial(load, here / config.policy, Policy))
+    tried(partial(plan_manifest, config, here, known))
+    tried(partial(self_test_duties, config, here))
+    tried(partial(read_security, config.security, here, "edge"))
+    if len(known) == len(config.scanners):
+        files = tried(partial(calibration_files_of, config, known, here))
+        if files is not None:
+            tried(partial(read_calibrations, config, known, files))
+    return [*dict.fromkeys(found), *_port_problems(config), *_folder_problems(here / config.state_dir)]
 
 
 def _calibration_lines(plan: EdgePlan, name: str) -> list[str]:

@@ -154,9 +154,12 @@ class Site:
 
 
 def counts(seed: int, block: bool = False) -> np.ndarray:
-    """A dual-energy view, (64, 96, 2) uint16 counts: air with noise, and a block nothing gets through."""
+    """A dual-energy view, (64, 96, 2) uint16 counts: a carton in air, with noise, and perhaps a block that
+    nothing gets through."""
     rng = np.random.default_rng(seed)
-    pixels = rng.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
+    mean = np.full((64, 96, 2), 40_000.0)
+    mean[6:58, 8:88] *= 0.8
+    pixels = rng.normal(mean, 150).astype(np.uint16)
     if block:
         pixels[16:48, 24:72] = rng.integers(0, 12, (32, 48, 2))
     return pixels

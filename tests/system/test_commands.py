@@ -72,6 +72,21 @@ def test_check_names_what_is_wrong(site: Site, change: dict[str, object], words:
     assert any(words in problem for problem in found["problems"]), found
 
 
+def test_check_names_everything_that_is_wrong_at_once(site: Site, tmp_path: Path) -> None:
+    """Not the first fault alone: a profile, a bundle, the policy, a folder."""
+    config = site.edge_config(
+        scanners={"lane-1": {"profile": "no-profile.yaml"}, "lane-2": {"profile": "none.yaml"}},
+        detectors={"shielding": {"bundle": "no-bundle"}},
+        policy="no-policy.yaml",
+        state_dir=str(Path(__file__) / "state"),
+    )
+    done = run("check", str(config), "--json")
+    assert done.returncode == 1
+    problems = json.loads(done.stdout)["problems"]
+    for words in ("no-profile.yaml", "none.yaml", "no-bundle", "no-policy.yaml", "state_dir"):
+        assert sum(words in problem for problem in problems) == 1, (words, problems)
+
+
 def test_subscribe_says_that_nobody_answers(tmp_path: Path) -> None:
     """It keeps asking, but not in silence; who only wants what is there gets a status of 1."""
     done = run("subscribe", f"ipc://{tmp_path / 'nobody.ipc'}", "--until-idle")

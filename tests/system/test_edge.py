@@ -80,7 +80,7 @@ def raw(edge: Process) -> Iterator[Raw]:
 
 
 def header(**changes: object) -> FrameMessage:
-    """A correct header for a white 8x10 colour picture on the lane `replay`."""
+    """A correct header for a pale 8x10 colour picture on the lane `replay`."""
     fields: dict[str, object] = {
         "scanner": "replay", "epoch": 7, "seq": 1, "height": 8, "width": 10,
         "channels": ("red", "green", "blue"), "dtype": "uint8",
@@ -88,7 +88,10 @@ def header(**changes: object) -> FrameMessage:
     return FrameMessage(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-WHITE = bytes([255]) * 240
+_PALE = np.full((8, 10, 3), 255, np.uint8)
+_PALE[2:6, 1:9] = 200
+WHITE = _PALE.tobytes()
+"""White, with something pale in it."""
 
 
 def still_works(edge: Process) -> None:
@@ -205,6 +208,7 @@ def test_the_same_refusal_is_logged_once(edge: Process, raw: Raw) -> None:
 def test_nan_and_infinity_never_become_clear(site: Site, edge: Process) -> None:
     """Float frames that are not finite end as UNKNOWN(NOT_FINITE)."""
     pixels = np.random.default_rng(1).normal(0.9, 0.01, (2, 8, 10, 2)).astype(np.float32)
+    pixels[:, 2:6, 1:9] *= 0.7
     pixels[1, 4, 5, 0] = np.nan
     views = [Picture(v.tobytes(), 8, 10, ("low", "high"), "float32") for v in pixels]
     with client(edge) as scanner:
@@ -304,10 +308,11 @@ def test_views_in_any_order_and_interleaved_scans_are_put_together(edge: Process
 @pytest.mark.parametrize("kind", [".png", ".jpg", ".tiff"])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_encoded_pictures_are_decoded(edge: Process, kind: str, depth: type) -> None:
-    """PNG, JPEG and TIFF, 8 and 16 bit, grey: white is clear, a black square alarms."""
+    """PNG, JPEG and TIFF, 8 and 16 bit, grey: something pale is clear, a black square alarms."""
     if kind == ".jpg" and depth is np.uint16:
         pytest.skip("JPEG has 8 bits")
     white = np.full((96, 128), np.iinfo(depth).max, depth)
+    white[8:88, 8:120] = 0.8 * np.iinfo(depth).max
     black = white.copy()
     black[20:70, 30:90] = 0
     answers = []

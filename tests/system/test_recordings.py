@@ -113,9 +113,10 @@ def test_a_folder_of_pictures_plays_and_a_broken_one_is_unknown(site: Site, tmp_
     folder = tmp_path / "pictures"
     folder.mkdir()
     white = np.full((60, 80, 3), 255, np.uint8)
+    white[8:52, 8:72] = 205
     cv2.imwrite(str(folder / "1.png"), white)
     cv2.imwrite(str(folder / "2.jpg"), white)
-    cv2.imwrite(str(folder / "3.tiff"), np.full((60, 80), 65535, np.uint16))
+    cv2.imwrite(str(folder / "3.tiff"), white[:, :, 0].astype(np.uint16) * 257)
     plate = np.full((60, 80), 65535, np.uint16)
     plate[5:55, 5:75] = 0
     cv2.imwrite(str(folder / "4.png"), plate)

@@ -241,7 +241,9 @@ def test_replay_record_and_subscribe_take_keys(locked: Locked, tmp_path: Path) -
     edge = locked.locked_edge(collector)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    cv2.imwrite(str(pictures / "a.png"), np.full((64, 64, 3), 255, np.uint8))
+    pale = np.full((64, 64, 3), 255, np.uint8)
+    pale[8:56, 8:56] = 200
+    cv2.imwrite(str(pictures / "a.png"), pale)
     server = ("--server-key", locked.keys / "edge" / "edge-t.pub")
     screen = ("--keys", locked.keys / "subscriber" / "screen.key")
     recording = subprocess.Popen(

@@ -36,13 +36,16 @@ def message(head: Head, payload: bytes) -> list[bytes]:
 
 
 _RNG = np.random.default_rng(5)
-_AIR = [_RNG.normal(40_000, 150, (HEIGHT, WIDTH, 2)).astype("<u2") for _ in range(8)]
+_MEAN = np.full((HEIGHT, WIDTH, 2), 40_000.0)
+_AIR = [_RNG.normal(_MEAN, 150).astype("<u2") for _ in range(8)]
+_MEAN[6:58, 8:88] *= 0.8
+_CARTONS = [_RNG.normal(_MEAN, 150).astype("<u2") for _ in range(8)]
 _RAW: Head = {"height": HEIGHT, "width": WIDTH, "channels": ["low", "high"], "dtype": "uint16", "views": 2}
 
 
 def _counts(random_: random.Random, block: bool = False) -> npt.NDArray[np.uint16]:
-    """Air with a noise of its own, and perhaps a block."""
-    pixels = random_.choice(_AIR).copy()
+    """A carton with a noise of its own, and perhaps a block."""
+    pixels = random_.choice(_CARTONS).copy()
     pixels[0, :8, 0] = [38_000 + random_.randrange(2_000) for _ in range(8)]
     if block:
         pixels[16:48, 24:72] = 5
@@ -68,6 +71,16 @@ def _blank(random_: random.Random) -> Carton:
     for i in random_.choice([(0,), (1,), (0, 1)]):
         views[i] = views[i][0], bytes(HEIGHT * WIDTH * 4)
     return Carton("blank", HOSTILE, views)
+
+
+def _empty(random_: random.Random) -> Carton:
+    """Nothing in one view or both."""
+    views = _pair(random_)
+    for i in random_.choice([(0,), (1,), (0, 1)]):
+        air = random_.choice(_AIR).copy()
+        air[0, :8, 0] = [38_000 + random_.randrange(2_000) for _ in range(8)]
+        views[i] = views[i][0], air.tobytes()
+    return Carton("empty", HOSTILE, views)
 
 
 def _stuck(random_: random.Random) -> Carton:
@@ -169,6 +182,7 @@ def _picture(kind: str) -> Callable[[random.Random], Carton]:
     def make(random_: random.Random) -> Carton:
         shade = np.full((HEIGHT, WIDTH), 255 - random_.randrange(4), np.uint8)
         shade[0, :8] = [random_.randrange(200, 255) for _ in range(8)]
+        shade[6:58, 8:88] = 205
         if kind == "picture_block":
             shade[16:48, 24:72] = 0
         suffix, encoding = random_.choice([(".png", "png"), (".tiff", "tiff")])
@@ -187,6 +201,7 @@ def _picture(kind: str) -> Callable[[random.Random], Carton]:
 
 _HOSTILE_DUAL: list[Callable[[random.Random], Carton]] = [
     _blank,
+    _empty,
     _stuck,
     _not_finite,
     _one_view,
