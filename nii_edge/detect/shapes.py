@@ -28,9 +28,9 @@ DECLARED: dict[str, frozenset[int]] = {
     "pressed_block": frozenset({8, 9, 11, 12, 17, 18, 19, 20, 21, 34, 40, 48, 49, 68, 69}),
 }
 """The detector's labels that are evidence, and chapters of the Harmonized System whose goods look like them:
-arms, but not toys, whose guns a person should see; tools, cutlery and other goods of steel; machinery and parts
-of vehicles, which come with spanners; electrical goods; what is sold in bottles; food, soap, rubber, paper,
-stone and ceramics in bars and slabs."""
+arms, but not toys, whose guns a person should see; tools, cutlery and other goods of steel; machinery and
+parts of vehicles, which come with spanners; electrical goods; what is sold in bottles; food, soap, rubber,
+paper, stone and ceramics in bars and slabs."""
 CLASSES: tuple[str, ...] = tuple(DECLARED)
 SHAPES: tuple[str, ...] = ("surest", "surest of few")
 """The numbers of a carton: log-odds of the best score in any view, and of the best less the logarithm of how
