@@ -183,3 +183,27 @@ def test_a_detector_that_the_fit_does_not_know_is_refused(
     )  # fmt: skip
     assert done.returncode == 1
     assert words in json.loads(done.stdout)["problems"][0]
+
+
+def test_the_verifier_may_be_the_only_detector(tmp_path: Path) -> None:
+    """A site with papers needs no model bundle; one with neither is refused."""
+    site, store = Site(tmp_path), tmp_path / "manifests.db"
+    rows = tmp_path / "today.csv"
+    rows.write_text(",".join(PAPERS) + "\n" + ",".join(PAPERS.values()) + "\n")
+    subprocess.run(
+        command("manifest", "import", str(rows), "--store", str(store)),
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    manifest = {
+        "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"),
+        "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+    }  # fmt: skip
+    policy = {"version": 1, "name": "p", "default_alarm_at": 0.5, "required_for_clear": ["manifest"]}
+    changes = {"detectors": {}, "policy": str(site.write("policy.yaml", policy))}
+    for more, status in (({"manifest": manifest}, 0), ({}, 1)):
+        done = subprocess.run(
+            command("check", str(site.edge_config(**changes, **more)), "--json"),
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+    assert "so does `detectors` without `manifest`" in json.loads(done.stdout)["problems"][0]
