@@ -115,7 +115,8 @@ def theirs(energy: float, parallel: bool) -> Floats:
     side = 1.0 if parallel else (DETECTOR - SOURCE) / -SOURCE
     gvxr.setDetectorPixelSize(side, side, "mm")
     picture = np.array(gvxr.computeXRayImage(), np.float64)
-    return -np.log(np.maximum(picture / picture.max(), 1e-12))
+    depth: npt.NDArray[np.float64] = -np.log(np.maximum(picture / picture.max(), 1e-12))
+    return depth
 
 
 def orientation(reference: Floats, picture: Floats) -> tuple[bool, int]:

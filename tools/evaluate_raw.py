@@ -57,11 +57,11 @@ def main() -> None:
         header = source.header
         profile, image = profiles[header.scanner], images[header.scanner, header.seq, header.view]
         form = profile.format_for(header.channels, header.dtype)
-        if form is None or form.air is None:
+        if form is None or form.air is None or header.height is None or header.width is None:
             raise ConfigError(f"{header.scanner}: its profile has no format for {header.channels}")
         pixels = np.frombuffer(source.payload, "<u2").reshape(header.height, header.width, -1)
         frame = Frame(
-            view=header.view, channels=header.channels, pixels=pixels, full_scale=form.air,
+            view=header.view, channels=form.channels, pixels=pixels, full_scale=form.air,
             opaque_below=profile.penetration_limit,
         )  # fmt: skip
         found.append(eyes[header.scanner].look(frame))

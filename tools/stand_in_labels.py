@@ -22,6 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from nii_edge.errors import DataError
+
 SIDE = 416
 LEAST_SIGMA = 6.0
 OFF = 0.03
@@ -60,6 +62,8 @@ def main() -> None:
     for image in coco["images"]:
         part = "test" if int(image["carton"][1:]) % 10 == 0 else "train"
         picture = cv2.imread(str(given.simulated / "images" / image["file_name"]))
+        if picture is None:
+            raise DataError(f"{image['file_name']}: cannot be read as a picture")
         scale = SIDE / max(picture.shape[:2])
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=how)
@@ -84,7 +88,9 @@ def main() -> None:
             )
     for part, tree in sets.items():
         (given.out / part / "annotations.json").write_text(json.dumps(tree), encoding="utf-8")
-        counts = np.bincount([one["category_id"] for one in tree["annotations"]], minlength=6)[1:]
+        counts = np.bincount(
+            np.array([one["category_id"] for one in tree["annotations"]], np.intp), minlength=6
+        )[1:]
         said = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
         sys.stdout.write(f"{part}: {len(tree['images'])} pictures; {said}\n")
 

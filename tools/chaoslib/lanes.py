@@ -225,7 +225,9 @@ class Lane(threading.Thread):
             except zmq.Again:
                 return
             try:
-                self._heard(wire.decode_to_scanner(parts).message)
+                message = wire.decode_to_scanner(parts).message
+                if isinstance(message, AckMessage | VerdictMessage | RefusedMessage):
+                    self._heard(message)
             except WireError as error:
                 self._books.refused[f"the daemon's nonsense: {error}"[:100]] += 1
 
