@@ -108,6 +108,7 @@ class ManifestPull:
 
     def _follow(self, store: PaperStore) -> None:
         place = store.place()
+        self.report = msgspec.structs.replace(self.report, taken=0 if place is None else place.number)
         while not self._stopping.is_set():
             page = self._ask(place)
             if page is None:
@@ -201,6 +202,6 @@ class ManifestPull:
 
     def _rest(self) -> None:
         until = self._clock.monotonic() + ASK_EVERY_S
-        while not self._stopping.is_set() and self._clock.monotonic() < until:
+        while (left := until - self._clock.monotonic()) > 0 and not self._stopping.is_set():
             self.thread.beat()
-            self._stopping.wait(TURN_S)
+            self._stopping.wait(min(left, TURN_S))

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -403,8 +404,13 @@ def test_a_place_is_kept_with_its_papers_or_not_at_all(tmp_path: Path) -> None:
     writer = ManifestStore(path)
     assert writer.place() is None
     assert writer.take([Papers(barcode="A")], Place("ab" * 16, 7)).new == 1
-    with pytest.raises(ManifestError):
-        writer.take([Papers(barcode="B"), Papers(barcode="\ud800")], Place("ab" * 16, 9))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON cartons WHEN NEW.barcode = 'C' "
+            "BEGIN SELECT RAISE(ABORT, 'the disk says no'); END"
+        )
+    with pytest.raises(ManifestError, match="the disk says no"):
+        writer.take([Papers(barcode="B"), Papers(barcode="C")], Place("ab" * 16, 9))
     writer.close()
     again = ManifestStore(path)
     assert again.place() == Place("ab" * 16, 7)
@@ -415,10 +421,14 @@ def test_a_place_is_kept_with_its_papers_or_not_at_all(tmp_path: Path) -> None:
 def test_a_collector_fills_a_store_only_so_far(tmp_path: Path) -> None:
     """Beyond its size nothing is taken; an import of one's own still is."""
     writer = ManifestStore(tmp_path / "m.db", max_bytes=100_000)
-    with pytest.raises(ManifestError, match="move it aside"):
+
+    def fill(writer: ManifestStore) -> None:
         for turn in range(50):
             many = [Papers(barcode=f"B{turn}-{k}", master_bill="M" * 64) for k in range(50)]
             writer.take(many, Place("ab" * 16, turn))
+
+    with pytest.raises(ManifestError, match="move it aside"):
+        fill(writer)
     assert 0 < len(numbered(tmp_path / "m.db", limit=9_999)) < 2_500
     assert writer.put([Papers(barcode="own")]).new == 1
     writer.close()
