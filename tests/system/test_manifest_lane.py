@@ -79,8 +79,8 @@ def import_at(store: Path, *every: dict[str, str]) -> dict[str, Any]:
     return summary
 
 
-def start_edge(site: Site, store: Path, collector: Process | None = None) -> Process:
-    """A daemon that needs the verifier for CLEAR."""
+def lane_config(site: Site, store: Path) -> dict[str, Any]:
+    """What makes an edge's configuration one that needs the verifier for CLEAR."""
     profile = yaml.safe_load((DEMO / "scanner.yaml").read_text()) | {"geometry": geometry()}
     policy = {
         "version": 1, "name": "papers", "default_alarm_at": 0.9,
@@ -95,22 +95,26 @@ def start_edge(site: Site, store: Path, collector: Process | None = None) -> Pro
         "calibration": [str(DEMO / f"scanner-{view}.cal") for view in (0, 1)],
         "calibration_hours": 1e6,
     }
-    return site.edge(
-        collector,
-        scanners={"lane-1": scanner},
-        policy=str(site.write("policy.yaml", policy)),
-        manifest={
+    return {
+        "scanners": {"lane-1": scanner},
+        "policy": str(site.write("policy.yaml", policy)),
+        "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
             "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
             "detector": str(shipped_detector()),
         },
-    )
+    }
+
+
+def start_edge(site: Site, store: Path, collector: Process | None = None) -> Process:
+    """Such a daemon."""
+    return site.edge(collector, **lane_config(site, store))
 
 
 @pytest.fixture
 def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
-    """Such a daemon and its store, which was filled on site."""
+    """A daemon that needs the verifier for CLEAR, and its store, which was filled on site."""
     store = tmp_path / "manifests.db"
     assert import_at(store, PAPERS)["cartons"] == 1
     site = Site(tmp_path)
@@ -319,3 +323,23 @@ def _every_report_came(edge: Process, collector: Process, last: Answer) -> None:
         reports = [item.report for item in subscriber.fetch_once()]
     assert len(reports) == 3
     assert reports[-1] == last.report
+
+
+@pytest.mark.parametrize("from_collector", [True, False])
+def test_a_store_that_is_not_there_is_refused_unless_the_collector_fills_it(
+    tmp_path: Path, from_collector: bool
+) -> None:
+    """`check` says which, and makes no file."""
+    site, store = Site(tmp_path), tmp_path / "m.db"
+    tree = lane_config(site, store)
+    tree["manifest"]["from_collector"] = from_collector
+    config = site.edge_config(collector={"endpoint": "tcp://127.0.0.1:5560"}, **tree)
+    done = subprocess.run(
+        command("check", str(config), "--json"), capture_output=True, text=True, check=False, timeout=60
+    )
+    found = json.loads(done.stdout)
+    assert found["ok"] is from_collector, found["problems"]
+    told = [line for line in found["would_run"] if "papers that the collector has" in line]
+    assert len(told) == from_collector
+    assert from_collector or "nii-edge manifest import" in found["problems"][0]
+    assert not store.exists()
