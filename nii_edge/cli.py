@@ -129,14 +129,14 @@ def collect(config: ConfigPath) -> None:
     from nii_edge import compose
 
     stop = _stop_on_signals()
-    settings, archive, collector = compose.collector(config)
+    settings, collector, close = compose.collector(config)
     configure_logs(settings.log.level, settings.log.format)
     folder = (config.resolve().parent / settings.archive).parent
     compose.write_endpoints(folder, collector.endpoints._asdict())
     try:
         collector.run(stop)
     finally:
-        archive.close()
+        close()
 
 
 @app.command(epilog="Example: nii-edge check configs/edge.yaml")

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -19,7 +19,7 @@ from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.self_test_files import PieceFile, read_history
 from nii_edge.adapters.sqlite_archive import SqliteArchive
-from nii_edge.adapters.sqlite_manifests import ManifestReader
+from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.adapters.zmq_scanners import ZmqScanners
 from nii_edge.adapters.zmq_security import REASONS, Doorkeeper, Security
@@ -150,11 +150,19 @@ def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile
         detector=None if entry.detector is None else str(here / entry.detector),
     )
     try:
+        if takes_manifests(config) and not Path(setup.store).exists():  # it begins with what will come
+            open_manifest(setup, {}, lambda _: None, config.inference)
+            return setup
         with closing(ManifestReader(Path(setup.store))) as reader:
-            open_manifest(setup, {}, reader, config.inference)
+            open_manifest(setup, {}, reader.find, config.inference)
     except ManifestError as error:
         raise ConfigError(f"manifest.store: {error}") from error
     return setup
+
+
+def takes_manifests(config: EdgeConfig) -> bool:
+    """Whether the collector's manifests go into the edge's store."""
+    return config.collector is not None and config.manifest is not None and config.manifest.from_collector
 
 
 def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tuple[str, ...]]:
@@ -264,8 +272,19 @@ def edge(plan: EdgePlan) -> Daemon:
         self_tests=plan.self_tests,
         read_self_tests=read_history,
         null=plan.null,
+        open_papers=papers_of(plan),
     )
     return Daemon(parts, SystemClock(), metrics)
+
+
+def papers_of(plan: EdgePlan) -> Callable[[], ManifestStore] | None:
+    """How to open the store that the collector's manifests go into, made if it is not there; None if they are
+    not wanted. Raises ManifestError."""
+    if plan.manifest is None or not takes_manifests(plan.config):
+        return None
+    store = Path(plan.manifest.store)
+    ManifestStore(store).close()
+    return lambda: ManifestStore(store)
 
 
 def open_ledger(plan: EdgePlan, metrics: Metrics) -> Ledger:
@@ -277,16 +296,29 @@ def open_ledger(plan: EdgePlan, metrics: Metrics) -> Ledger:
     return opened.ledger
 
 
-def collector(path: Path) -> tuple[CollectorConfig, SqliteArchive, Collector]:
-    """A collector that is bound but does not serve yet. Raises ConfigError, LedgerError."""
+class Centre(NamedTuple):
+    """A collector, and how to close what it reads and writes once it has ended."""
+
+    config: CollectorConfig
+    collector: Collector
+    close: Callable[[], None]
+
+
+def collector(path: Path) -> Centre:
+    """A collector that is bound but does not serve yet. Raises ConfigError, LedgerError, ManifestError."""
     config = load(path, CollectorConfig)
-    security = read_security(config.security, path.resolve().parent, "collector")
-    archive = SqliteArchive(path.resolve().parent / config.archive)
-    try:
-        return config, archive, Collector(config, archive, SystemClock(), security)
-    except BaseException:
-        archive.close()
-        raise
+    here = path.resolve().parent
+    security = read_security(config.security, here, "collector")
+    with ExitStack() as opened:
+        archive = SqliteArchive(here / config.archive)
+        opened.callback(archive.close)
+        manifests = None
+        if config.manifests is not None:
+            ManifestStore(here / config.manifests).close()  # makes it, or brings it to this version
+            manifests = ManifestReader(here / config.manifests)
+            opened.callback(manifests.close)
+        made = Collector(config, archive, SystemClock(), security, manifests)
+        return Centre(config, made, opened.pop_all().close)
 
 
 def write_endpoints(folder: Path, endpoints: Mapping[str, str]) -> None:
@@ -369,6 +401,8 @@ def check_edge(path: Path) -> Check:
         would.append(f"detector manifest: shapes of prohibited things by: {seen}")
         problems += [f"{plan.manifest.detector}: golden frames: {each}" for each in _shapes_golden(plan)]
         would.append(f"detector manifest: papers from {plan.manifest.store}, rules {plan.manifest.regime}")
+        if takes_manifests(config):
+            would.append("  papers that the collector has are taken into it, too")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
     listen = config.listen
@@ -384,8 +418,7 @@ def _shapes_golden(plan: EdgePlan) -> tuple[str, ...]:
     """What the golden frames say against the detector whose shapes are evidence."""
     if plan.manifest is None or plan.manifest.detector is None:
         return ()
-    with closing(ManifestReader(Path(plan.manifest.store))) as reader:
-        return open_manifest(plan.manifest, {}, reader, plan.config.inference).problems
+    return open_manifest(plan.manifest, {}, lambda _: None, plan.config.inference).problems
 
 
 def _all_wrong(path: Path, first: str) -> list[str]:

@@ -394,7 +394,7 @@ class ManifestCheck(Config, frozen=True, kw_only=True):
     the rules; `fit`: what `nii-edge fit-cartons` wrote; `normal`: the folder that `nii-edge learn-normal`
     wrote, null if the site has learned nothing yet; `detector`: the bundle whose shapes are evidence, the one
     that `fit` was fitted with, null to do without; `prior`: the share of cartons that the site expects not to
-    be what they say."""
+    be what they say; `from_collector`: take what the collector has of manifests into the store, too."""
 
     store: str
     regime: str
@@ -402,6 +402,7 @@ class ManifestCheck(Config, frozen=True, kw_only=True):
     normal: str | None = None
     detector: str | None = None
     prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
+    from_collector: bool = True
 
 
 class Log(Config, frozen=True, kw_only=True):
@@ -450,12 +451,13 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
 
 
 class CollectorConfig(Config, frozen=True, kw_only=True):
-    """`collector.yaml`."""
+    """`collector.yaml`. `manifests`: the store of manifests that edges may ask for; null: none."""
 
     version: Literal[1]
     archive: str
     edges: Endpoint
     subscribers: Endpoint
+    manifests: str | None = None
     insecure: bool = False
     security: Security | None = None
     log: Log = Log()

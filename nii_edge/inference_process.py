@@ -5,7 +5,7 @@ Not for people: `nii-edge run` starts and watches it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -109,11 +109,11 @@ class Verifier(NamedTuple):
 def open_manifest(
     setup: ManifestSetup,
     lanes: Mapping[str, tuple[Optics, ...]],
-    reader: ManifestReader,
+    find: Callable[[str], Papers | None],
     settings: Inference,
     told: Told = NOBODY,
 ) -> Verifier:
-    """The manifest verifier, which looks papers up in `reader`. Raises ConfigError, BundleError,
+    """The manifest verifier, which looks papers up by `find`. Raises ConfigError, BundleError,
     RuntimeMissingError."""
     arrays, digest = read_arrays(Path(setup.fit))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
@@ -136,7 +136,7 @@ def open_manifest(
         problems = check_golden(seeing, seen)
         seeing = seeing.lowered(shapes.LOWEST)
         models.append(model_id(seen))
-    detector = ManifestDetector(known, reader.find, regime, fit, setup.prior, site, told, seeing)
+    detector = ManifestDetector(known, find, regime, fit, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))
 
 
@@ -182,7 +182,9 @@ def inference(connection: Line, setup: Setup) -> None:
             devices.append(runtime.device)
         if setup.manifest is not None:
             reader = ManifestReader(Path(setup.manifest.store))
-            verifier = open_manifest(setup.manifest, lanes, reader, setup.inference, Told(measured, declared))
+            verifier = open_manifest(
+                setup.manifest, lanes, reader.find, setup.inference, Told(measured, declared)
+            )
             if verifier.problems:
                 untrusted["manifest"] = "; ".join(verifier.problems)[:300]
             detectors.append(verifier.detector)

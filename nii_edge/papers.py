@@ -14,6 +14,15 @@ from enum import StrEnum
 
 import msgspec
 
+MAX_TEXT = 500
+"""Characters of a description or name that are kept."""
+MAX_CODE = 64
+"""Characters of a barcode or bill number."""
+MAX_LINES = 20_000
+"""Lines of one carton that are kept."""
+MAX_NUMBER = 1e9
+"""A quantity, weight or value beyond this is no such thing."""
+
 
 class PaperProblem(StrEnum):
     """What can be wrong with a declaration itself. What touches a carton stays with its papers."""

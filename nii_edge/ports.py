@@ -8,8 +8,16 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.papers import Papers
 from nii_edge.records import Decision, Finding, Gap, Preview, Recall, Report, Scan, ScanId, ScanType
-from nii_edge.wire import Archived, Buffer, FrameMessage
+from nii_edge.wire import (
+    Archived,
+    Buffer,
+    FetchManifestsMessage,
+    FrameMessage,
+    ManifestsMessage,
+    Received,
+)
 
 Array = npt.NDArray[np.generic]
 
@@ -354,12 +362,64 @@ class ScannerSide(Protocol):
         """Send what waits, briefly, and close. May be called twice."""
 
 
+class Place(NamedTuple):
+    """How far a store of manifests was read: the store's id, and the highest number taken from it."""
+
+    store: str
+    number: int
+
+
+class PaperRow(NamedTuple):
+    """One carton in a store of manifests: `papers` are msgpack, and not decoded yet."""
+
+    number: int
+    barcode: str
+    master_bill: str
+    papers: bytes
+
+
+class StoredPapers(NamedTuple):
+    """How many cartons were `new`, `amended`, the `same` as before, or `moved` here from another master
+    bill."""
+
+    new: int
+    amended: int
+    same: int
+    moved: int
+
+
+class ManifestSource(Protocol):
+    """The centre's store of manifests, read. Each carton has a number; an amended one gets a higher one.
+    Every method may raise ManifestError."""
+
+    def end(self) -> Place:
+        """Which store it is, and the highest number in it."""
+
+    def after(self, number: int, limit: int, max_bytes: int) -> list[PaperRow]:
+        """At most `limit` cartons above `number`, in order; stops before their papers exceed `max_bytes`,
+        but gives at least one if there is one."""
+
+
+class PaperStore(Protocol):
+    """An edge's own store of manifests, written. One thread. Every method may raise ManifestError."""
+
+    def place(self) -> Place | None:
+        """How far the centre's was taken; None: nothing of it yet."""
+
+    def take(self, papers: Sequence[Papers], place: Place) -> StoredPapers:
+        """Store the papers and the new place, both or neither."""
+
+    def close(self) -> None:
+        """Finish and close."""
+
+
 class SinkReply(NamedTuple):
-    """What the centre says of items by key: archived, or refused and why."""
+    """What the centre says of items by key: archived, or refused and why. Or a page of manifests."""
 
     archived: tuple[str, ...] = ()
     refused: str | None = None
     why: str = ""
+    page: Received[ManifestsMessage] | None = None
 
 
 class AlertSink(Protocol):
@@ -370,6 +430,9 @@ class AlertSink(Protocol):
 
     def send(self, record: Report | Gap | Recall | Preview) -> bool:
         """Hand an item over; False if there is no connection or no room. True promises nothing."""
+
+    def ask(self, question: FetchManifestsMessage) -> bool:
+        """Ask for manifests; False as for `send`."""
 
     def replies(self) -> list[SinkReply]:
         """What the centre said since the last call."""

@@ -184,6 +184,16 @@ class Metrics:
         self.outbox_rows = Gauge(
             "nii_edge_outbox_rows", "Items the collector has not confirmed.", ["state"], registry=r
         )
+        self.manifests = Counter(
+            "nii_edge_manifests_total",
+            "Cartons' papers from the collector: new, amended, same, moved, refused. Pages of them: damaged "
+            "(refused as a whole), failed (could not be stored).",
+            ["result"],
+            registry=r,
+        )
+        self.manifests_behind = Gauge(
+            "nii_edge_manifests_behind", "Numbers of the collector's manifests not yet taken.", registry=r
+        )
         self.disk_free = Gauge("nii_edge_disk_free_bytes", "Free on the disk of the ledger.", registry=r)
         self.self_test_age = Gauge(
             "nii_edge_self_test_age_seconds",
@@ -234,5 +244,7 @@ class Metrics:
                 self.overloads.labels(scanner, policy)
             for scan_type in ScanType:
                 self.recalls.labels(scanner, scan_type.value)
+        for result in ("refused", "damaged", "failed"):
+            self.manifests.labels(result)
         for why in refusals:
             self.auth_rejected.labels(why)

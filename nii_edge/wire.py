@@ -46,6 +46,9 @@ MAX_RECEIPTS = 1_024
 MAX_FETCH = 1_000
 """The most archived records one `fetch` is answered with."""
 
+MAX_MANIFESTS_BYTES = 200 * 1024
+"""The largest page of manifests, compressed."""
+
 DTYPE_BYTES: dict[DType, int] = {"uint8": 1, "uint16": 2, "float32": 4}
 
 Buffer = bytes | bytearray | memoryview
@@ -53,7 +56,9 @@ Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Archive = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**52)]
-"""An encoder count, a number of a line or of a chunk."""
+"""An encoder count, a number of a line, of a chunk or of a question."""
+StoreId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+"""Which store of manifests: made when the store is."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -253,6 +258,31 @@ class ReceiptMessage(Message, frozen=True, kw_only=True, tag="receipt"):
     ids: Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(max_length=MAX_RECEIPTS)]
 
 
+class FetchManifestsMessage(Message, frozen=True, kw_only=True, tag="fetch_manifests"):
+    """Edge to collector: the papers of cartons numbered after `since` in the collector's store of this id.
+
+    `ask` comes back with the answer. `store` is None before the first answer.
+    """
+
+    ask: Count
+    store: StoreId | None = None
+    since: Archive = 0
+
+
+class ManifestsMessage(Message, frozen=True, kw_only=True, tag="manifests"):
+    """Collector to edge: the answer to `fetch_manifests`; the papers are the second part (`manifest_pages`).
+
+    Ask next with this `store` and ``since = next``. `last`: the highest number in the store; if it is `next`
+    all was told. `crc32`: zlib's, of the second part. `store` None: the collector has no manifests.
+    """
+
+    ask: Count
+    store: StoreId | None = None
+    next: Archive = 0
+    last: Archive = 0
+    crc32: UInt32 = 0
+
+
 class FetchMessage(Message, frozen=True, kw_only=True, tag="fetch"):
     """Subscriber to collector: records archived after number `since`, oldest first.
 
@@ -292,8 +322,8 @@ class FetchPreviewMessage(Message, frozen=True, kw_only=True, tag="fetch_preview
 
 FromScanner = FrameMessage | LinesMessage
 ToScanner = AckMessage | VerdictMessage | RefusedMessage | BusyMessage | LinesAckMessage
-ToCollector = ReportMessage | GapMessage | RecallMessage | PreviewMessage
-FromCollector = ReceiptMessage | RefusedMessage
+ToCollector = ReportMessage | GapMessage | RecallMessage | PreviewMessage | FetchManifestsMessage
+FromCollector = ReceiptMessage | RefusedMessage | ManifestsMessage
 FromSubscriber = FetchMessage | FetchPreviewMessage
 ToSubscriber = ArchivedMessage | PreviewMessage | RefusedMessage
 

@@ -111,8 +111,14 @@ class Site:
         self.profiles = {"lane-1": ROOT / "configs/scanners/dual-energy.yaml"}
         self.profiles["replay"] = ROOT / "configs/scanners/display.yaml"
 
-    def collector(self, edges: str = FREE, subscribers: str = FREE) -> Process:
-        tree = {"version": 1, "archive": "collector/archive.db", "edges": edges, "subscribers": subscribers}
+    def collector(self, edges: str = FREE, subscribers: str = FREE, **changes: Any) -> Process:
+        tree = {
+            "version": 1,
+            "archive": "collector/archive.db",
+            "edges": edges,
+            "subscribers": subscribers,
+            **changes,
+        }
         config = self.write("collector.yaml", tree)
         return self._start("collect", config, self.collector_state)
 

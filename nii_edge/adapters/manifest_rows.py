@@ -9,17 +9,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from nii_edge.papers import HouseBill, Line, PaperProblem, Papers, hash_name, normal_name
+from nii_edge.papers import (
+    MAX_CODE,
+    MAX_LINES,
+    MAX_NUMBER,
+    MAX_TEXT,
+    HouseBill,
+    Line,
+    PaperProblem,
+    Papers,
+    hash_name,
+    normal_name,
+)
 from nii_edge.regime import Columns, Field, Regime
 
-MAX_TEXT = 500
-"""Characters of a description or name that are kept."""
-MAX_CODE = 64
-"""Characters of a barcode or bill number."""
-MAX_LINES = 20_000
-"""Lines of one carton that are kept."""
-MAX_NUMBER = 1e9
-"""A quantity, weight or value beyond this is no such thing."""
 MAX_EXAMPLES = 20
 """Problems told in words; all are counted."""
 

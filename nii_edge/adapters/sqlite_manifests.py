@@ -3,6 +3,9 @@
 A carton's papers are one row, found by its barcode. A later import of the same carton under the same master
 bill amends it; under another one both are kept apart by nothing but the barcode, so the newest is stored and
 marked LISTED_TWICE for ever.
+
+Each carton has a number, given when it was stored or last amended, so that an edge can ask for what came
+after one. A store that takes a collector's manifests keeps how far it came, in the same transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,33 +22,44 @@ import msgspec
 from nii_edge.adapters.sqlite_common import ensure_schema, ledger_error, transaction
 from nii_edge.errors import LedgerError, ManifestError
 from nii_edge.papers import PaperProblem, Papers
+from nii_edge.ports import PaperRow, Place, StoredPapers
 
 PURPOSE = "manifests"
-SCHEMA = 1
+SCHEMA = 2
+READABLE = ("1", "2")
+"""Schemas whose papers can be looked up; 1 has no numbers."""
+MAX_STORE_BYTES = 4 << 30
+"""What a collector sends does not let a store grow beyond this: the ledger's disk may be the same."""
 BUSY_MS = 200
 """How long a look-up waits for the file at most; with a write-ahead log it hardly ever has to."""
+_BY_NUMBER = "CREATE UNIQUE INDEX cartons_by_number ON cartons (number)"
+_ID = "INSERT INTO meta VALUES ('id', lower(hex(randomblob(16))))"
 _STATEMENTS = (
-    "CREATE TABLE cartons (barcode TEXT PRIMARY KEY, master TEXT NOT NULL, papers BLOB NOT NULL)",
+    "CREATE TABLE cartons (barcode TEXT PRIMARY KEY, master TEXT NOT NULL, papers BLOB NOT NULL, "
+    "number INTEGER NOT NULL DEFAULT 0)",
     "CREATE INDEX cartons_by_master ON cartons (master)",
+    _BY_NUMBER,
+    _ID,
 )
+_UPGRADES = {
+    1: (
+        "ALTER TABLE cartons ADD COLUMN number INTEGER NOT NULL DEFAULT 0",
+        "UPDATE cartons SET number = rowid",
+        _BY_NUMBER,
+        _ID,
+    )
+}
+_LAST = "SELECT coalesce(max(number), 0) FROM cartons"
 _decoder = msgspec.msgpack.Decoder(Papers)
-
-
-class Stored(NamedTuple):
-    """How many cartons of an import were `new`, `amended`, the `same` as before, or `moved` here from another
-    master bill."""
-
-    new: int
-    amended: int
-    same: int
-    moved: int
 
 
 class ManifestStore:
     """Writes. Not thread-safe; close it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_bytes: int = MAX_STORE_BYTES) -> None:
+        """`max_bytes`: beyond it nothing is taken from a collector any more; imports have no such limit."""
         self._path = path
+        self._max_bytes = max_bytes
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None)
@@ -53,34 +67,73 @@ class ManifestStore:
             with _translated(path):
                 self._connection.execute("PRAGMA journal_mode=WAL").fetchall()
                 self._connection.execute("PRAGMA synchronous=FULL")
-                ensure_schema(self._connection, path, purpose=PURPOSE, version=SCHEMA, statements=_STATEMENTS)
+                ensure_schema(
+                    self._connection,
+                    path,
+                    purpose=PURPOSE,
+                    version=SCHEMA,
+                    statements=_STATEMENTS,
+                    upgrades=_UPGRADES,
+                )
         except BaseException:
             self._connection.close()
             raise
 
-    def put(self, every: Sequence[Papers]) -> Stored:
+    def put(self, every: Sequence[Papers]) -> StoredPapers:
         """Store all or, if it raises, none. Raises ManifestError."""
-        new = amended = same = moved = 0
         with _translated(self._path), transaction(self._connection):
-            for papers in every:
-                before = _read(self._connection, papers.barcode)
-                if before is None:
-                    new += 1
-                elif before == papers:
-                    same += 1
-                    continue
-                elif before.master_bill != papers.master_bill:
-                    moved += 1
-                    papers = _marked(papers)  # noqa: PLW2901 - the one that is stored
-                else:
-                    amended += 1
-                    if PaperProblem.LISTED_TWICE in before.problems:
-                        papers = _marked(papers)  # noqa: PLW2901
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO cartons VALUES (?, ?, ?)",
-                    (papers.barcode, papers.master_bill, msgspec.msgpack.encode(papers)),
-                )
-        return Stored(new, amended, same, moved)
+            return self._put(every)
+
+    def place(self) -> Place | None:
+        """See `PaperStore.place`."""
+        with _translated(self._path):
+            meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+        found = meta.get("taken_from"), meta.get("taken_to", "")
+        return None if found[0] is None or not found[1].isdecimal() else Place(found[0], int(found[1]))
+
+    def take(self, papers: Sequence[Papers], place: Place) -> StoredPapers:
+        """See `PaperStore.take`."""
+        with _translated(self._path), transaction(self._connection):
+            self._check_room()
+            stored = self._put(papers)
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                [("taken_from", place.store), ("taken_to", str(place.number))],
+            )
+        return stored
+
+    def _check_room(self) -> None:
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (page,) = self._connection.execute("PRAGMA page_size").fetchone()
+        if pages * page > self._max_bytes:
+            raise ManifestError(
+                f"{self._path}: {pages * page} bytes; what a collector sends may fill it up to "
+                f"{self._max_bytes}: move it aside and start again, old cartons are not missed"
+            )
+
+    def _put(self, every: Sequence[Papers]) -> StoredPapers:
+        new = amended = same = moved = 0
+        (number,) = self._connection.execute(_LAST).fetchone()
+        for told in every:
+            before = _before(self._connection, told.barcode)
+            papers = told
+            if before is not None and (before.master != told.master_bill or before.marked):
+                papers = _marked(told)
+            if before is None:
+                new += 1
+            elif before.papers == papers:
+                same += 1
+                continue
+            elif before.master != papers.master_bill:
+                moved += 1
+            else:
+                amended += 1
+            number += 1
+            self._connection.execute(
+                "INSERT OR REPLACE INTO cartons (barcode, master, papers, number) VALUES (?, ?, ?, ?)",
+                (papers.barcode, papers.master_bill, msgspec.msgpack.encode(papers), number),
+            )
+        return StoredPapers(new, amended, same, moved)
 
     def close(self) -> None:
         """Merge the log into the file, so that it can be copied, and close."""
@@ -110,14 +163,36 @@ class ManifestReader:
             except BaseException:
                 self._connection.close()
                 raise
-        if found != {"purpose": PURPOSE, "schema": str(SCHEMA)}:
+        if found.get("purpose") != PURPOSE or found.get("schema") not in READABLE:
             self._connection.close()
-            raise ManifestError(f"{path}: {found}; expected a store of manifests of schema {SCHEMA}")
+            raise ManifestError(
+                f"{path}: {found}; expected a store of manifests of schema {' or '.join(READABLE)}"
+            )
+        self._id: str = found.get("id", "")
 
     def find(self, barcode: str) -> Papers | None:
         """The papers of a carton; None if it has none. Raises ManifestError."""
         with _translated(self._path), self._lock:
             return _read(self._connection, barcode)
+
+    def end(self) -> Place:
+        """See `ManifestSource.end`."""
+        with _translated(self._path), self._lock:
+            (last,) = self._connection.execute(_LAST).fetchone()
+        return Place(self._id, int(last))
+
+    def after(self, number: int, limit: int, max_bytes: int) -> list[PaperRow]:
+        """See `ManifestSource.after`."""
+        query = "SELECT number, barcode, master, papers FROM cartons WHERE number > ? ORDER BY number LIMIT ?"
+        rows: list[PaperRow] = []
+        room = max_bytes
+        with _translated(self._path), self._lock, closing(self._connection.cursor()) as cursor:
+            for row in map(PaperRow._make, cursor.execute(query, (number, limit))):
+                room -= len(row.papers)
+                if rows and room < 0:
+                    break
+                rows.append(row)
+        return rows
 
     def counts(self) -> tuple[int, int]:
         """Cartons and master bills in the store. Raises ManifestError."""
@@ -133,6 +208,27 @@ class ManifestReader:
 def _read(connection: sqlite3.Connection, barcode: str) -> Papers | None:
     row = connection.execute("SELECT papers FROM cartons WHERE barcode = ?", (barcode,)).fetchone()
     return None if row is None else _decoder.decode(row[0])
+
+
+class _Before(NamedTuple):
+    """What the store has of a carton; `papers` None if they are damaged, which new ones may replace."""
+
+    master: str
+    papers: Papers | None
+
+    @property
+    def marked(self) -> bool:
+        return self.papers is not None and PaperProblem.LISTED_TWICE in self.papers.problems
+
+
+def _before(connection: sqlite3.Connection, barcode: str) -> _Before | None:
+    row = connection.execute("SELECT master, papers FROM cartons WHERE barcode = ?", (barcode,)).fetchone()
+    if row is None:
+        return None
+    try:
+        return _Before(row[0], _decoder.decode(row[1]))
+    except msgspec.MsgspecError:
+        return _Before(row[0], None)
 
 
 def _marked(papers: Papers) -> Papers:

@@ -13,10 +13,13 @@ from nii_edge.records import Gap, Preview, Reason, Recall, Report
 from nii_edge.security import ClientKeys
 from nii_edge.telemetry import logger
 from nii_edge.wire import (
+    FetchManifestsMessage,
     GapMessage,
+    ManifestsMessage,
     PreviewMessage,
     RecallMessage,
     ReceiptMessage,
+    Received,
     RefusedMessage,
     ReportMessage,
 )
@@ -43,8 +46,15 @@ class ZmqUplink:
 
     def send(self, record: Report | Gap | Recall | Preview) -> bool:
         """Hand an item over; False if there is no connection or no room."""
+        return self._hand_over(_parts(record))
+
+    def ask(self, question: FetchManifestsMessage) -> bool:
+        """See `AlertSink.ask`."""
+        return self._hand_over([wire.encode(question)])
+
+    def _hand_over(self, parts: list[bytes]) -> bool:
         try:
-            self._socket.send_multipart(_parts(record), zmq.NOBLOCK)
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True
@@ -59,11 +69,14 @@ class ZmqUplink:
             except zmq.Again:
                 break
             try:
-                message = wire.decode_from_collector(parts).message
+                received = wire.decode_from_collector(parts)
             except WireError as error:
                 self._log.warning("the collector sent nonsense", error=str(error))
                 continue
-            if isinstance(message, ReceiptMessage):
+            message = received.message
+            if isinstance(message, ManifestsMessage):
+                replies.append(SinkReply(page=Received(message, received.payload)))
+            elif isinstance(message, ReceiptMessage):
                 replies.append(SinkReply(archived=message.ids))
             elif message.alert_id is not None and message.reason is not Reason.NOT_ALLOWED:
                 replies.append(SinkReply(refused=message.alert_id, why=f"{message.reason}: {message.detail}"))

@@ -13,6 +13,7 @@ from nii_edge.wire import (
     MAX_HEADER_BYTES,
     MAX_PREVIEW_BYTES,
     Buffer,
+    FetchManifestsMessage,
     GapMessage,
     PreviewMessage,
     RecallMessage,
@@ -39,15 +40,17 @@ _names = msgspec.msgpack.Decoder(_Named)
 _encoder = msgspec.msgpack.Encoder()
 
 
-def accept(parts: Sequence[Buffer], sender: str | None = None) -> Item:
-    """The record or picture in one edge's message. `sender`: the edge whose key it came with, None if the
-    line has no keys.
+def accept(parts: Sequence[Buffer], sender: str | None = None) -> Item | FetchManifestsMessage:
+    """The record or picture in one edge's message, or its question for manifests. `sender`: the edge whose
+    key it came with, None if the line has no keys.
 
     Raises:
         WireError: it is not a message of this protocol, contradicts itself, is over a size limit, or speaks
             of another edge's scans.
     """
     message, payload = decode_to_collector(parts)
+    if isinstance(message, FetchManifestsMessage):
+        return message
     if isinstance(message, PreviewMessage):
         return _preview(message, payload)
     record, edge = _record_of(message)

@@ -1,4 +1,4 @@
-"""The collector: one thread, two sockets. Archive first, then the receipt."""
+"""The collector: one thread, two sockets. Archive first, then the receipt, then manifests for who asks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import zmq
 from nii_edge.adapters import zmq_transport as transport
 from nii_edge.adapters.zmq_security import Door, Doorkeeper, OpenDoor, Security
 from nii_edge.collector.intake import Item, accept, claimed_key, key_of
+from nii_edge.collector.manifests import page_for
 from nii_edge.collector.waiting import Held, Kind, Waiting, kinds_of
 from nii_edge.config import CollectorConfig
-from nii_edge.errors import LedgerError, NiiEdgeError, WireError
-from nii_edge.ports import Archive, Clock, Page
+from nii_edge.errors import LedgerError, ManifestError, NiiEdgeError, WireError
+from nii_edge.ports import Archive, Clock, ManifestSource, Page
 from nii_edge.records import Decision, Gap, Preview, Reason, Recall, Report
 from nii_edge.security import Role
 from nii_edge.telemetry import logger
@@ -25,6 +26,7 @@ from nii_edge.wire import (
     MAX_PREVIEW_BYTES,
     VERSION,
     ArchivedMessage,
+    FetchManifestsMessage,
     FetchMessage,
     FetchPreviewMessage,
     Message,
@@ -37,10 +39,12 @@ from nii_edge.wire import (
 
 BATCH = 256
 """The most edge messages archived in one commit."""
+PAGES_A_TURN = 8
+"""The most pages of manifests sent before edges are heard again."""
 REQUESTS_A_TURN = 64
 """The most subscriber requests answered before edges are heard again."""
 MAX_WAITING = 1_024
-"""The most fetches that wait at once."""
+"""The most fetches that wait at once, and the most questions for manifests."""
 TURN_MS = 100
 """The longest a turn of the loop sleeps: how soon a stop is noticed, in milliseconds."""
 _PAGE_BYTES = MAX_HEADER_BYTES - 1_024
@@ -60,18 +64,26 @@ class Endpoints(NamedTuple):
 
 
 class Collector:
-    """Archives what edges send and answers subscribers. `archive` stays the caller's to close.
+    """Archives what edges send, answers subscribers, gives edges manifests. `archive` and `manifests` stay
+    the caller's to close.
 
     `refused` counts refused messages by reason, `rejected` refused connections by reason, `unsent` the
     answers whose peer was gone or slow; all since the start, and safe to read from another thread.
     """
 
     def __init__(
-        self, config: CollectorConfig, archive: Archive, clock: Clock, security: Security | None = None
+        self,
+        config: CollectorConfig,
+        archive: Archive,
+        clock: Clock,
+        security: Security | None = None,
+        manifests: ManifestSource | None = None,
     ) -> None:
         """Binds both sockets; with `security` peers need keys: `edge` and `subscriber`. Raises ConfigError
         naming an endpoint that cannot be bound."""
         self._archive = archive
+        self._manifests = manifests
+        self._asking: dict[bytes, FetchManifestsMessage] = {}
         self._clock = clock
         self._waiting = Waiting(MAX_WAITING)
         self._told: set[tuple[str, Reason]] = set()
@@ -119,6 +131,7 @@ class Collector:
                 ready = dict(poller.poll(self._sleep_ms()))
                 if self._edges in ready:
                     self._hear_edges()
+                self._give_manifests()
                 if self._subscribers in ready:
                     self._hear_subscribers()
                 for held in self._waiting.take_due(self._clock.monotonic()):
@@ -160,6 +173,8 @@ class Collector:
         return name
 
     def _sleep_ms(self) -> int:
+        if self._asking:
+            return 0
         due = self._waiting.next_due()
         if due is None:
             return TURN_MS
@@ -173,7 +188,11 @@ class Collector:
         for incoming in _pending(self._edges, BATCH):
             try:
                 sender = self._sender(self._edges, incoming, "edge")
-                accepted.append((incoming.peer, accept(incoming.parts, sender)))
+                item = accept(incoming.parts, sender)
+                if isinstance(item, FetchManifestsMessage):
+                    self._note_asking(incoming.peer, item)
+                else:
+                    accepted.append((incoming.peer, item))
             except WireError as error:
                 # what is refused for its sender's sake alone is named no id: it is not refused for good
                 key = None if error.reason is Reason.NOT_ALLOWED else claimed_key(incoming.parts)
@@ -190,6 +209,25 @@ class Collector:
         for peer, keys in receipts.items():
             self._send(self._edges, peer, ReceiptMessage(ids=tuple(keys)))
         self._wake({_kind_of(item) for _, item in accepted if not isinstance(item, Preview)})
+
+    def _note_asking(self, peer: bytes, fetch: FetchManifestsMessage) -> None:
+        """One question a peer, the newest; without room it is dropped, and the edge asks again."""
+        if peer in self._asking or len(self._asking) < MAX_WAITING:
+            self._asking[peer] = fetch
+
+    def _give_manifests(self) -> None:
+        """Answer some of those that ask, longest first."""
+        for peer in list(self._asking)[:PAGES_A_TURN]:
+            fetch = self._asking.pop(peer)
+            try:
+                message, payload = page_for(fetch, self._manifests)
+            except ManifestError as error:
+                self.refused[Reason.NOT_ARCHIVED] += 1
+                _log.error("manifests unreadable", error=str(error))
+                detail = "the store of manifests cannot be read; see the collector's log"
+                self._send(self._edges, peer, RefusedMessage(reason=Reason.NOT_ARCHIVED, detail=detail))
+                continue
+            self._send(self._edges, peer, message, payload)
 
     def _wake(self, kinds: set[Kind]) -> None:
         """Answer the fetches that wait for records of these kinds."""

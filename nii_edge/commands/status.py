@@ -16,6 +16,7 @@ from rich.table import Table
 from nii_edge.compose import ENDPOINTS_FILE
 from nii_edge.config import EdgeConfig, load
 from nii_edge.edge.health import Status
+from nii_edge.edge.manifests import PullReport
 from nii_edge.edge.tip_score import TipReport
 from nii_edge.edge.urgent import Bands
 from nii_edge.errors import NiiEdgeError
@@ -90,6 +91,8 @@ def show(status: Status, console: Console) -> None:
     for lane in status.self_tests:
         made = "never made" if lane.hours_ago is None else f"{lane.grade}, made {lane.hours_ago:.1f} h ago"
         console.print(f"self-test of {lane.scanner} ({lane.history}): {made}", markup=False, highlight=False)
+    if status.manifests is not None:
+        show_manifests(status.manifests, console)
     if status.tip is not None:
         show_tip(status.tip, console)
 
@@ -108,6 +111,13 @@ def show_bands(bands: Bands, console: Console) -> None:
 def risk_words(risk: float | None) -> str:
     """A risk for a person."""
     return "risk unknown" if risk is None else f"risk {risk:.0f}"
+
+
+def show_manifests(pull: PullReport, console: Console) -> None:
+    """How far the collector's manifests were taken, for a person."""
+    how_far = "none heard of yet" if pull.last is None else f"taken up to {pull.taken} of {pull.last}"
+    text = f"manifests from the collector: {how_far}; {pull.refused} refused since the start"
+    console.print(text, markup=False, highlight=False)
 
 
 def show_tip(tip: TipReport, console: Console) -> None:

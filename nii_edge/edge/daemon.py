@@ -22,6 +22,7 @@ from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
+from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.oddities import Oddities
 from nii_edge.edge.self_tests import Duty, SelfTests
 from nii_edge.edge.slots import SlotPool
@@ -29,7 +30,17 @@ from nii_edge.edge.threads import OnFailure
 from nii_edge.edge.tip import Tip, TipPlan
 from nii_edge.edge.uplink import Uplink
 from nii_edge.policy import Circumstances, Policy, weigh
-from nii_edge.ports import AlertSink, Clock, Conclude, Intend, Ledger, LedgerCounts, Recalled, ScannerSide
+from nii_edge.ports import (
+    AlertSink,
+    Clock,
+    Conclude,
+    Intend,
+    Ledger,
+    LedgerCounts,
+    PaperStore,
+    Recalled,
+    ScannerSide,
+)
 from nii_edge.records import Decision, Reason, Recall, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.xray.calibrate import Calibration
@@ -45,6 +56,7 @@ class Parts(NamedTuple):
 
     `open_side` binds the sockets, so it is called last, with what to call when it cannot go on. `open_sink`
     is None without a collector. `null`: how honest cartons of a consignment differ; None without `manifest`.
+    `open_papers`: the store that the collector's manifests go into; None if they are not wanted.
     """
 
     config: EdgeConfig
@@ -62,6 +74,7 @@ class Parts(NamedTuple):
     self_tests: Mapping[str, Duty] = MappingProxyType({})
     read_self_tests: Callable[[Path], Sequence[SelfTest]] = lambda _: ()
     null: Null | None = None
+    open_papers: Callable[[], PaperStore] | None = None
 
 
 class Daemon:
@@ -235,12 +248,24 @@ class Daemon:
     def _start_uplink(self) -> Uplink | None:
         if self._parts.open_sink is None:
             return None
-        uplink = Uplink(self._parts.open_sink, self.committer, self._clock, self.metrics, self._fail)
+        pull = None
+        if self._parts.open_papers is not None:
+            pull = ManifestPull(self._parts.open_papers, self._clock, self.metrics, self._fail)
+        uplink = Uplink(self._parts.open_sink, self.committer, self._clock, self.metrics, self._fail, pull)
         uplink.start()
         self._running.append(uplink.stop)
+        if pull is not None:
+            self._start_pull(pull, uplink)
         self.health.watch(uplink.thread)
         self.health.receipt_at = lambda: uplink.heard_at
         return uplink
+
+    def _start_pull(self, pull: ManifestPull, uplink: Uplink) -> None:
+        pull.connect(uplink.nudge)
+        pull.start()
+        self._running.append(pull.stop)
+        self.health.watch(pull.thread)
+        self.health.manifests = lambda: pull.report
 
     def _recover(self) -> None:
         """Scans that a crash left without a verdict become UNKNOWN(CRASH)."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from nii_edge.edge.gate import ClearGate
+from nii_edge.edge.manifests import PullReport
 from nii_edge.edge.self_tests import LaneSelfTest
 from nii_edge.edge.threads import GuardedThread
 from nii_edge.edge.tip_score import TipReport
@@ -58,6 +59,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     tip: TipReport | None = None
     self_tests: tuple[LaneSelfTest, ...] = ()
     bands: Bands | None = None
+    manifests: PullReport | None = None
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -93,6 +95,7 @@ class Health:
         self.receipt_at: Callable[[], float | None] = lambda: None
         self.tip: Callable[[], TipReport | None] = lambda: None
         self.bands: Callable[[], Bands | None] = lambda: None
+        self.manifests: Callable[[], PullReport | None] = lambda: None
         self.self_tests: Callable[[], tuple[LaneSelfTest, ...]] = lambda: ()
 
     def watch(self, *threads: GuardedThread) -> None:
@@ -150,12 +153,18 @@ class Health:
                     f"{silent:.0f} s; look at it if the belt does not go on"
                 )
         found += [problem for lane in self.self_tests() for problem in lane.problems]
-        tip = self.tip()
-        if tip is not None and tip.off:
-            found.append(f"no threats are projected any more: {tip.off}")
+        found += self._beside()
         if facts.insecure:
             found.append("insecure: true; other machines reach plain sockets")
         return tuple(found)
+
+    def _beside(self) -> Iterator[str]:
+        """What is wrong with what goes on beside screening."""
+        manifests, tip = self.manifests(), self.tip()
+        if manifests is not None and manifests.problem:
+            yield f"manifests from the collector: {manifests.problem}"
+        if tip is not None and tip.off:
+            yield f"no threats are projected any more: {tip.off}"
 
     def status(self) -> Status:
         """All of it."""
@@ -180,4 +189,5 @@ class Health:
             tip=self.tip(),
             self_tests=self.self_tests(),
             bands=self.bands(),
+            manifests=self.manifests(),
         )

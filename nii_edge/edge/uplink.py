@@ -1,6 +1,7 @@
 """Everything the ledger holds for the centre, sent until the centre confirms it.
 
-At least once, with the same id for ever; records in order, pictures when no record waits.
+At least once, with the same id for ever; records in order, pictures when no record waits. Then, too,
+the line is lent to `manifests`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.mailbox import Mailbox
+from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import LedgerError
 from nii_edge.ports import AlertSink, Clock, Confirm, OutboxItem, OutboxKind, Park
@@ -34,11 +36,13 @@ class Uplink:
         clock: Clock,
         metrics: Metrics,
         failed: OnFailure = ignore,
+        pull: ManifestPull | None = None,
     ) -> None:
         self._open_sink = open_sink
         self._committer = committer
         self._clock = clock
         self._metrics = metrics
+        self._pull = pull
         self._mail: Mailbox[None] = Mailbox()
         self._stopping = threading.Event()
         self.thread = GuardedThread("uplink", self._run, failed)
@@ -90,11 +94,21 @@ class Uplink:
         sent = self._send(sink, "record", WINDOW)
         if "record" not in self._outstanding.values():
             sent += self._send(sink, "preview", PICTURE_WINDOW)
+            self._ask_for_manifests(sink)
         if not sent:
             sink.wait(self._mail.fileno(), IDLE_S)
 
+    def _ask_for_manifests(self, sink: AlertSink) -> None:
+        wanted = None if self._pull is None else self._pull.wanted
+        if self._pull is not None and wanted is not None and sink.ask(wanted):
+            self._pull.sent()
+
     def _hear(self, sink: AlertSink) -> None:
         for reply in sink.replies():
+            if reply.page is not None:  # no receipt: it says nothing of what waits for one
+                if self._pull is not None:
+                    self._pull.take(reply.page)
+                continue
             self.heard_at = self._clock.monotonic()
             self._progress_at = self._clock.monotonic()
             if reply.archived:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 import numpy as np
 import pytest
 import yaml
-from harness import ROOT, Process, Site, command
+from harness import ROOT, Process, Site, command, until
 
 from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.client import Answer, Picture, ScannerClient
+from nii_edge.commands.status import ask
 from nii_edge.config import ViewGeometry
+from nii_edge.edge.health import Status
+from nii_edge.edge.manifests import PullReport
 from nii_edge.learn.looking import shipped_detector
+from nii_edge.papers import HouseBill, Papers, hash_name
 from nii_edge.records import Band, Decision, Reason, ScanType, Verdict
 from nii_edge.simulate.makes import SCANNERS
+from nii_edge.subscriber import Subscriber
 
 DEMO = ROOT / "nii_edge" / "demo"
 KNOWN, UNKNOWN_HERE = "373-64251171-001", "373-64251171-002"
@@ -53,20 +63,24 @@ def pictures(barcode: str) -> list[Picture]:
     return [Picture(f.payload, f.header.height, f.header.width, ("low", "high"), "uint16") for f in frames]
 
 
-@pytest.fixture
-def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
-    """A daemon that needs the verifier for CLEAR, and its store."""
-    rows, store = tmp_path / "today.csv", tmp_path / "manifests.db"
+def import_at(store: Path, *every: dict[str, str]) -> dict[str, Any]:
+    """Import rows with the command; what it says of them."""
+    rows = store.parent / f"{store.name}.csv"
+    rows.parent.mkdir(exist_ok=True)
     with rows.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(PAPERS))
         writer.writeheader()
-        writer.writerow(PAPERS)
+        writer.writerows(every)
     done = subprocess.run(
         command("manifest", "import", str(rows), "--store", str(store), "--json"),
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert json.loads(done.stdout)["cartons"] == 1
-    site = Site(tmp_path)
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
+
+
+def lane_config(site: Site, store: Path) -> dict[str, Any]:
+    """What makes an edge's configuration one that needs the verifier for CLEAR."""
     profile = yaml.safe_load((DEMO / "scanner.yaml").read_text()) | {"geometry": geometry()}
     policy = {
         "version": 1, "name": "papers", "default_alarm_at": 0.9,
@@ -81,17 +95,30 @@ def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
         "calibration": [str(DEMO / f"scanner-{view}.cal") for view in (0, 1)],
         "calibration_hours": 1e6,
     }
-    edge = site.edge(
-        scanners={"lane-1": scanner},
-        policy=str(site.write("policy.yaml", policy)),
-        manifest={
+    return {
+        "scanners": {"lane-1": scanner},
+        "policy": str(site.write("policy.yaml", policy)),
+        "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
             "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
             "detector": str(shipped_detector()),
         },
-    )
-    yield edge, store
+    }
+
+
+def start_edge(site: Site, store: Path, collector: Process | None = None) -> Process:
+    """Such a daemon."""
+    return site.edge(collector, **lane_config(site, store))
+
+
+@pytest.fixture
+def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
+    """A daemon that needs the verifier for CLEAR, and its store, which was filled on site."""
+    store = tmp_path / "manifests.db"
+    assert import_at(store, PAPERS)["cartons"] == 1
+    site = Site(tmp_path)
+    yield start_edge(site, store), store
     site.close()
 
 
@@ -207,3 +234,136 @@ def test_the_verifier_may_be_the_only_detector(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == status, done.stdout
     assert "so does `detectors` without `manifest`" in json.loads(done.stdout)["problems"][0]
+
+
+# ---- manifests that are imported at the collector
+
+
+def papers_of(store: Path, barcode: str) -> Papers | None:
+    with closing(ManifestReader(store)) as reader:
+        return reader.find(barcode)
+
+
+def status(edge: Process) -> Status:
+    return ask(edge.endpoints["health"])
+
+
+def pulled(edge: Process, upto: int) -> PullReport:
+    """Wait until the edge has taken the collector's manifests up to a number."""
+
+    def there() -> PullReport | None:
+        found = status(edge).manifests
+        return found if found is not None and found.last is not None and found.taken == upto else None
+
+    report: PullReport = until(there, 60, f"manifests up to {upto}")
+    return report
+
+
+def labels(answer: Answer) -> set[str]:
+    assert answer.report is not None
+    return {finding.label for finding in answer.report.verdict.findings}
+
+
+def test_a_manifest_imported_at_the_collector_reaches_the_edge_through_every_restart(
+    tmp_path: Path,
+) -> None:
+    """An edge without a store, one that was away, a collector that was away, damaged and hostile papers."""
+    site, store, centre = Site(tmp_path), tmp_path / "site" / "m.db", tmp_path / "centre" / "m.db"
+    try:
+        collector = site.collector(manifests="centre/m.db")
+        edge = start_edge(site, store, collector)
+        assert "no_papers" in labels(screened(edge, KNOWN))
+
+        import_at(centre, PAPERS)
+        assert pulled(edge, 1) == PullReport(taken=1, last=1)
+        assert "no_papers" not in labels(screened(edge, KNOWN))
+        _names_are_the_centres_hashes(store, centre)
+
+        edge.kill()
+        other = {**PAPERS, "barcode": UNKNOWN_HERE, "carton": "2"}
+        import_at(centre, other)
+        edge = start_edge(site, store, collector)
+        pulled(edge, 2)
+        assert papers_of(store, UNKNOWN_HERE) == papers_of(centre, UNKNOWN_HERE) is not None
+
+        collector.kill()
+        import_at(centre, {**PAPERS, "quantity": "3"})
+        endpoints = collector.endpoints
+        collector = site.collector(endpoints["edges"], endpoints["subscribers"], manifests="centre/m.db")
+        pulled(edge, 3)
+        known = papers_of(store, KNOWN)
+        assert known is not None
+        assert known.pieces == 3
+
+        _spoil(centre)
+        import_at(centre, {**PAPERS, "barcode": "LAST", "carton": "9"})
+        assert pulled(edge, 6) == PullReport(taken=6, last=6, refused=2)
+        assert papers_of(store, "LAST") == papers_of(centre, "LAST") is not None
+        assert papers_of(store, "DAMAGED") is papers_of(store, "HOSTILE") is None
+        _what_was_refused_is_named_and_counted(edge)
+        last = screened(edge, KNOWN)
+        _every_report_came(edge, collector, last)
+        assert edge.stop() == collector.stop() == 0
+    finally:
+        site.close()
+
+
+def _names_are_the_centres_hashes(store: Path, centre: Path) -> None:
+    """The edge needs no key: none is made there, and the names' hashes are the centre's."""
+    key = bytes.fromhex((centre.parent / "names.key").read_text())
+    papers = papers_of(store, KNOWN)
+    assert papers is not None
+    assert papers.house_bills[0].consignee == hash_name(PAPERS["consignee"], key)
+    assert not (store.parent / "names.key").exists()
+
+
+def _spoil(centre: Path) -> None:
+    """Papers that no import made, in the middle of the store."""
+    hostile = Papers(barcode="HOSTILE", house_bills=(HouseBill(consignee="Bob Taker"),))
+    with closing(sqlite3.connect(centre)) as other, other:
+        other.executemany(
+            "INSERT INTO cartons (barcode, master, papers, number) VALUES (?, 'M', ?, ?)",
+            [("DAMAGED", b"\xff\x00", 4), ("HOSTILE", msgspec.msgpack.encode(hostile), 5)],
+        )
+
+
+def _what_was_refused_is_named_and_counted(edge: Process) -> None:
+    refused = edge.events("papers are refused")
+    assert [line["number"] for line in refused] == [4, 5]
+    assert "HOSTILE" in refused[1]["why"]
+    with urlopen(edge.endpoints["health"] + "/metrics") as answer:  # noqa: S310 - http
+        lines = answer.read().decode().splitlines()
+    assert 'nii_edge_manifests_total{result="refused"} 2.0' in lines
+    assert "nii_edge_manifests_behind 0.0" in lines
+
+
+def _every_report_came(edge: Process, collector: Process, last: Answer) -> None:
+    assert last.report is not None
+    until(lambda: status(edge).ledger["pending"] == 0)
+    assert status(edge).ledger["parked"] == 0
+    with Subscriber(
+        collector.endpoints["subscribers"], timeout_s=10, decisions=(), scan_types=()
+    ) as subscriber:
+        reports = [item.report for item in subscriber.fetch_once()]
+    assert len(reports) == 3
+    assert reports[-1] == last.report
+
+
+@pytest.mark.parametrize("from_collector", [True, False])
+def test_a_store_that_is_not_there_is_refused_unless_the_collector_fills_it(
+    tmp_path: Path, from_collector: bool
+) -> None:
+    """`check` says which, and makes no file."""
+    site, store = Site(tmp_path), tmp_path / "m.db"
+    tree = lane_config(site, store)
+    tree["manifest"]["from_collector"] = from_collector
+    config = site.edge_config(collector={"endpoint": "tcp://127.0.0.1:5560"}, **tree)
+    done = subprocess.run(
+        command("check", str(config), "--json"), capture_output=True, text=True, check=False, timeout=60
+    )
+    found = json.loads(done.stdout)
+    assert found["ok"] is from_collector, found["problems"]
+    told = [line for line in found["would_run"] if "papers that the collector has" in line]
+    assert len(told) == from_collector
+    assert from_collector or "nii-edge manifest import" in found["problems"][0]
+    assert not store.exists()

@@ -14,13 +14,22 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import zmq
 from harness import FREE, Process, Site, command, dual, until
 
+from nii_edge.adapters import zmq_transport
 from nii_edge.client import Answer, ScannerClient
 from nii_edge.errors import WireError
 from nii_edge.records import Decision, Reason
 from nii_edge.security import ClientKeys
 from nii_edge.subscriber import Subscriber
+from nii_edge.wire import (
+    FetchManifestsMessage,
+    ManifestsMessage,
+    RefusedMessage,
+    decode_from_collector,
+    encode,
+)
 
 OPEN = "tcp://0.0.0.0:*"
 """Every interface: what may not be bound without keys."""
@@ -67,10 +76,10 @@ class Locked(Site):
         )  # fmt: skip
         return self._start("run", config, self.edge_state)
 
-    def locked_collector(self) -> Process:
+    def locked_collector(self, **changes: Any) -> Process:
         security = {"key": "keys/collector/centre.key", "allow": "allowed.keys"}
         tree = {"version": 1, "archive": "collector/archive.db", "edges": OPEN, "subscribers": OPEN}
-        config = self.write("collector.yaml", {**tree, "security": security})
+        config = self.write("collector.yaml", {**tree, "security": security, **changes})
         return self._start("collect", config, self.collector_state)
 
     def revoke(self, which: str) -> None:
@@ -211,6 +220,44 @@ def test_an_edge_reports_for_itself_alone_and_loses_nothing_by_it(locked: Locked
         again = locked.locked_edge(collector)
         assert len(until(alerts.fetch_once, 20, "the alert")) == 1
     assert again.stop() == 0
+    assert collector.stop() == 0
+
+
+def test_manifests_go_to_listed_edges_alone(locked: Locked) -> None:
+    """An edge's key opens the door, a scanner's does not; a revoked edge is refused while connected."""
+    collector = locked.locked_collector(manifests="manifests.db")
+    context = zmq_transport.new_context()
+    sockets = {
+        role: zmq_transport.connect(
+            context, zmq.DEALER, here(collector, "edges"),
+            zmq_transport.Limits(max_part_bytes=1 << 20, linger_ms=0),
+            locked.of(name, role, "collector/centre"),
+        )
+        for name, role in (("lane-1", "scanner"), ("edge-t", "edge"))
+    }  # fmt: skip
+    question = encode(FetchManifestsMessage(ask=1))
+    edge, scanner = sockets["edge"], sockets["scanner"]
+    try:
+        edge.setsockopt(zmq.SNDTIMEO, 20_000)
+        edge.send(question)
+        assert edge.poll(20_000)
+        answer = decode_from_collector(edge.recv_multipart()).message
+        assert isinstance(answer, ManifestsMessage)
+        assert answer.store is not None
+        until(lambda: collector.events("connection refused"), 20, "refusal of the scanner")
+        with pytest.raises(zmq.Again):
+            scanner.send(question, zmq.NOBLOCK)
+        locked.revoke("edge-t")
+        until(lambda: collector.events("allow-list read"), 5, "revocation")
+        edge.send(question)
+        assert edge.poll(20_000)
+        refused = decode_from_collector(edge.recv_multipart()).message
+        assert isinstance(refused, RefusedMessage)
+        assert refused.reason is Reason.NOT_ALLOWED
+    finally:
+        for socket_ in sockets.values():
+            socket_.close(linger=0)
+        context.term()
     assert collector.stop() == 0
 
 

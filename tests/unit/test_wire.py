@@ -19,6 +19,7 @@ from nii_edge.wire import (
     Archived,
     ArchivedMessage,
     BusyMessage,
+    FetchManifestsMessage,
     FetchMessage,
     FetchPreviewMessage,
     FrameIdentity,
@@ -26,6 +27,7 @@ from nii_edge.wire import (
     GapMessage,
     LinesAckMessage,
     LinesMessage,
+    ManifestsMessage,
     Message,
     PreviewMessage,
     RecallMessage,
@@ -87,6 +89,8 @@ MESSAGES: tuple[Message, ...] = (
     LinesMessage(scanner="lane1", epoch=7, chunk=3, view=1, first_line=64, lines=2, encoder=70, width=3),
     LinesAckMessage(scanner="lane1", epoch=7, view=1, chunk=2, next=4),
     RecallMessage(recall=RECALL),
+    FetchManifestsMessage(ask=3, store="ab" * 16, since=5),
+    ManifestsMessage(ask=3, store="ab" * 16, next=6, last=9, crc32=1),
 )
 GOLDEN = (
     # FrameMessage
@@ -183,6 +187,16 @@ GOLDEN = (
         "3ff0000000000000a27930cb4000000000000000a27831cb400c000000000000a27931cb4010000000000000a7617265"
         "615f707809ad6e6f74696365645f61745f6e7303"
     ),
+    # FetchManifestsMessage
+    (
+        "85a474797065af66657463685f6d616e696665737473a776657273696f6e01a361736b03a573746f7265d92061626162"
+        "61626162616261626162616261626162616261626162616261626162a573696e636505"
+    ),
+    # ManifestsMessage
+    (
+        "87a474797065a96d616e696665737473a776657273696f6e01a361736b03a573746f7265d92061626162616261626162"
+        "61626162616261626162616261626162616261626162a46e65787406a46c61737409a5637263333201"
+    ),
 )
 
 Decode = Callable[[Sequence[bytes]], Received[Any]]
@@ -190,8 +204,11 @@ DECODERS: tuple[tuple[Decode, tuple[type[Message], ...]], ...] = (
     (decode_from_scanner, (FrameMessage, LinesMessage)),
     (decode_frame, (FrameMessage,)),
     (decode_to_scanner, (AckMessage, VerdictMessage, RefusedMessage, BusyMessage, LinesAckMessage)),
-    (decode_to_collector, (ReportMessage, GapMessage, RecallMessage, PreviewMessage)),
-    (decode_from_collector, (ReceiptMessage, RefusedMessage)),
+    (
+        decode_to_collector,
+        (ReportMessage, GapMessage, RecallMessage, PreviewMessage, FetchManifestsMessage),
+    ),
+    (decode_from_collector, (ReceiptMessage, RefusedMessage, ManifestsMessage)),
     (decode_from_subscriber, (FetchMessage, FetchPreviewMessage)),
     (decode_to_subscriber, (ArchivedMessage, PreviewMessage, RefusedMessage)),
 )

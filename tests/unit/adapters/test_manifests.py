@@ -9,21 +9,24 @@ import sqlite3
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nii_edge.adapters.manifest_files import read_into
-from nii_edge.adapters.manifest_rows import MAX_LINES, Collecting
+from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
 from nii_edge.commands.manifest import Summary, import_file
 from nii_edge.config import load
 from nii_edge.errors import ManifestError
-from nii_edge.papers import Line, PaperProblem, Papers, hash_name
+from nii_edge.papers import MAX_LINES, Line, PaperProblem, Papers, hash_name
+from nii_edge.ports import Place
 from nii_edge.regime import FIELDS, Columns, Regime
 
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
@@ -344,3 +347,142 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
         (tmp_path / "names.key").write_text(text)
         with pytest.raises(ManifestError, match=r"names\.key"):
             imported(path, tmp_path / "m.db")
+
+
+# ---- numbers, and what comes from a collector
+
+
+def numbered(store: Path, after: int = 0, limit: int = 100, most: int = 1 << 20) -> list[tuple[int, str]]:
+    reader = ManifestReader(store)
+    rows = reader.after(after, limit, most)
+    assert reader.end().number >= max([after, *(row.number for row in rows)])
+    reader.close()
+    return [(row.number, row.barcode) for row in rows]
+
+
+def test_numbers_rise_with_every_change_and_with_nothing_else(tmp_path: Path) -> None:
+    """What is amended comes again after all others; what is the same keeps its number."""
+    store = tmp_path / "m.db"
+    writer = ManifestStore(store)
+    writer.put([Papers(barcode=name) for name in ("A", "B", "C")])
+    assert numbered(store) == [(1, "A"), (2, "B"), (3, "C")]
+    writer.put([Papers(barcode="C", carton=1), Papers(barcode="A"), Papers(barcode="B", carton=2)])
+    assert numbered(store) == [(1, "A"), (4, "C"), (5, "B")]
+    writer.put([Papers(barcode="B", carton=3)])
+    assert numbered(store, after=4) == [(6, "B")]
+    assert numbered(store, after=6) == []
+    writer.close()
+
+
+def test_an_import_that_is_repeated_changes_no_marked_carton(tmp_path: Path) -> None:
+    """A carton of two master bills is marked once; the same papers again are the same."""
+    writer = ManifestStore(tmp_path / "m.db")
+    writer.put([Papers(barcode="B", master_bill="M-1")])
+    again = [Papers(barcode="B", master_bill="M-2")]
+    assert writer.put(again).moved == 1
+    assert writer.put(again).same == 1
+    assert numbered(tmp_path / "m.db") == [(2, "B")]
+    writer.close()
+
+
+def test_a_look_after_a_number_is_bounded(tmp_path: Path) -> None:
+    """In cartons and in bytes, but there is always one to go on with."""
+    writer = ManifestStore(tmp_path / "m.db")
+    writer.put([Papers(barcode=f"B{k}", master_bill="M" * 60) for k in range(10)])
+    writer.close()
+    reader = ManifestReader(tmp_path / "m.db")
+    size = len(reader.after(0, 1, 1)[0].papers)
+    reader.close()
+    assert [number for number, _ in numbered(tmp_path / "m.db", 3, 2)] == [4, 5]
+    assert [number for number, _ in numbered(tmp_path / "m.db", 3, 9, 3 * size)] == [4, 5, 6]
+    assert [number for number, _ in numbered(tmp_path / "m.db", 3, 9, 1)] == [4]
+
+
+def test_a_place_is_kept_with_its_papers_or_not_at_all(tmp_path: Path) -> None:
+    """A page that cannot be stored leaves neither papers nor place."""
+    path = tmp_path / "m.db"
+    writer = ManifestStore(path)
+    assert writer.place() is None
+    assert writer.take([Papers(barcode="A")], Place("ab" * 16, 7)).new == 1
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON cartons WHEN NEW.barcode = 'C' "
+            "BEGIN SELECT RAISE(ABORT, 'the disk says no'); END"
+        )
+    with pytest.raises(ManifestError, match="the disk says no"):
+        writer.take([Papers(barcode="B"), Papers(barcode="C")], Place("ab" * 16, 9))
+    writer.close()
+    again = ManifestStore(path)
+    assert again.place() == Place("ab" * 16, 7)
+    again.close()
+    assert [barcode for _, barcode in numbered(path)] == ["A"]
+
+
+def test_a_collector_fills_a_store_only_so_far(tmp_path: Path) -> None:
+    """Beyond its size nothing is taken; an import of one's own still is."""
+    writer = ManifestStore(tmp_path / "m.db", max_bytes=100_000)
+
+    def fill(writer: ManifestStore) -> None:
+        for turn in range(50):
+            many = [Papers(barcode=f"B{turn}-{k}", master_bill="M" * 64) for k in range(50)]
+            writer.take(many, Place("ab" * 16, turn))
+
+    with pytest.raises(ManifestError, match="move it aside"):
+        fill(writer)
+    assert 0 < len(numbered(tmp_path / "m.db", limit=9_999)) < 2_500
+    assert writer.put([Papers(barcode="own")]).new == 1
+    writer.close()
+
+
+def test_a_store_of_the_first_schema_is_looked_up_and_brought_up_to_date(tmp_path: Path) -> None:
+    """The daemon that only reads takes it as it is; the first import gives its cartons numbers."""
+    path = tmp_path / "m.db"
+    old = sqlite3.connect(path)
+    old.executescript(
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
+        "INSERT INTO meta VALUES ('purpose', 'manifests'), ('schema', '1');"
+        "CREATE TABLE cartons (barcode TEXT PRIMARY KEY, master TEXT NOT NULL, papers BLOB NOT NULL);"
+        "CREATE INDEX cartons_by_master ON cartons (master);"
+    )
+    every = [Papers(barcode=f"B{k}", master_bill="M") for k in range(3)]
+    rows = [(papers.barcode, "M", msgspec.msgpack.encode(papers)) for papers in every]
+    with old:
+        old.executemany("INSERT INTO cartons VALUES (?, ?, ?)", rows)
+    old.close()
+    reader = ManifestReader(path)
+    assert reader.find("B1") == every[1]
+    writer = ManifestStore(path)
+    assert writer.put([*every, Papers(barcode="B9")])[:3] == (1, 0, 3)
+    assert numbered(path) == [(1, "B0"), (2, "B1"), (3, "B2"), (4, "B9")]
+    assert reader.find("B9") == Papers(barcode="B9")
+    reader.close()
+    writer.close()
+
+
+def test_every_store_has_an_id_of_its_own(tmp_path: Path) -> None:
+    """So that an edge knows when it is another one."""
+    ids = set()
+    for name in ("a.db", "b.db"):
+        ManifestStore(tmp_path / name).close()
+        for _ in range(2):
+            reader = ManifestReader(tmp_path / name)
+            ids.add(reader.end().store)
+            reader.close()
+    assert len(ids) == 2
+    assert all(len(each) == 32 for each in ids)
+
+
+def test_damaged_papers_are_replaced_by_an_import(tmp_path: Path) -> None:
+    """What cannot be read any more stands in nobody's way."""
+    path = tmp_path / "m.db"
+    writer = ManifestStore(path)
+    writer.put([Papers(barcode="B", master_bill="M")])
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE cartons SET papers = x'ff00'")
+    connection.close()
+    assert writer.put([Papers(barcode="B", master_bill="M", carton=2)]).amended == 1
+    writer.close()
+    reader = ManifestReader(path)
+    assert reader.find("B") == Papers(barcode="B", master_bill="M", carton=2)
+    reader.close()

@@ -1,0 +1,185 @@
+"""Papers on their way from the collector to an edge: pages of them, packed, unpacked and checked. No I/O.
+
+A page is a msgpack list of pairs of a carton's number and its papers, compressed by zlib. The papers are
+bytes of their own, msgpack again, so that damaged ones spoil no others.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from nii_edge.errors import ManifestError, WireError
+from nii_edge.papers import (
+    MAX_CODE,
+    MAX_LINES,
+    MAX_NUMBER,
+    MAX_TEXT,
+    HouseBill,
+    Line,
+    PaperProblem,
+    Papers,
+)
+from nii_edge.ports import PaperRow
+from nii_edge.records import Reason
+from nii_edge.wire import MAX_MANIFESTS_BYTES, Buffer, ManifestsMessage
+
+PAGE_CARTONS = 1_000
+"""The most cartons of one page."""
+PAGE_BYTES = 192 * 1024
+"""Papers of one page, not compressed; a carton with more has a page of its own."""
+MAX_PAPERS_BYTES = 4 << 20
+"""The largest papers of one carton that go by the line, not compressed."""
+_MOST = MAX_PAPERS_BYTES + PAGE_BYTES
+_LEVEL = 3
+_HASH = re.compile(r"([0-9a-f]{32})?")
+
+_encoder = msgspec.msgpack.Encoder()
+_page = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
+_papers = msgspec.msgpack.Decoder(Papers)
+
+
+class Entry(NamedTuple):
+    """One carton of a page: its number, and its papers as they came."""
+
+    number: int
+    papers: bytes
+
+
+def pack(rows: Sequence[PaperRow]) -> bytes:
+    """A page, at most `MAX_MANIFESTS_BYTES`, of rows that are within `PAGE_BYTES` together, or of one row.
+
+    Papers too large for a page are told of without their contents, as NO_LINES and TOO_MANY: somebody looks.
+    """
+    if sum(len(row.papers) for row in rows) <= MAX_PAPERS_BYTES:
+        packed = _packed([(row.number, row.papers) for row in rows])
+        if len(packed) <= MAX_MANIFESTS_BYTES:
+            return packed
+    return _packed([(row.number, _encoder.encode(_announced(row))) for row in rows])
+
+
+def _packed(pairs: list[tuple[int, bytes]]) -> bytes:
+    return zlib.compress(_encoder.encode(pairs), _LEVEL)
+
+
+def _announced(row: PaperRow) -> Papers:
+    problems = (PaperProblem.NO_LINES, PaperProblem.TOO_MANY)
+    return Papers(barcode=row.barcode, master_bill=row.master_bill, problems=problems)
+
+
+def unpack(message: ManifestsMessage, payload: Buffer, since: int) -> list[Entry]:
+    """The cartons of a page that answers a question for what comes after `since`.
+
+    Raises:
+        WireError: TOO_LARGE, or MALFORMED: its checksum, compression, form or numbers are wrong.
+    """
+    if len(payload) > MAX_MANIFESTS_BYTES:
+        raise WireError(Reason.TOO_LARGE, f"a page of {len(payload)} bytes, at most {MAX_MANIFESTS_BYTES}")
+    found = zlib.crc32(payload)
+    if found != message.crc32:
+        raise WireError(
+            Reason.MALFORMED, f"a page of CRC-32 {found:08x}, its header says {message.crc32:08x}"
+        )
+    entries = [Entry(*pair) for pair in _pairs(payload)]
+    if len(entries) > PAGE_CARTONS:
+        raise WireError(Reason.TOO_LARGE, f"a page of {len(entries)} cartons, at most {PAGE_CARTONS}")
+    before = since
+    for entry in entries:
+        if entry.number <= before:
+            raise WireError(Reason.MALFORMED, f"a page whose carton {entry.number} comes after {before}")
+        before = entry.number
+    if message.next != before or message.last < before:
+        raise WireError(
+            Reason.MALFORMED,
+            f"a page up to carton {before} that says next {message.next}, last {message.last}",
+        )
+    return entries
+
+
+def _pairs(payload: Buffer) -> list[tuple[int, bytes]]:
+    inflating = zlib.decompressobj()
+    try:
+        plain = inflating.decompress(payload, _MOST)
+    except zlib.error as error:
+        raise WireError(Reason.MALFORMED, f"a page that is not compressed by zlib: {error}") from error
+    if inflating.unconsumed_tail:
+        raise WireError(Reason.TOO_LARGE, f"a page of more than {_MOST} bytes once inflated")
+    if not inflating.eof:
+        raise WireError(Reason.MALFORMED, "a page that ends in mid-stream")
+    try:
+        return _page.decode(plain)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise WireError(Reason.MALFORMED, f"a page that is no list of numbers and papers: {error}") from error
+
+
+def checked(encoded: bytes) -> Papers:
+    """Papers that the import could have made.
+
+    Raises:
+        ManifestError: they are damaged, or hold what no import lets through; names the carton if it can.
+    """
+    try:
+        papers = _papers.decode(encoded)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise ManifestError(f"not papers of this version: {error}") from error
+    for wrong in _wrong(papers):
+        raise ManifestError(f"carton {papers.barcode[:MAX_CODE]!r}: {wrong}")
+    return papers
+
+
+def _wrong(papers: Papers) -> Iterator[str]:
+    """What no import lets through, in words."""
+    if not papers.barcode or papers.barcode != papers.barcode.strip():
+        yield "a barcode of nothing, or with space around it"
+    yield from _text("barcode", papers.barcode, MAX_CODE)
+    yield from _text("master_bill", papers.master_bill, MAX_CODE)
+    yield from _whole("carton", papers.carton)
+    yield from _whole("cartons", papers.cartons)
+    yield from _amount("gross_kg", papers.gross_kg)
+    lines = sum(len(bill.lines) for bill in papers.house_bills)
+    if max(lines, len(papers.house_bills)) > MAX_LINES:
+        yield f"{lines} lines of {len(papers.house_bills)} house bills, at most {MAX_LINES}"
+        return
+    for bill in papers.house_bills:
+        yield from _wrong_bill(bill)
+        for line in bill.lines:
+            yield from _wrong_line(line)
+
+
+def _wrong_bill(bill: HouseBill) -> Iterator[str]:
+    yield from _text("house_bill", bill.number, MAX_CODE)
+    yield from _whole("packages", bill.packages)
+    for name, value in (("shipper", bill.shipper), ("consignee", bill.consignee)):
+        if not _HASH.fullmatch(value):
+            yield f"{name} of {len(value)} characters is no keyed hash; the import makes them"
+
+
+def _wrong_line(line: Line) -> Iterator[str]:
+    digits = line.hs_code.isascii() and line.hs_code.isdigit() and 2 <= len(line.hs_code) <= 12
+    if line.hs_code and not digits:
+        yield f"hs_code {line.hs_code[:20]!r}, expected 2 to 12 digits"
+    yield from _text("description", line.description, MAX_TEXT)
+    yield from _text("origin", line.origin, 2)
+    yield from _whole("quantity", line.quantity)
+    yield from _amount("weight_kg", line.weight_kg)
+    yield from _amount("value_usd", line.value_usd)
+
+
+def _text(name: str, value: str, most: int) -> Iterator[str]:
+    if len(value) > most or not value.isprintable():
+        yield f"{name} of {len(value)} characters, expected at most {most}, printable"
+
+
+def _whole(name: str, value: int | None) -> Iterator[str]:
+    if value is not None and not 1 <= value <= MAX_NUMBER:
+        yield f"{name} {value}, expected 1 to {MAX_NUMBER:g}"
+
+
+def _amount(name: str, value: float | None) -> Iterator[str]:
+    if value is not None and not (math.isfinite(value) and 0 <= value <= MAX_NUMBER):
+        yield f"{name} {value}, expected 0 to {MAX_NUMBER:g}"
