@@ -99,8 +99,8 @@ def pose(rng: np.random.Generator, steep: float = 0.1, tilted: float = 0.25) -> 
     """
     kind = rng.random()
     limit = 90.0 if kind < steep else 50.0 if kind < steep + tilted else 20.0
-    flatter = float(rng.random()) ** 0.5
-    tilt = draw(rng, (-limit, limit)) * (1.0 if kind < steep else flatter)
+    tilt, flatter = draw(rng, (-limit, limit)), float(rng.random()) ** 0.5
+    tilt *= 1.0 if kind < steep else flatter
     face = 180.0 * float(rng.integers(2))
     roll = draw(rng, (-1, 1)) * limit / 2
     heading = rotation("z", draw(rng, (0, 360)))
