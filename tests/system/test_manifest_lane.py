@@ -33,10 +33,10 @@ from nii_edge.simulate.makes import SCANNERS
 from nii_edge.subscriber import Subscriber
 
 DEMO = ROOT / "nii_edge" / "demo"
-KNOWN, UNKNOWN_HERE = "373-64251171-001", "373-64251171-002"
+KNOWN, UNKNOWN_HERE = "256-74797722-001", "256-74797722-002"
 """Two honest cartons of the demo; the store has the papers of the first alone."""
 PAPERS = {
-    "barcode": KNOWN, "master_bill": "373-64251171", "carton": "1", "house_bill": "H1", "packages": "2",
+    "barcode": KNOWN, "master_bill": "256-74797722", "carton": "1", "house_bill": "H1", "packages": "2",
     "shipper": "A", "consignee": "B", "hs_code": "852589", "description": "digital cameras", "quantity": "2",
     "weight_kg": "1.5", "value_usd": "300", "origin": "CN", "gross_kg": "2.0",
 }  # fmt: skip
