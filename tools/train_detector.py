@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "models" / "detector" / "0.3.0"
+SHIPPED = ROOT / "models" / "detector" / "0.4.0"
 CLASSES = ("gun", "knife", "scissors", "wrench", "lithium_pack", "bottle", "pressed_block", "inner_parcel")
 WEIGHTS: dict[str, float] = {
     "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1, "bottle": 1, "pressed_block": 1,
