@@ -171,8 +171,13 @@ class ManifestDetector:
         strongest = sorted(ratios, key=lambda group: -ratios[group])
         found = []
         if whole >= SHOWN_FROM or ratios[strongest[0]] >= SPEAKS_FROM:  # parts never go without their whole
-            told = [sentence(group, facts, papers) for group in strongest[:2] if ratios[group] > 0]
-            words = " ".join(told) or "Nothing by itself; all together."
+            against = [
+                group for group in strongest if ratios[group] > 0 and _to_be_said(group, facts, papers)
+            ]
+            words = (
+                " ".join(sentence(group, facts, papers) for group in against[:2])
+                or "Nothing by itself; all together."
+            )
             joint = self._finding(FUSED, whole, words, papers, joint=True)
             line = contradicted(strongest[0], papers)
             found.append(msgspec.structs.replace(joint, declared=line))
@@ -199,6 +204,14 @@ def _blocks(lane: Lane, scan: Scan) -> tuple[heat.Blocks, ...]:
     """Of the views in which the carton is seen. Raises FrameError."""
     found = [heat.blocks_of(frame, lane.optics[frame.view]) for frame in scan.frames]
     return tuple(blocks for blocks in found if blocks is not None)
+
+
+def _to_be_said(indicator: str, facts: evidence.Evidence, papers: Papers) -> bool:
+    """Whether what an indicator saw contradicts the papers by itself: no parcels where one is declared do not,
+    though they may weigh something."""
+    if indicator != "more_parcels" or papers.packages is None:
+        return True
+    return round(facts.parcels.expected) > papers.packages
 
 
 def _named(shape: Finding | None) -> str:

@@ -115,6 +115,7 @@ def test_a_master_carton_on_paper_is_told_in_words() -> None:
     bad = found(bent)
     assert bad[FUSED].score > 0.2 > (honest.score if honest else 0.0)
     assert "kg" in bad["mass_differs"].why
+    assert "about 0 inner parcels" not in bad[FUSED].why
     assert paper_rules.VAGUE in bad
     assert all(len(finding.why) <= 200 for finding in bad.values())
 
