@@ -207,8 +207,8 @@ def _blocks(lane: Lane, scan: Scan) -> tuple[heat.Blocks, ...]:
 
 
 def _to_be_said(indicator: str, facts: evidence.Evidence, papers: Papers) -> bool:
-    """Whether what an indicator saw contradicts the papers by itself: no parcels where one is declared do not,
-    though they may weigh something."""
+    """Whether what an indicator saw contradicts the papers by itself: no parcels where one is declared do not
+    (they may weigh something)."""
     if indicator != "more_parcels" or papers.packages is None:
         return True
     return round(facts.parcels.expected) > papers.packages
