@@ -437,7 +437,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.scanners or not (self.detectors or self.manifest):
-            raise ValueError("`scanners` needs an entry at least, and so does `detectors` without `manifest`")
+            raise ValueError("`scanners` needs at least one entry, so does `detectors` without `manifest`")
         listen, link = self.listen, self.collector
         for name in ("manifest", "anomaly"):  # `anomaly` compares the cartons that the verifier measured
             if self.manifest is not None and name in self.detectors:

@@ -56,6 +56,7 @@ class Admission:
         self._metrics = metrics
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, _Waiting] = {}
+        self._promised: dict[ScanId, int] = {}
 
     def must_wait(self, scan: ScanId) -> bool:
         """True if this new scan is to be turned away for now: its lane blocks when there is no room. Those
@@ -74,20 +75,24 @@ class Admission:
             waiting.heard_at = now
         if scan.seq <= first and self._has_room(scan.scanner):
             waiting.numbers.discard(scan.seq)
+            self._promised[scan] = self._views(scan.scanner)
             return False
         if len(waiting.numbers) < MAX_WAITING:
             waiting.numbers.add(scan.seq)
         self._metrics.overloads.labels(scan.scanner, "block").inc()
         return True
 
-    def acquire(self, scanner: str) -> int:
-        """A slot, if the lane may have one more: each other lane keeps room for a scan of its own.
+    def acquire(self, scanner: str, scan: ScanId | None = None) -> int:
+        """A slot, if the lane may have one more: each other lane keeps room for a scan of its own, and each
+        scan that a blocking lane let in (`must_wait`) has room for all of its views, whatever comes first.
 
         Raises:
             FrameError: OVERLOAD.
         """
         own = self._views(scanner) - self._held[scanner]
-        if own <= 0 and self._slots.free <= self._owed_to_others(scanner):
+        if scan in self._promised:
+            self._keep_word(scan)
+        elif own <= 0 and self._slots.free - self._all_promised <= self._owed_to_others(scanner):
             self._metrics.overloads.labels(scanner, "refer").inc()
             raise FrameError(Reason.OVERLOAD, f"this lane holds {self._held[scanner]} frame slots, its share")
         slot = self._slots.acquire()
@@ -101,17 +106,30 @@ class Admission:
 
     def has_slots(self, scanner: str, count: int) -> bool:
         """True if `acquire` would find so many slots now."""
-        own, free = self._views(scanner) - self._held[scanner], self._slots.free
+        own, free = self._views(scanner) - self._held[scanner], self._slots.free - self._all_promised
         return free >= count and (count <= own or free - self._owed_to_others(scanner) >= count)
 
     def returned(self, scanner: str, count: int) -> None:
         """So many slots of the lane's are given back."""
         self._held[scanner] -= count
 
+    def forget(self, scan: ScanId) -> None:
+        """It is over: what was kept for views of it that did not come is free for others."""
+        self._promised.pop(scan, None)
+
+    def _keep_word(self, scan: ScanId) -> None:
+        self._promised[scan] -= 1
+        if not self._promised[scan]:
+            del self._promised[scan]
+
+    @property
+    def _all_promised(self) -> int:
+        return sum(self._promised.values())
+
     def _has_room(self, scanner: str) -> bool:
         """Room for all views of a scan."""
         owed = self._owed_to_others(scanner) if self._held[scanner] else 0
-        return self._slots.free - owed >= self._views(scanner)
+        return self._slots.free - self._all_promised - owed >= self._views(scanner)
 
     def _owed_to_others(self, scanner: str) -> int:
         return sum(max(0, self._views(name) - self._held[name]) for name in self._lanes if name != scanner)

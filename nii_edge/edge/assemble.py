@@ -290,7 +290,7 @@ class Assembler:
         """Check a view and move it to shared memory. Raises FrameError."""
         message, payload = arrival.message, arrival.payload
         form = self._check(opened, message, payload)
-        slot = self._admission.acquire(message.scanner)
+        slot = self._admission.acquire(message.scanner, opened.id)
         self._slots.buffer(slot, len(payload))[:] = payload
         view = View(slot=slot, message=message)
         opened.views[message.view] = view
@@ -402,6 +402,7 @@ class Assembler:
     def concluded(self, report: Report) -> None:
         """The verdict is on disk: tell the scanner and the site, and close the scan."""
         opened = self._open.pop(report.verdict.id, None)
+        self._admission.forget(report.verdict.id)
         message = verdict_message(report, None if opened is None else opened.belt)
         if opened is not None:
             self._admission.returned(opened.id.scanner, len(opened.views))

@@ -497,6 +497,31 @@ def test_a_blocking_lane_waits_in_order_and_loses_no_number() -> None:
     rig.pool.close()
 
 
+def test_a_blocking_lane_keeps_room_for_all_views_of_what_it_let_in() -> None:
+    """First views of several scans come before the second ones: none that was let in ends as OVERLOAD."""
+    rig = Rig(slots=6, overload="block")
+    for seq in (1, 2, 3):
+        rig.send(*dual(seq, 0))
+    assert [m.seq for m in rig.said(BusyMessage)] == [3]  # type: ignore[attr-defined]
+    for seq in (1, 2):
+        rig.send(*dual(seq, 1))
+    rig.settle()
+    for view in (0, 1):
+        rig.send(*dual(3, view))
+    rig.settle()
+    assert [(m.seq, m.decision) for m in rig.published] == [(seq, Decision.CLEAR) for seq in (1, 2, 3)]
+    rig.send(*dual(4, 0))  # its second view never comes: what was kept for it is free again
+    rig.clock.now += LIMITS.view_timeout_s + 1
+    rig.assembler.expire()
+    rig.settle()
+    for seq in (5, 6):
+        for view in (0, 1):
+            rig.send(*dual(seq, view))
+    rig.settle()
+    assert [m.report.verdict.reason for m in rig.published[3:]] == [Reason.MISSING_VIEW, None, None]
+    rig.pool.close()
+
+
 def test_a_scan_that_never_comes_back_does_not_block_its_lane_for_ever() -> None:
     """After a time the next one is taken, and the one that stayed away is missing."""
     rig = Rig(slots=6, overload="block")
