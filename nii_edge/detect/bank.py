@@ -29,7 +29,7 @@ LEAST = 5
 
 SHAPE_WEIGHT = 0.1
 """What a shape that the heading's goods do not have adds, against the mean of all traits: chosen on
-consignments of the frozen test with seed 606 (docs/DETECTION.md)."""
+consignments of the frozen test with seed 606 (docs/decisions/0017)."""
 
 
 class Entry(NamedTuple):

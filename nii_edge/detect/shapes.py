@@ -86,7 +86,8 @@ def weigh(seen: Seen, chapters: Collection[int]) -> Weighed:
     odds = np.where(expected, _log_odds(LOWEST), seen.odds)
     few = odds - np.where(expected, 0.0, np.log(seen.many))
     values = np.maximum(np.array([odds.max(), few.max()]) - DOUBT, 0.0)
-    return Weighed(values, seen.best[int(odds.argmax())])
+    surest = int(np.where(expected, -np.inf, odds).argmax())
+    return Weighed(values, None if expected[surest] else seen.best[surest])
 
 
 def by_class(seen: Seen) -> Values:

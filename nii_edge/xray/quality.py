@@ -107,8 +107,11 @@ def _empty(frame: Frame, rows: Pixels, columns: Pixels) -> str | None:
     """Whether no line of the view shows anything that the others do not, whichever way the belt runs."""
     bright = BRIGHT * frame.full_scale
     for axis, some in enumerate((rows, columns)):
-        # a few lines of one channel, green in displays, tell of almost every view that it is not empty
-        if not _alike(_grouped(some[:, :, some.shape[2] // 2]), 0, bright, 2 * EMPTY):
+        # two lines of one channel, green in displays, tell of almost every view that it is not empty
+        line = some[:, :, some.shape[2] // 2]
+        if not _alike(_grouped(line[:: max(1, len(line) // 2)]), 0, bright, 2 * EMPTY):
+            continue
+        if not _alike(_grouped(line), 0, bright, 2 * EMPTY):
             continue
         height, width = frame.pixels.shape[:2]
         size = max(1, width // BLOCK), max(1, height // BLOCK)

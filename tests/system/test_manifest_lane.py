@@ -192,12 +192,7 @@ def test_a_detector_that_the_fit_does_not_know_is_refused(
 ) -> None:
     """What its scores mean was fitted with it, and holds for no other."""
     site, store, fit = Site(tmp_path), tmp_path / "manifests.db", tmp_path / "fit.npz"
-    rows = tmp_path / "today.csv"
-    rows.write_text(",".join(PAPERS) + "\n" + ",".join(PAPERS.values()) + "\n")
-    subprocess.run(
-        command("manifest", "import", str(rows), "--store", str(store)),
-        capture_output=True, check=True, timeout=60,
-    )  # fmt: skip
+    import_at(store, PAPERS)
     arrays, _ = read_arrays(ROOT / "models" / "carton" / "1.2.0" / "fit.npz")
     write_arrays(fit, arrays if fitted is None else arrays | {"detector": np.array(fitted)})
     manifest = {
@@ -215,12 +210,7 @@ def test_a_detector_that_the_fit_does_not_know_is_refused(
 def test_the_verifier_may_be_the_only_detector(tmp_path: Path) -> None:
     """A site with papers needs no model bundle; one with neither is refused."""
     site, store = Site(tmp_path), tmp_path / "manifests.db"
-    rows = tmp_path / "today.csv"
-    rows.write_text(",".join(PAPERS) + "\n" + ",".join(PAPERS.values()) + "\n")
-    subprocess.run(
-        command("manifest", "import", str(rows), "--store", str(store)),
-        capture_output=True, check=True, timeout=60,
-    )  # fmt: skip
+    import_at(store, PAPERS)
     manifest = {
         "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"),
         "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),

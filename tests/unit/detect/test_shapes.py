@@ -50,6 +50,8 @@ def test_what_is_declared_looks_like_itself() -> None:
     assert declared.values[0] == pytest.approx(odds(0.5))
     assert declared.surest is not None
     assert declared.surest.label == "gun"
+    alone = shapes.weigh(shapes.seen([thing("gun", 0.9)]), [93])
+    assert (alone.surest, alone.values.any()) == (None, False)
 
 
 @given(
