@@ -186,7 +186,8 @@ class ModelInput(Config, frozen=True, kw_only=True):
 
     The frame, or with `crop: content` what of it is not empty belt, is resized to fit `size` (height,
     width), `letterbox` keeping its proportions and filling with `pad` at right and bottom. Then
-    ``(value - mean) / std`` per channel.
+    ``(value - mean) / std`` per channel. Content that is much longer than wide is cut into up to `pieces`
+    overlapping ones, each an input of its own.
     """
 
     name: str
@@ -194,6 +195,7 @@ class ModelInput(Config, frozen=True, kw_only=True):
     size: tuple[Positive, Positive]
     fit: Literal["letterbox", "stretch"] = "letterbox"
     crop: Literal["none", "content"] = "none"
+    pieces: Annotated[int, Meta(ge=1, le=16)] = 1
     pad: float = 0.0
     mean: tuple[float, ...] = ()
     std: tuple[Annotated[float, Meta(gt=0)], ...] = ()
@@ -203,6 +205,8 @@ class ModelInput(Config, frozen=True, kw_only=True):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) != len(self.channels):
                 raise ValueError(f"`{name}` has {len(values)} values for {len(self.channels)} channels")
+        if self.pieces > 1 and (self.crop != "content" or self.fit != "letterbox"):
+            raise ValueError("`pieces` above 1 needs `crop: content` and `fit: letterbox`")
 
 
 class BoxesHead(Config, frozen=True, kw_only=True, tag="boxes", tag_field="head"):
@@ -276,6 +280,8 @@ class BundleManifest(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.labels or len({label.name for label in self.labels}) != len(self.labels):
             raise ValueError("`labels` must hold at least one label, each name once")
+        if self.input.pieces > 1 and isinstance(self.output, DenseHead):
+            raise ValueError("`pieces` above 1 needs a head that gives boxes: areas are not joined at cuts")
 
 
 # ---- edge -------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ WEIGHTS: dict[str, float] = {
 }  # fmt: skip
 """How often each sort of threat is made."""
 CLUTTER = {"soft": 0.3, "electronics": 0.22, "household": 0.22, "metal": 0.26}
+SIDEWAYS = 0.5
+"""How many things are seen from the side: scanners of two views have one that looks across the belt."""
 LARGEST = 520
 """Pixels: what is larger than this, other than bags and cartons, is left out."""
 SIDE = 352
@@ -62,14 +64,15 @@ def _things(count: int, rng: np.random.Generator) -> Iterator:  # type: ignore[t
 
     labels, chances = list(WEIGHTS), np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
     for number in range(count * 17 // 8):
+        side = bool(rng.random() < SIDEWAYS)
         try:
             if number < count:
                 label = labels[int(rng.choice(len(labels), p=chances))]
-                yield threat_sprite(label, pick(rng, threats.training_families(label)), rng)
+                yield threat_sprite(label, pick(rng, threats.training_families(label)), rng, side)
             elif number < 2 * count:
-                yield clutter_sprite(str(rng.choice(list(CLUTTER), p=list(CLUTTER.values()))), rng)
+                yield clutter_sprite(str(rng.choice(list(CLUTTER), p=list(CLUTTER.values()))), rng, side)
             else:
-                yield bag_sprite(pick(rng, bag_types(held_out=False)), rng)
+                yield bag_sprite(pick(rng, bag_types(held_out=False)), rng, side)
         except SceneError as error:
             sys.stderr.write(f"{error}\n")
 

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from nii_edge.bundle import Bundle, Expected, GoldenFrame
 from nii_edge.detect.heads import Detection, decode
+from nii_edge.detect.joining import joined
 from nii_edge.errors import DetectorFaultError, FrameError
 from nii_edge.ports import Runtime
 from nii_edge.records import Finding, Frame, Scan, ScanId, ScanType
-from nii_edge.xray.frontend import Placement, missing_channel, model_input
+from nii_edge.xray.content import Rectangle
+from nii_edge.xray.frontend import Placement, missing_channel, model_input, parts_of
 from nii_edge.xray.optics import Optics
 
 SCORE_TOLERANCE = 0.02
 """How far a golden frame's score may be off: kernels differ between devices."""
 BOX_TOLERANCE_PX = 1.0
 """How far each side of a golden frame's box may be off, in frame pixels."""
+
+
+class _Piece(NamedTuple):
+    """One input of the model: which scan of the call, and what of which frame (None: all of it)."""
+
+    scan: int
+    frame: Frame
+    optics: Optics | None
+    part: Rectangle | None
 
 
 class ModelDetector:
@@ -77,31 +90,45 @@ class ModelDetector:
             DetectorFaultError: the model broke its contract, or a frame cannot be given to it; findings
                 of the other scans of the call are lost with it.
         """
-        jobs = [
-            (index, frame, self._optics(scan, frame))
+        pieces = [
+            _Piece(index, frame, optics, part)
             for index, scan in enumerate(scans)
             for frame in scan.frames
+            for optics in (self._optics(scan, frame),)
+            for part in self._parts(frame, optics)
+        ]
+        looked = [
+            findings
+            for start in range(0, len(pieces), self._batch)
+            for findings in self._look(pieces[start : start + self._batch])
         ]
         found: list[list[Finding]] = [[] for _ in scans]
-        for start in range(0, len(jobs), self._batch):
-            chunk = jobs[start : start + self._batch]
-            looked = self._look([(frame, optics) for _, frame, optics in chunk])
-            for (index, _, _), findings in zip(chunk, looked, strict=True):
-                found[index].extend(findings)
+        rows = zip(pieces, looked, strict=True)
+        for (index, _), own in itertools.groupby(rows, key=lambda row: (row[0].scan, row[0].frame.view)):
+            found[index].extend(_of_frame(list(own)))
         return [tuple(findings) for findings in found]
+
+    def _parts(self, frame: Frame, optics: Optics | None) -> tuple[Rectangle | None, ...]:
+        try:
+            return parts_of(frame, self._manifest.input, optics)
+        except FrameError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: FrameError) -> DetectorFaultError:
+        return DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}")
 
     def _optics(self, scan: Scan, frame: Frame) -> Optics | None:
         """What is known of the scanner's view; None without a calibration."""
         views = self._lanes.get(scan.id.scanner, ())
         return views[frame.view] if frame.view < len(views) else None
 
-    def _look(self, frames: Sequence[tuple[Frame, Optics | None]]) -> list[list[Finding]]:
-        """The findings of each frame, from one run of the model."""
+    def _look(self, pieces: Sequence[_Piece]) -> list[list[Finding]]:
+        """The findings of each piece, from one run of the model."""
         manifest = self._manifest
         try:
-            inputs = [model_input(frame, manifest.input, optics) for frame, optics in frames]
+            inputs = [model_input(each.frame, manifest.input, each.optics, each.part) for each in pieces]
         except FrameError as error:
-            raise DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}") from error
+            raise self._refused(error) from error
         batch = np.stack([tensor for tensor, _ in inputs])
         outputs = self._runtime.run(batch)
         placements = [placement for _, placement in inputs]
@@ -110,9 +137,9 @@ class ModelDetector:
             [
                 finding
                 for detection in detections
-                if (finding := self._finding(detection, placement, frame)) is not None
+                if (finding := self._finding(detection, placement, each.frame)) is not None
             ]
-            for detections, placement, (frame, _) in zip(decoded, placements, frames, strict=True)
+            for detections, placement, each in zip(decoded, placements, pieces, strict=True)
         ]
 
     def _finding(self, detection: Detection, placement: Placement, frame: Frame) -> Finding | None:
@@ -139,6 +166,13 @@ class ModelDetector:
             box=box,
             area_px=round(area),
         )
+
+
+def _of_frame(rows: Sequence[tuple[_Piece, list[Finding]]]) -> list[Finding]:
+    """What was found in all pieces of one frame."""
+    if len(rows) == 1:
+        return rows[0][1]
+    return joined([(each.part, findings) for each, findings in rows if each.part is not None])
 
 
 def percent(share: float) -> str:

@@ -19,7 +19,7 @@ from nii_edge.errors import DataError
 from nii_edge.learn.pool import Sample, write_shard
 from nii_edge.learn.readers import Dataset, Labelled, Problems
 from nii_edge.records import Frame
-from nii_edge.xray.frontend import content
+from nii_edge.xray.content import content
 
 Floats = npt.NDArray[np.float32]
 

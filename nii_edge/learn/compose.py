@@ -7,6 +7,7 @@ display, or as this project's own front end colours counts. Every picture is ano
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.learn.sprites import CLASSES, Marked, Sprite
+from nii_edge.learn.sprites import CLASSES, PITCH_MM, Marked, Sprite
 from nii_edge.simulate.calibrated import Calibrated, calibrated
 from nii_edge.simulate.detector import transmissions
 from nii_edge.simulate.display import TRAINING, draw_display, render
@@ -37,16 +38,34 @@ DEPTH = np.array((0.18, 0.42), np.float32)
 BLIND_DEPTH, BLIND_SHARE = 4.3, 0.6
 """A thing with more than this share of its area behind more than this -ln T counts as hidden too: displays
 show less than 1/70 of their ground as black."""
-CARTONS = 0.22
+CARTONS = 0.3
 """The share of cartons among them."""
-PIECES = (0.45, 0.3, 0.15, 0.1)
-"""How often one, two, three and four bags or cartons lie together, as `configs/simulate/` has it."""
+ABOVE_MM, SIDE_MM = 120.0, 350.0
+"""How far a bag reaches along the rays, from above and from the side: how much lies in it depends on that."""
+GOODS = 0.4
+"""The share of cartons that are full of one thing, in rows and layers, as goods are packed."""
+PIECES = (0.6, 0.28, 0.12)
+"""How often one, two and three bags or cartons lie together: longer rows are looked at in pieces."""
 IGNORED = ""
 CLUTTER_MOODS: tuple[tuple[float, float], ...] = ((2, 8), (4, 16), (8, 26))
 THREAT_WEIGHTS: dict[str, float] = {
     "gun": 3, "knife": 4, "wrench": 4, "scissors": 2.5, "lithium_pack": 1.5, "bottle": 1.0,
     "pressed_block": 1.5, "inner_parcel": 0.6, "tablets": 0.3, "currency": 0.3,
 }  # fmt: skip
+
+
+class Kit(NamedTuple):
+    """Sprites of one direction of view. `threats`: by label and family; `side`: seen from the side."""
+
+    threats: dict[str, dict[str, list[Sprite]]]
+    clutter: list[Sprite]
+    bags: list[Sprite]
+    cartons: list[Sprite]
+    side: bool
+
+
+Piece = tuple[Floats, list[Marked]]
+"""g/cm2 of the basis materials (2, height, width), and what of it is of a class."""
 
 
 class Table(NamedTuple):
@@ -78,14 +97,7 @@ class Composer:
     """Draws scenes. `sprites`: objects, bags and cartons; `scanners`: who sees them."""
 
     def __init__(self, sprites: Sequence[Sprite], scanners: Sequence[VirtualScanner]) -> None:
-        self._threats: dict[str, dict[str, list[Sprite]]] = {}
-        for sprite in sprites:
-            if sprite.kind == "threat":
-                label = sprite.marked[0].label if sprite.marked else "nothing"
-                self._threats.setdefault(label, {}).setdefault(sprite.name, []).append(sprite)
-        self._clutter = [sprite for sprite in sprites if sprite.kind == "clutter"]
-        self._bags = [sprite for sprite in sprites if sprite.kind == "bag"]
-        self._cartons = [sprite for sprite in sprites if sprite.kind == "carton"]
+        self._kits = [_kit([sprite for sprite in sprites if sprite.side == side]) for side in (False, True)]
         self._tables = [table_of(scanner) for scanner in scanners]
 
     def scene(self, rng: np.random.Generator, side: int) -> Composed:
@@ -102,73 +114,13 @@ class Composer:
         share: Floats = np.minimum(shown / np.maximum(np.median(edges, axis=0), 1), 1).astype(np.float32)
         return share
 
-    def _piece(self, rng: np.random.Generator) -> tuple[Floats, list[Marked]]:
-        if self._cartons and rng.random() < CARTONS:
-            return self._carton(rng)
-        bag = pick(rng, self._bags)
-        canvas, (y, x), marks = _on_canvas(bag, 60)
-        room = bag.room
-        canvas *= np.float32(rng.uniform(0.6, 1.6))
-        low, high = CLUTTER_MOODS[int(rng.integers(len(CLUTTER_MOODS)))]
-        litres = room[0] * room[1] * 1.25**2 * 120 / 1e6
-        tidy = rng.random() < 0.15
-        kinds = None if rng.random() < 0.5 else {pick(rng, self._clutter).name for _ in range(6)}
-        pool = self._clutter if kinds is None else [s for s in self._clutter if s.name in kinds]
-        for _ in range(0 if tidy else int(rng.uniform(low, high) * np.sqrt(litres / 10)) + 1):
-            self._add(canvas, marks, pick(rng, pool), (y, x), room, rng)
-        self._threaten(canvas, marks, (y, x), room, rng, 0.8)
-        return canvas, marks
-
-    def _carton(self, rng: np.random.Generator) -> tuple[Floats, list[Marked]]:
-        carton = pick(rng, self._cartons)
-        canvas, middle, marks = _on_canvas(carton, 30)
-        canvas *= np.float32(rng.uniform(0.7, 1.3))
-        self._threaten(canvas, marks, middle, carton.room, rng, 0.65)
-        return canvas, marks
-
-    def _threaten(
-        self, canvas: Floats, marks: list[Marked], middle: tuple[float, float], room: tuple[float, float],
-        rng: np.random.Generator, rate: float,
-    ) -> None:  # fmt: skip
-        if rng.random() >= rate:
-            return
-        names = [name for name in THREAT_WEIGHTS if name in self._threats]
-        weights = np.array([THREAT_WEIGHTS[name] for name in names])
-        for _ in range(1 + int(rng.choice(4, p=(0.45, 0.3, 0.17, 0.08)))):
-            families = self._threats[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
-            sprite = pick(rng, families[pick(rng, sorted(families))])
-            self._add(canvas, marks, sprite, middle, room, rng)
-
-    def _add(
-        self, canvas: Floats, marks: list[Marked], sprite: Sprite, middle: tuple[float, float],
-        room: tuple[float, float], rng: np.random.Generator,
-    ) -> None:  # fmt: skip
-        areal = _varied(sprite.areal, rng)
-        height, width = areal.shape[1:]
-        if height > room[0] * 1.15 and width > room[1] * 1.15 and rng.random() < 0.8:
-            return
-        spare = max(room[0] - height, 12.0), max(room[1] - width, 12.0)
-        top = round(middle[0] + float(rng.uniform(-0.5, 0.5)) * spare[0] - height / 2)
-        left = round(middle[1] + float(rng.uniform(-0.5, 0.5)) * spare[1] - width / 2)
-        y0, x0 = max(top, 0), max(left, 0)
-        y1, x1 = min(top + height, canvas.shape[1]), min(left + width, canvas.shape[2])
-        if y1 - y0 < 0.7 * height or x1 - x0 < 0.7 * width:
-            return
-        part = areal[:, y0 - top : y1 - top, x0 - left : x1 - left]
-        behind = np.tensordot(DEPTH, canvas[:, y0:y1, x0:x1], 1)
-        canvas[:, y0:y1, x0:x1] += part
-        if sprite.marked and sprite.marked[0].label in CLASSES:
-            seen = part.sum(axis=0) > SEEN
-            blind = bool(seen.any()) and float((behind[seen] > BLIND_DEPTH).mean()) > BLIND_SHARE
-            rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-            if len(rows):
-                box = (
-                    x0 + int(columns[0]),
-                    y0 + int(rows[0]),
-                    x0 + int(columns[-1]) + 1,
-                    y0 + int(rows[-1]) + 1,
-                )
-                marks.append(Marked(IGNORED if blind else sprite.marked[0].label, box))
+    def _piece(self, rng: np.random.Generator) -> Piece:
+        """A bag or a carton, from above or from the side, as far as there are sprites of such."""
+        kits = [kit for kit in self._kits if kit.bags or kit.cartons]
+        kit = pick(rng, kits)
+        if not kit.bags or (kit.cartons and rng.random() < CARTONS):
+            return _full(kit, rng) if rng.random() < GOODS else _carton(kit, rng)
+        return _bag(kit, rng)
 
     def _shown(
         self, areal: Floats, marks: list[Marked], rng: np.random.Generator, side: int, noisy: bool = True
@@ -201,6 +153,147 @@ class Composer:
         return Composed(rgb, boxes, labels)
 
 
+def _kit(sprites: Sequence[Sprite]) -> Kit:
+    threats: dict[str, dict[str, list[Sprite]]] = {}
+    for sprite in sprites:
+        if sprite.kind == "threat":
+            label = sprite.marked[0].label if sprite.marked else "nothing"
+            threats.setdefault(label, {}).setdefault(sprite.name, []).append(sprite)
+    clutter, bags, cartons = (
+        [sprite for sprite in sprites if sprite.kind == kind] for kind in ("clutter", "bag", "carton")
+    )
+    return Kit(threats, clutter, bags, cartons, bool(sprites and sprites[0].side))
+
+
+def _bag(kit: Kit, rng: np.random.Generator) -> Piece:
+    """A bag, what lies in it, and perhaps what is prohibited."""
+    bag = pick(rng, kit.bags)
+    canvas, middle, marks = _on_canvas(bag, 60)
+    canvas *= np.float32(rng.uniform(0.6, 1.6))
+    low, high = CLUTTER_MOODS[int(rng.integers(len(CLUTTER_MOODS)))]
+    litres = bag.room[0] * bag.room[1] * PITCH_MM**2 * (SIDE_MM if kit.side else ABOVE_MM) / 1e6
+    tidy = rng.random() < 0.15
+    kinds = None if rng.random() < 0.5 else {pick(rng, kit.clutter).name for _ in range(6)}
+    pool = kit.clutter if kinds is None else [s for s in kit.clutter if s.name in kinds]
+    for _ in range(0 if tidy else int(rng.uniform(low, high) * np.sqrt(litres / 10)) + 1):
+        sprite = pick(rng, pool)
+        _add(canvas, marks, sprite, _varied(sprite.areal, _turn(kit.side, rng), rng), middle, bag.room, rng)
+    _threaten(canvas, marks, kit, middle, bag.room, rng, 0.8)
+    return canvas, marks
+
+
+def _carton(kit: Kit, rng: np.random.Generator) -> Piece:
+    """A carton that was simulated with its goods, and perhaps something prohibited in it."""
+    carton = pick(rng, kit.cartons)
+    canvas, middle, marks = _on_canvas(carton, 30)
+    canvas *= np.float32(rng.uniform(0.7, 1.3))
+    _threaten(canvas, marks, kit, middle, carton.room, rng, 0.65)
+    return canvas, marks
+
+
+def _full(kit: Kit, rng: np.random.Generator) -> Piece:
+    """A carton full of one thing, in rows, columns and layers; its last rows may be empty."""
+    sprite = _a_threat(kit, rng)
+    turn = float(90 * rng.integers(4) + rng.normal(0, 3))
+    one = _varied(sprite.areal, turn, rng)
+    height, width = one.shape[1:]
+    gaps = rng.uniform(-0.15, 0.25, 2) * min(height, width)
+    pitch = max(height + gaps[0], 4.0), max(width + gaps[1], 4.0)
+    count = [int(np.clip(rng.uniform(80, 420) / each, 1, 12)) for each in pitch]
+    layers = 1 + int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))
+    last = int(np.ceil(count[0] * (1.0 if rng.random() < 0.6 else rng.uniform(0.3, 1))))
+    inner = [int(n * each + 8) for n, each in zip(count, pitch, strict=True)]
+    canvas = np.zeros((2, inner[0] + 60, inner[1] + 60), np.float32)
+    _board(canvas[:, 26:-26, 26:-26], rng)
+    heights = 1 + np.arange(layers) * float(rng.uniform(0.005, 0.06))  # nearer to the tube is larger
+    whole, taken = canvas.shape[1:], []
+    for layer, row, column in itertools.product(range(layers), range(last), range(count[1])):
+        if rng.random() < 0.02:
+            continue
+        shaken = rng.normal(0, 1.0, 2)
+        place = [
+            n / 2 + ((k - (m - 1) / 2) * each) * heights[layer] + s
+            for n, k, m, each, s in zip(whole, (row, column), count, pitch, shaken, strict=True)
+        ]
+        top, left = round(place[0] - height / 2), round(place[1] - width / 2)
+        if top < 0 or left < 0 or top + height > whole[0] or left + width > whole[1]:
+            continue
+        part = one[:, :, ::-1] if rng.random() < 0.05 else one
+        canvas[:, top : top + height, left : left + width] += part
+        taken.append((part, top, left))
+    marks: list[Marked] = []
+    for part, top, left in taken:
+        _mark(marks, sprite, canvas[:, top : top + height, left : left + width] - part, part, (top, left))
+    return canvas, marks
+
+
+def _board(canvas: Floats, rng: np.random.Generator) -> None:
+    """A carton's walls: two of them seen flat, four edge-on."""
+    board = float(rng.uniform(0.04, 0.16))
+    canvas[0] += 2 * board
+    for edge in (np.s_[:, :2], np.s_[:, -2:], np.s_[:2], np.s_[-2:]):
+        canvas[0][edge] += board * float(rng.uniform(8, 25))
+
+
+def _a_threat(kit: Kit, rng: np.random.Generator) -> Sprite:
+    names = [name for name in THREAT_WEIGHTS if name in kit.threats]
+    weights = np.array([THREAT_WEIGHTS[name] for name in names])
+    families = kit.threats[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+    return pick(rng, families[pick(rng, sorted(families))])
+
+
+def _threaten(
+    canvas: Floats, marks: list[Marked], kit: Kit, middle: tuple[float, float], room: tuple[float, float],
+    rng: np.random.Generator, rate: float,
+) -> None:  # fmt: skip
+    if rng.random() >= rate:
+        return
+    for _ in range(1 + int(rng.choice(4, p=(0.45, 0.3, 0.17, 0.08)))):
+        sprite = _a_threat(kit, rng)
+        _add(canvas, marks, sprite, _varied(sprite.areal, _turn(kit.side, rng), rng), middle, room, rng)
+
+
+def _add(
+    canvas: Floats, marks: list[Marked], sprite: Sprite, areal: Floats, middle: tuple[float, float],
+    room: tuple[float, float], rng: np.random.Generator,
+) -> None:  # fmt: skip
+    height, width = areal.shape[1:]
+    if height > room[0] * 1.15 and width > room[1] * 1.15 and rng.random() < 0.8:
+        return
+    spare = max(room[0] - height, 12.0), max(room[1] - width, 12.0)
+    top = round(middle[0] + float(rng.uniform(-0.5, 0.5)) * spare[0] - height / 2)
+    left = round(middle[1] + float(rng.uniform(-0.5, 0.5)) * spare[1] - width / 2)
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + height, canvas.shape[1]), min(left + width, canvas.shape[2])
+    if y1 - y0 < 0.7 * height or x1 - x0 < 0.7 * width:
+        return
+    part = areal[:, y0 - top : y1 - top, x0 - left : x1 - left]
+    _mark(marks, sprite, canvas[:, y0:y1, x0:x1], part, (y0, x0))
+    canvas[:, y0:y1, x0:x1] += part
+
+
+def _mark(marks: list[Marked], sprite: Sprite, others: Floats, part: Floats, at: tuple[int, int]) -> None:
+    """The box of a thing of a class whose top left corner lies `at`; `others`: what else lies there."""
+    if not sprite.marked or sprite.marked[0].label not in CLASSES:
+        return
+    seen = part.sum(axis=0) > SEEN
+    if not seen.any():
+        return
+    blind = float((np.tensordot(DEPTH, others, 1)[seen] > BLIND_DEPTH).mean()) > BLIND_SHARE
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    y, x = at
+    box = x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1
+    marks.append(Marked(IGNORED if blind else sprite.marked[0].label, box))
+
+
+def _turn(side: bool, rng: np.random.Generator) -> float:
+    """Degrees by which a thing is turned in its picture: any from above; from the side things lie flat, most
+    of them, either way round."""
+    if not side or rng.random() < 0.15:
+        return float(rng.uniform(0, 360))
+    return float(180 * rng.integers(2) + rng.normal(0, 12))
+
+
 def _on_canvas(sprite: Sprite, margin: int) -> tuple[Floats, tuple[float, float], list[Marked]]:
     height, width = sprite.areal.shape[1:]
     canvas = np.zeros((2, height + 2 * margin, width + 2 * margin), np.float32)
@@ -212,13 +305,14 @@ def _on_canvas(sprite: Sprite, margin: int) -> tuple[Floats, tuple[float, float]
     return canvas, (canvas.shape[1] / 2, canvas.shape[2] / 2), marks
 
 
-def _varied(areal: npt.NDArray[np.float16], rng: np.random.Generator) -> Floats:
-    """Turned, mirrored, a little larger or smaller, more or less of the same material."""
+def _varied(areal: npt.NDArray[np.float16], angle: float, rng: np.random.Generator) -> Floats:
+    """Turned by `angle` degrees, mirrored or not, a little larger or smaller, more or less of the same
+    material."""
     values = np.moveaxis(areal.astype(np.float32), 0, -1)
     if rng.random() < 0.5:
         values = values[:, ::-1]
     height, width = values.shape[:2]
-    angle, scale = float(rng.uniform(0, 360)), float(np.exp(rng.normal(0, 0.12)))
+    scale = float(np.exp(rng.normal(0, 0.12)))
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     wide, high = int(height * sin + width * cos) + 2, int(height * cos + width * sin) + 2

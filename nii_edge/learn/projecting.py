@@ -19,7 +19,7 @@ from nii_edge.learn.cache import frame_of, read_rgb
 from nii_edge.learn.pool import Sample, shrunk, write_shard
 from nii_edge.learn.readers import SUFFIXES
 from nii_edge.learn.scoring import matched_names
-from nii_edge.xray.frontend import content
+from nii_edge.xray.content import content
 
 Rgb = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -82,7 +82,7 @@ def _threats(names: Sequence[str], rng: np.random.Generator) -> list[tuple[int, 
     for number in range(SPRITES):
         index, label = list(pairs.items())[number % len(pairs)]
         families = threats.training_families(CLASSES[label])
-        sprite = threat_sprite(CLASSES[label], families[int(rng.integers(len(families)))], rng)
+        sprite = threat_sprite(CLASSES[label], families[int(rng.integers(len(families)))], rng, side=False)
         made.append((index, composer.alone(sprite, rng)))
     return made
 

@@ -18,15 +18,15 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from nii_edge.errors import SceneError
-from nii_edge.simulate import threats
+from nii_edge.simulate import goods, threats
 from nii_edge.simulate.consignment import make_consignment
 from nii_edge.simulate.detector import Layers, absorbed_shares
 from nii_edge.simulate.geometry import View
-from nii_edge.simulate.goods import shape_of
 from nii_edge.simulate.kit import pick
 from nii_edge.simulate.luggage import CLUTTER, clutter_of
 from nii_edge.simulate.luggage.bags import make_bag
 from nii_edge.simulate.materials import DENSITIES, mass_attenuation
+from nii_edge.simulate.produce import shape_of
 from nii_edge.simulate.project import footprint
 from nii_edge.simulate.recipe import Recipe
 from nii_edge.simulate.scene import Placed, corners, lay, pose, shift
@@ -42,6 +42,8 @@ PITCH_MM = 1.25
 """Of a sprite's square pixels."""
 CLASSES: tuple[str, ...] = threats.LABELS[:8]
 """What the shipped detector tells apart."""
+SHAPED = 0.4
+"""How many consignments are of goods that have the shape of a class."""
 SEEN_AREAL = 0.02
 """g/cm2 from which a thing counts for its box: a sheet of paper."""
 _REACH_MM = 1400.0
@@ -58,13 +60,15 @@ class Marked(NamedTuple):
 
 class Sprite(NamedTuple):
     """`areal` float16 (2, height, width): polyethylene and steel in g/cm2. `name`: its family. `marked`: what
-    of it is of a class. `room`: (height, width) in pixels where more fits in, 0 for what is not a bag."""
+    of it is of a class. `room`: (height, width) in pixels where more fits in, 0 for what is not a bag.
+    `side`: seen from the side instead of from above, columns being heights."""
 
     kind: Kind
     name: str
     areal: npt.NDArray[np.float16]
     marked: tuple[Marked, ...]
     room: tuple[float, float] = (0.0, 0.0)
+    side: bool = False
 
 
 @lru_cache(maxsize=512)
@@ -126,55 +130,62 @@ def _marks(label: str, top: int, left: int, areal: Floats) -> Marked | None:
     )
 
 
-def threat_sprite(label: str, family: str, rng: np.random.Generator) -> Sprite:
-    """One prohibited thing, lying somehow."""
+def threat_sprite(label: str, family: str, rng: np.random.Generator, side: bool) -> Sprite:
+    """One prohibited thing, lying somehow, from above or from the side."""
     thing = lay(threats.make(label, rng, family), pose(rng), 0, 0, 0)
+    if side:
+        thing = _tipped(thing)
     whole, parts = flatten([thing])
     mark = _marks(label, *parts[0])
-    return Sprite("threat", family, _half(whole), (mark,) if mark else ())
+    return Sprite("threat", family, _half(whole), (mark,) if mark else (), side=side)
 
 
-def clutter_sprite(kind: str, rng: np.random.Generator) -> Sprite:
+def clutter_sprite(kind: str, rng: np.random.Generator, side: bool) -> Sprite:
     """One lawful thing of a kind of clutter. Bottles are marked: a bottle is one whoever packed it."""
     name = pick(rng, clutter_of(kind, threats.training_families("bottle")))
     thing = lay(Thing(name, name, CLUTTER[kind][name](rng)), pose(rng), 0, 0, 0)
+    if side:
+        thing = _tipped(thing)
     whole, parts = flatten([thing])
     mark = _marks("bottle", *parts[0]) if name in bottles.FAMILIES else None
-    return Sprite("clutter", name, _half(whole), (mark,) if mark else ())
+    return Sprite("clutter", name, _half(whole), (mark,) if mark else (), side=side)
 
 
-def bag_sprite(name: str, rng: np.random.Generator) -> Sprite:
-    """An empty bag from above, now and then on its edge."""
+def bag_sprite(name: str, rng: np.random.Generator, side: bool) -> Sprite:
+    """An empty bag from above or from the side."""
     bag = make_bag(name, rng)
     thing, room = Thing("bag", name, bag.parts), (bag.room[0], bag.room[1])
-    if rng.random() < 0.2:
+    if side:
         thing, room = lay(thing, rotation("x", 90.0), 0, 0, 0), (bag.room[0], bag.room[2])
     whole, _ = flatten([thing])
-    return Sprite("bag", name, _half(whole), (), (room[0] / PITCH_MM, room[1] / PITCH_MM))
+    return Sprite("bag", name, _half(whole), (), (room[0] / PITCH_MM, room[1] / PITCH_MM), side)
 
 
-def _lawful_shapes(recipe: Recipe) -> tuple[str, ...]:
-    """Goods that are not themselves of a class: a carton of declared knives shows knives all the same."""
-    return tuple(name for name in recipe.for_consignments().goods if shape_of(name) is None)
+def _goods(recipe: Recipe, rng: np.random.Generator) -> tuple[str, ...]:
+    """All sorts of goods, or only those that have the shape of a class: whoever declared it, a carton of
+    kitchen knives shows knives, many of them."""
+    every = recipe.for_consignments().goods
+    shapes = tuple(name for name in every if goods.shape_of(name) in CLASSES)
+    return shapes if shapes and rng.random() < SHAPED else every
 
 
 def carton_sprites(recipe: Recipe, rng: np.random.Generator) -> Iterator[Sprite]:
     """Cartons of one consignment, from above or from the side."""
-    wanted = recipe.for_consignments()._replace(goods=_lawful_shapes(recipe))
+    wanted = recipe.for_consignments()._replace(goods=_goods(recipe, rng))
     for carton in make_consignment(wanted, rng, DENSITIES).cartons[:3]:
         placed = list(carton.scene.things)
-        if rng.random() < 0.5:
+        side = bool(rng.random() < 0.5)
+        if side:
             placed = [p._replace(thing=_tipped(p.thing)) for p in placed]
         whole, parts = flatten([p.thing for p in placed])
         marks = [_carton_mark(p, part) for p, part in zip(placed, parts, strict=True)]
         room = (0.8 * whole.shape[1], 0.8 * whole.shape[2])
-        yield Sprite("carton", carton.lie or "honest", _half(whole), tuple(m for m in marks if m), room)
+        yield Sprite("carton", carton.lie or "honest", _half(whole), tuple(m for m in marks if m), room, side)
 
 
 def _carton_mark(placed: Placed, part: tuple[int, int, Floats]) -> Marked | None:
-    if placed.role not in ("threat", "hidden", "parcel") or placed.thing.label not in CLASSES:
-        return None
-    return _marks(placed.thing.label, *part)
+    label = shape_of(placed)
+    return _marks(label, *part) if label in CLASSES else None
 
 
 def _tipped(thing: Thing) -> Thing:
@@ -199,6 +210,7 @@ def save(path: Path, sprites: list[Sprite]) -> None:
         kinds=np.array([sprite.kind for sprite in sprites]),
         names=np.array([sprite.name for sprite in sprites]),
         rooms=np.array([sprite.room for sprite in sprites], np.float32),
+        sides=np.array([sprite.side for sprite in sprites], np.bool_),
         counts=np.array([len(sprite.marked) for sprite in sprites], np.int32),
         marks=np.array(marks if marks else np.empty((0, 5), "U1")),
     )
@@ -208,15 +220,17 @@ def read(path: Path) -> list[Sprite]:
     """What `save` wrote."""
     with np.load(path, allow_pickle=False) as archive:
         flat, marks = archive["areal"], archive["marks"]
-        rows = zip(*(archive[name] for name in ("shapes", "kinds", "names", "rooms", "counts")), strict=True)
+        columns = ("shapes", "kinds", "names", "rooms", "counts", "sides")
+        rows = zip(*(archive[name] for name in columns), strict=True)
         made, at, mark = [], 0, 0
-        for (height, width), kind, name, room, count in rows:
+        for (height, width), kind, name, room, count, side in rows:
             size = 2 * int(height) * int(width)
             own = tuple(
                 Marked(str(row[0]), (int(row[1]), int(row[2]), int(row[3]), int(row[4])))
                 for row in marks[mark : mark + count]
             )
             areal = flat[at : at + size].reshape(2, height, width)
-            made.append(Sprite(str(kind), str(name), areal, own, (float(room[0]), float(room[1]))))  # type: ignore[arg-type]
+            wide = float(room[0]), float(room[1])
+            made.append(Sprite(str(kind), str(name), areal, own, wide, bool(side)))  # type: ignore[arg-type]
             at, mark = at + size, mark + int(count)
     return made

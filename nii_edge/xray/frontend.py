@@ -12,7 +12,6 @@ counts is what a coarser scanner would have done, and it is several times cheape
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from nii_edge.config import FrontEndChannel, ModelInput
 from nii_edge.errors import FrameError
 from nii_edge.records import Box, Channel, Frame, Reason
+from nii_edge.xray.content import Rectangle, content, pieces
 from nii_edge.xray.material import named_z_and_density
 from nii_edge.xray.optics import Optics, planes_of
 from nii_edge.xray.render import pseudo_colour
@@ -33,17 +33,6 @@ MAX_OPACITY = 1.5
 """Opacity is cut here: beyond it a scanner only measures its own noise."""
 TINY_TRANSMISSION = 1e-6
 """Below any scanner's noise floor; keeps the logarithm of a zero count finite."""
-
-THUMBNAIL = 160
-"""Pixels of the longer side of the small picture on which a frame's content is looked for."""
-GROUND_PERCENTILE = 96.0
-"""How bright the empty belt is: some of it is in every picture, and little is brighter."""
-CONTENT_DARKER = 0.06
-"""By which share of the belt's brightness content is darker: a carton's walls, seen edge-on."""
-CONTENT_PIXELS = 2
-"""Dark pixels that a row or column of the small picture needs to hold content."""
-CONTENT_MARGIN = 0.03
-"""What is left around the content, as a share of it."""
 
 _COLOUR: tuple[Channel, ...] = ("red", "green", "blue")
 _DUAL: tuple[Channel, ...] = ("low", "high")
@@ -133,8 +122,22 @@ def place(frame: tuple[int, int], spec: ModelInput) -> Placement:
     return Placement(frame, (height, width), spec.size)
 
 
-def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> tuple[Floats, Placement]:
+def parts_of(frame: Frame, spec: ModelInput, view: Optics | None = None) -> tuple[Rectangle | None, ...]:
+    """What of a frame goes into one input each: the whole of it (None), its content, or pieces of that.
+
+    Raises:
+        FrameError: as `model_input` does.
+    """
+    _check(frame, spec, view)
+    return pieces(content(frame, view), spec.pieces) if spec.crop == "content" else (None,)
+
+
+def model_input(
+    frame: Frame, spec: ModelInput, view: Optics | None = None, part: Rectangle | None = None
+) -> tuple[Floats, Placement]:
     """The input tensor for `frame`, float32 (channels, height, width), and where the frame lies in it.
+
+    `part`: which rectangle of it is shown, one of `parts_of`; None: what `spec.crop` says.
 
     Channels, before mean and standard deviation: `opacity` 0 for air, 1 where the frame's profile says
     that nothing behind is shown any more, up to `MAX_OPACITY`; `transmission_*` 0 to about 1, a little
@@ -148,13 +151,12 @@ def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> t
             makes no sense or it does not fit its calibration; NOT_FINITE if pixels that matter hold NaN or
             infinity.
     """
-    missing = missing_channel(frame.channels, spec, view)
-    if missing is not None:
-        raise FrameError(Reason.PROFILE_MISMATCH, missing)
-    _check_header(frame)
+    _check(frame, spec, view)
     placement = place((int(frame.pixels.shape[0]), int(frame.pixels.shape[1])), spec)
-    if spec.crop == "content":
-        frame, placement, planes = _cropped(frame, spec, view)
+    if part is None and spec.crop == "content":
+        part = content(frame, view)
+    if part is not None:
+        frame, placement, planes = _cropped(frame, part, spec, view)
     else:
         planes = _resized(frame, _needed(frame.channels, spec, view), placement, view)
     height, width = placement.content
@@ -170,45 +172,12 @@ def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> t
     return tensor, placement
 
 
-def content(frame: Frame, view: Optics | None = None) -> tuple[int, int, int, int]:
-    """The rectangle (top, left, bottom, right) of a frame that holds all that is darker than the empty belt.
-
-    The belt is what is brightest. With a small margin, and at least a quarter of the frame each way, so that
-    a speck is not blown up; the whole frame where nothing is darker.
-    """
-    height, width = (int(side) for side in frame.pixels.shape[:2])
-    share = min(1.0, THUMBNAIL / max(height, width))
-    size = max(1, round(height * share)), max(1, round(width * share))
-    if frame.channels[0] in ("low", "high"):
-        bright = planes_of(frame, view, size)[-1]
-    else:
-        small = cv2.resize(frame.pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-        bright = small.reshape(*size, -1).mean(axis=2, dtype=np.float32) * np.float32(1 / frame.full_scale)
-    ground = np.float32(np.percentile(bright, GROUND_PERCENTILE))
-    dark = bright < ground * np.float32(1 - CONTENT_DARKER)
-    rows = np.flatnonzero(dark.sum(axis=1) >= CONTENT_PIXELS)
-    columns = np.flatnonzero(dark.sum(axis=0) >= CONTENT_PIXELS)
-    if not len(rows) or not len(columns):
-        return 0, 0, height, width
-    top, bottom = _stretched(rows[0] / size[0], (rows[-1] + 1) / size[0], height)
-    left, right = _stretched(columns[0] / size[1], (columns[-1] + 1) / size[1], width)
-    return top, left, bottom, right
-
-
-def _stretched(start: float, end: float, side: int) -> tuple[int, int]:
-    """Shares 0-1 of a side as pixels, with a margin and at least a quarter of the side."""
-    margin = max(CONTENT_MARGIN * (end - start), (0.25 - (end - start)) / 2)
-    first = max(0, math.floor((start - margin) * side))
-    last = min(side, math.ceil((end + margin) * side))
-    return first, max(last, first + 1)
-
-
 def _cropped(
-    frame: Frame, spec: ModelInput, view: Optics | None
+    frame: Frame, area: Rectangle, spec: ModelInput, view: Optics | None
 ) -> tuple[Frame, Placement, dict[Channel, Floats]]:
-    """The frame's content at the size it has in the input. Where pixels have a calibration of their own, the
-    whole frame is resized first, otherwise the content alone; `Placement.part` says what came of it."""
-    top, left, bottom, right = content(frame, view)
+    """A part of the frame at the size it has in the input. Where pixels have a calibration of their own, the
+    whole frame is resized first, otherwise the part alone; `Placement.part` says what came of it."""
+    top, left, bottom, right = area
     whole = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
     names = _needed(frame.channels, spec, view)
     small = place((bottom - top, right - left), spec)
@@ -260,7 +229,10 @@ def _materials(
     return made
 
 
-def _check_header(frame: Frame) -> None:
+def _check(frame: Frame, spec: ModelInput, view: Optics | None) -> None:
+    missing = missing_channel(frame.channels, spec, view)
+    if missing is not None:
+        raise FrameError(Reason.PROFILE_MISMATCH, missing)
     if frame.pixels.ndim != 3 or frame.pixels.shape[2] != len(frame.channels) or 0 in frame.pixels.shape:
         raise FrameError(
             Reason.PROFILE_MISMATCH,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -43,6 +45,16 @@ class FunctionRuntime:
 def brightness(batch: Floats) -> Mapping[str, Array]:
     """The input itself as the map of scores: what is white is a finding."""
     return {"score": batch}
+
+
+def blocks(batch: Floats) -> Mapping[str, Array]:
+    """A YOLO-like head that boxes every connected white area."""
+    rows = []
+    for picture in batch[:, 0]:
+        _, _, stats, _ = cv2.connectedComponentsWithStats((picture > 0.95).astype(np.uint8))
+        boxes = [(x + w / 2, y + h / 2, w, h, 0.9) for x, y, w, h, _ in stats[1:]]
+        rows.append(np.array([*boxes, *[(0, 0, 0, 0, 0)] * (8 - len(boxes))], np.float32).T)
+    return {"grid": np.stack(rows)}
 
 
 def bundle(head: Head | None = None, batch: bool = True, channel: str = "grey") -> Bundle:
@@ -112,6 +124,23 @@ def test_batches_run_over_scans_and_views() -> None:
     assert runtime.sizes == [2, 2, 1]
     places = [[(f.box.view, f.box.x0) for f in findings if f.box] for findings in found]
     assert places == [[(0, 0)], [], [(0, 80), (1, 0)]]
+
+
+def test_a_long_frame_is_looked_at_in_pieces_and_told_as_one() -> None:
+    """Two white blocks on a black belt five times as long as wide: each is found once, in the frame's pixels,
+    from inputs of one piece each."""
+    pixels = np.full((100, 500, 1), 90, np.uint8)
+    pixels[:4], pixels[-4:], pixels[:, -30:] = 200, 200, 200
+    pixels[30:60, 100:140] = pixels[30:60, 210:250] = 255
+    frame = Frame(view=0, channels=("grey",), pixels=pixels, full_scale=255.0, opaque_below=0.2)
+    long = bundle(GridHead(output="grid"))
+    wanted = msgspec.structs.replace(long.manifest.input, crop="content", pieces=6)
+    long = msgspec.structs.replace(long, manifest=msgspec.structs.replace(long.manifest, input=wanted))
+    runtime = FunctionRuntime(blocks)
+    (findings,) = ModelDetector(long, runtime, "det", 4).detect([scan(1, frame)])
+    assert sum(runtime.sizes) > 3
+    places = sorted((f.box.x0, f.box.y0, f.box.x1, f.box.y1) for f in findings if f.box)
+    assert np.abs(np.array(places) - [(100, 30, 140, 60), (210, 30, 250, 60)]).max() <= 2
 
 
 def test_models_without_batching_run_one_by_one() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +16,8 @@ from nii_edge.records import Frame
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.scan import air_frames
-from nii_edge.xray.frontend import content, model_input
+from nii_edge.xray.content import OVERLAP, content, pieces
+from nii_edge.xray.frontend import model_input, parts_of
 
 
 def cropping(size: tuple[int, int]) -> ModelInput:
@@ -88,3 +92,53 @@ def test_calibrated_counts_are_cropped_too() -> None:
     assert box is not None
     assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx((120, 200, 260, 300), abs=2.0)
     assert placement.shown.width < 0.6 * counts.shape[1]
+
+
+@given(
+    corner=st.tuples(st.integers(0, 500), st.integers(0, 500)),
+    short=st.integers(8, 900),
+    ratio=st.floats(1, 30),
+    most=st.integers(1, 16),
+    upright=st.booleans(),
+)
+def test_pieces_cover_all_of_a_long_content_and_share_what_lies_at_a_cut(
+    corner: tuple[int, int], short: int, ratio: float, most: int, upright: bool
+) -> None:
+    """Every pixel is in a piece, none is outside, neighbours share at least the overlap, there are no more
+    than may be; what is not long stays whole."""
+    long = round(short * ratio)
+    height, width = (long, short) if upright else (short, long)
+    area = corner[0], corner[1], corner[0] + height, corner[1] + width
+    made = pieces(area, most)
+    axis = 0 if upright else 1
+    assert 1 <= len(made) <= most
+    assert (made[0][axis], made[-1][axis + 2]) == (area[axis], area[axis + 2])
+    assert all((each[1 - axis], each[3 - axis]) == (area[1 - axis], area[3 - axis]) for each in made)
+    for one, following in itertools.pairwise(made):
+        assert one[axis] < following[axis]
+        assert one[axis + 2] - following[axis] >= OVERLAP * short - 1.5
+    lengths = [each[axis + 2] - each[axis] for each in made]
+    assert max(lengths) - min(lengths) <= 1
+    assert len(made) == 1 or ratio > 1.55
+    assert len(made) > 1 or most == 1 or ratio < 1.65
+
+
+def test_a_row_of_bags_is_shown_in_pieces_as_large_as_one_bag() -> None:
+    """A thing in a belt picture five times as long as wide is four times as large in its piece, and its box
+    returns to its place from there."""
+    frame = drawn((240, 1000), (0, 20, 1000, 220))
+    frame.pixels[60:120, 700:760] = 0
+    spec = msgspec.structs.replace(cropping((320, 320)), pieces=6)
+    parts = parts_of(frame, spec)
+    assert len(parts) > 3
+    seen = []
+    for part in parts:
+        tensor, placement = model_input(frame, spec, None, part)
+        x, y, width, height = cv2.boundingRect(((tensor[0] < 0.1) & (tensor[0] >= 0)).astype(np.uint8))
+        box = placement.to_frame(0, (x, y, x + width, y + height)) if width else None
+        if box is not None and box.x1 - box.x0 > 55:
+            seen.append((box, width))
+    assert seen
+    for box, width in seen:
+        assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx((700, 60, 760, 120), abs=1.0)
+        assert width > 3.5 * 60 * 320 / 1000
