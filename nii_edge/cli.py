@@ -450,6 +450,9 @@ def simulate(
     pictures: Annotated[
         bool, typer.Option(help="Write colour pictures, as makers' displays show them.")
     ] = True,
+    objects: Annotated[
+        bool, typer.Option("--objects", help="Also write masks and boxes of every thing, labelled or not.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -462,8 +465,9 @@ def simulate(
 
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     request = command.Request(
-        out, consignments, luggage, seed, path, scanner, recording, pictures, workers or command.cores()
-    )
+        out, consignments, luggage, seed, path, scanner, recording, pictures, objects,
+        workers or command.cores(),
+    )  # fmt: skip
     part, before = command.unfinished(out), command.unfinished(out).exists()
     try:
         with Progress(console=_err, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:

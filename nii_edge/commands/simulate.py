@@ -46,7 +46,7 @@ class StoppedError(Exception):
 
 
 class Request(NamedTuple):
-    """The command's options."""
+    """The command's options. `objects`: annotate every thing there is, in a file of its own."""
 
     out: Path
     consignments: int
@@ -56,6 +56,7 @@ class Request(NamedTuple):
     scanner: str | None
     recording: bool
     pictures: bool
+    objects: bool
     workers: int
 
 
@@ -100,8 +101,9 @@ def simulate(
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be made: {error.strerror}") from error
     work = jobs(
-        recipe, request.seed, request.consignments, request.luggage, request.scanner, request.pictures
-    )
+        recipe, request.seed, request.consignments, request.luggage, request.scanner, request.pictures,
+        "everything" if request.objects else "labelled",
+    )  # fmt: skip
     makes = [make for make in recipe.makes() if request.scanner in (None, make.name)]
     units = [calibrated(make) for make in makes]
     _write_scanners(request.out, units)
@@ -214,6 +216,7 @@ class _Writer:
         self._seqs: dict[str, int] = {}
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
+        self._objects: list[dict[str, Any]] = []
         self._truth: list[dict[str, Any]] = []
         self._manifests: list[dict[str, Any]] = []
         self._papers: list[Made] = []
@@ -228,7 +231,7 @@ class _Writer:
         for carton, scanned in enumerate(made.cartons):
             self._truth.append(labels.truth(made, carton))
             self._threats += sum(
-                seen.label != "inner_parcel" and not seen.lawful for seen in scanned.shots[0].seen
+                seen.label not in (None, "inner_parcel") and not seen.lawful for seen in scanned.shots[0].seen
             )
             self._add_carton(made, carton, scanned)
 
@@ -262,6 +265,9 @@ class _Writer:
             "categories": labels.categories(),
         }
         (out / "annotations.json").write_bytes(msgspec.json.encode(coco))
+        if self._request.objects:
+            every = {"annotations": self._objects, "categories": labels.role_categories()}
+            (out / "objects.json").write_bytes(msgspec.json.encode(coco | every))
         (out / "truth.json").write_bytes(_readable(self._truth))
         (out / "manifests.json").write_bytes(_readable(self._manifests))
         (out / "manifests.csv").write_text(labels.manifest_csv(self._papers), encoding="utf-8")
@@ -293,7 +299,12 @@ class _Writer:
     ) -> None:
         self._images.append(labels.image(number, file, size, made, where))
         for seen in shot.seen:
-            self._annotations.append(labels.annotation(len(self._annotations) + 1, number, seen, shot, size))
+            if seen.label is not None:
+                count = len(self._annotations) + 1
+                self._annotations.append(labels.annotation(count, number, seen, shot, size))
+            if self._request.objects:
+                count = len(self._objects) + 1
+                self._objects.append(labels.role_annotation(count, number, seen, shot, size))
 
 
 def _write_scanners(out: Path, units: list[Calibrated]) -> None:

@@ -6,15 +6,17 @@ import csv
 import io
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.simulate.produce import LABELS, Made, Scanned, Seen, Shot
+from nii_edge.simulate.scene import Role
 from nii_edge.wire import FrameMessage
 
+ROLES: tuple[Role, ...] = get_args(Role)
 CSV_FIELDS = (
     "barcode", "master_bill", "carton", "gross_kg", "house_bill", "packages", "shipper", "consignee",
     "hs_code",
@@ -54,8 +56,30 @@ def categories() -> list[dict[str, Any]]:
     return [{"id": number, "name": label} for number, label in enumerate(LABELS, 1)]
 
 
+def role_categories() -> list[dict[str, Any]]:
+    """COCO categories of what a thing is there for, the same in every data set."""
+    return [{"id": number, "name": role} for number, role in enumerate(ROLES, 1)]
+
+
 def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int, int]) -> dict[str, Any]:
-    """One COCO annotation, in pixels of an image of `size` (height, width) that shows the shot's frame.
+    """One COCO annotation of a thing that has a label, by that label: see `_annotation`.
+
+    Raises:
+        ValueError: it has none.
+    """
+    return _annotation(number, image, LABELS.index(seen.label or "") + 1, seen, shot, size)
+
+
+def role_annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int, int]) -> dict[str, Any]:
+    """One COCO annotation of any thing, by what it is there for: see `_annotation`."""
+    tree = _annotation(number, image, ROLES.index(seen.role) + 1, seen, shot, size)
+    return {**tree, "label": seen.label}
+
+
+def _annotation(
+    number: int, image: int, category: int, seen: Seen, shot: Shot, size: tuple[int, int]
+) -> dict[str, Any]:
+    """In pixels of an image of `size` (height, width) that shows the shot's frame.
 
     `segmentation` is a run-length mask of the picture, columns first, as COCO has it; beside COCO's own:
     `family`, `visible`, `sigma`, `cover_g_cm2`, `declared`, `lawful`, `thing` (its place in the carton's
@@ -68,7 +92,7 @@ def annotation(number: int, image: int, seen: Seen, shot: Shot, size: tuple[int,
     return {
         "id": number,
         "image_id": image,
-        "category_id": LABELS.index(seen.label) + 1,
+        "category_id": category,
         "bbox": [round(value, 2) for value in box],
         "area": round(float(seen.mask.sum()) * scale_x * scale_y, 1),
         "segmentation": {"size": list(size), "counts": runs(_on_picture(seen, (height, width), size), *size)},

@@ -30,6 +30,7 @@ from nii_edge.xray.material import look_up_z
 from nii_edge.xray.transmission import apply
 
 Kind = Literal["consignment", "luggage"]
+Annotated = Literal["nothing", "labelled", "everything"]
 Rgb = npt.NDArray[np.uint8]
 
 LABELS = threats.LABELS
@@ -44,7 +45,7 @@ TRIES = 30
 
 class Job(NamedTuple):
     """What one worker is asked for. The result depends on nothing else. `pictures`: as a maker shows them;
-    `seen`: what is annotated in the views."""
+    `seen`: what is annotated in the views, nothing, what has a label, or every thing there is."""
 
     recipe: Recipe
     kind: Kind
@@ -52,11 +53,11 @@ class Job(NamedTuple):
     number: int
     scanner: str | None  # one of the recipe's; None for any of them
     pictures: bool
-    seen: bool = True
+    seen: Annotated = "labelled"
 
 
 class Seen(NamedTuple):
-    """One annotated thing in one view, in pixels of the frame.
+    """One annotated thing in one view, in pixels of the frame. `label`: None for what has none.
 
     `sigma`: how far its median pixel stands out from the noise. `cover`: g/cm² of everything else on the
     same rays, on average: how deep in the stack it lies. `mask`: (height, width) within `box`. `lawful`:
@@ -64,7 +65,8 @@ class Seen(NamedTuple):
     """
 
     thing: int
-    label: str
+    label: str | None
+    role: Role
     family: str
     box: tuple[int, int, int, int]
     mask: npt.NDArray[np.bool_]
@@ -176,7 +178,7 @@ def _shots(job: Job, scene: Scene, unit: Calibrated, rng: np.random.Generator) -
     shots = []
     for index, view in enumerate(views):
         counts = upright(view.counts).astype(np.uint16, copy=False)
-        seen = _seen(scene.things, view, unit.scanner, index) if job.seen else ()
+        seen = () if job.seen == "nothing" else _seen(job, scene.things, view, unit.scanner, index)
         picture, size, family = (None, (0, 0), "")
         if job.pictures:
             picture, size, family = _picture(job, counts, unit, index, rng)
@@ -185,19 +187,18 @@ def _shots(job: Job, scene: Scene, unit: Calibrated, rng: np.random.Generator) -
 
 
 def _seen(
-    things: Sequence[Placed], view: ScannedView, scanner: VirtualScanner, index: int
+    job: Job, things: Sequence[Placed], view: ScannedView, scanner: VirtualScanner, index: int
 ) -> tuple[Seen, ...]:
     """What is annotated in a view. A parcel's mask is that of its shell, filled."""
     found = []
     for number, placed in enumerate(things):
         label = shape_of(placed)
-        if label is None:
+        if label is None and job.seen != "everything":
             continue
         print_ = footprint(placed.thing, scanner.views[index], view.projection.lines)
         if print_.areal.shape[1] == 0 or not print_.mask.any():
             continue
-        seen = _one_seen(number, placed, print_, view, scanner, index)
-        found.append(seen._replace(label=label, lawful=placed.role not in SHOWN))
+        found.append(_one_seen((number, placed, label), print_, view, scanner, index))
     return tuple(found)
 
 
@@ -212,8 +213,10 @@ def shape_of(placed: Placed) -> str | None:
 
 
 def _one_seen(
-    number: int, placed: Placed, own: Footprint, view: ScannedView, scanner: VirtualScanner, index: int
-) -> Seen:
+    what: tuple[int, Placed, str | None], own: Footprint, view: ScannedView, scanner: VirtualScanner,
+    index: int,
+) -> Seen:  # fmt: skip
+    number, placed, label = what
     mask = own.mask
     sigma = float(np.median(visibility(view.projection, own, scanner, index)))
     rows, columns = own.window
@@ -221,14 +224,15 @@ def _one_seen(
     height, width = mask.shape
     return Seen(
         thing=number,
-        label=placed.thing.label,
+        label=label,
+        role=placed.role,
         family=placed.thing.family,
         box=(own.top, own.left, own.top + height, own.left + width),
         mask=upright(mask).astype(np.bool_, copy=False),
         sigma=sigma,
         cover=float(np.maximum(total - own.total[mask], 0).mean()),
         declared=placed.declared,
-        lawful=False,
+        lawful=placed.role not in SHOWN,
     )
 
 
@@ -249,12 +253,13 @@ def _picture(
 
 
 def jobs(
-    recipe: Recipe, seed: int, consignments: int, luggage: int, scanner: str | None, pictures: bool
-) -> list[Job]:
+    recipe: Recipe, seed: int, consignments: int, luggage: int, scanner: str | None, pictures: bool,
+    seen: Annotated = "labelled",
+) -> list[Job]:  # fmt: skip
     """All that is to be done, in order."""
     every: list[tuple[Kind, int]] = [("consignment", consignments), ("luggage", luggage)]
     return [
-        Job(recipe, kind, seed, index, scanner, pictures)
+        Job(recipe, kind, seed, index, scanner, pictures, seen)
         for kind, index in itertools.chain.from_iterable(
             ((kind, index) for index in range(count)) for kind, count in every
         )

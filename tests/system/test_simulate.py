@@ -154,3 +154,30 @@ def test_a_simulation_that_is_stopped_is_recognised_at_once(tmp_path: Path) -> N
     again = subprocess.run(line, capture_output=True, text=True, check=False, timeout=100)
     assert again.returncode == 1
     assert "was not finished, or is under way" in again.stderr
+
+
+@pytest.mark.timeout(300)
+def test_every_thing_has_a_mask_if_asked_for(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """`--objects` adds a file and changes nothing else; in it every thing that a view shows is marked once,
+    by what it is there for, and what has a label has the same mask as in annotations.json."""
+    out, every = made[0], tmp_path / "out"
+    simulate(every, "--scanner", "depot", "--objects")
+    names = {path.relative_to(every) for path in every.rglob("*")}
+    assert names == {path.relative_to(out) for path in out.rglob("*")} | {Path("objects.json")}
+    assert (every / "annotations.json").read_bytes() == (out / "annotations.json").read_bytes()
+    assert (every / "recording.mcap").read_bytes() == (out / "recording.mcap").read_bytes()
+    coco, objects, truth = (read(every / f"{name}.json") for name in ("annotations", "objects", "truth"))
+    assert objects["images"] == coco["images"]
+    roles = {row["id"]: row["name"] for row in objects["categories"]}
+    carton = {row["id"]: row["carton"] for row in objects["images"]}
+    things = {tree["barcode"]: tree["things"] for tree in truth}
+    marked = {(row["image_id"], row["thing"]): row for row in objects["annotations"]}
+    assert len(marked) == len(objects["annotations"]) > len(coco["annotations"])
+    for (image, thing), row in marked.items():
+        told = things[carton[image]][thing]
+        assert (roles[row["category_id"]], row["family"]) == (told["role"], told["family"])
+    assert len(marked) > 0.98 * sum(len(things[code]) for code in carton.values())
+    for row in coco["annotations"]:
+        same = marked[row["image_id"], row["thing"]]
+        assert same["segmentation"] == row["segmentation"]
+        assert same["label"] == next(c["name"] for c in coco["categories"] if c["id"] == row["category_id"])
