@@ -28,6 +28,7 @@ class BuildWithShippedFiles(build_py):
 # The lower bounds are the versions this was tested with; opencv below 4.12 has known decoder flaws.
 RUNTIME = [
     "pyzmq>=27.1",
+    "PyNaCl>=1.6",
     "msgspec>=0.22",
     "numpy>=2.3",
     "opencv-python-headless>=4.12",

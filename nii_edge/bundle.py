@@ -7,6 +7,7 @@
         model.onnx      the model, whose SHA-256 the manifest names
         CARD.md         what it is for, how it was made and measured
         golden/*.npz    frames with the findings they must give
+        signature.txt   who vouches for all of this, if somebody does (nii_edge.signing)
 
 A golden frame is a NumPy archive without pickles: `pixels` (height, width, channels), `channels` (their
 names), `view`, `full_scale`, `opaque_below`, and `expected`, a JSON text: a list of
@@ -31,6 +32,7 @@ import yaml
 from nii_edge.config import BoxesHead, BundleManifest, Label, ModelInput, load
 from nii_edge.errors import BundleError
 from nii_edge.records import Channel, Frame, Name, Record
+from nii_edge.seal import Seal
 
 MANIFEST = "bundle.yaml"
 CARD = "CARD.md"
@@ -80,20 +82,23 @@ class _GoldenHeader(msgspec.Struct, frozen=True, kw_only=True):
     opaque_below: float
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(path: Path, seal: Seal | None = None) -> Bundle:
     """Read and verify the bundle in folder `path` (or the folder of the `bundle.yaml` it names).
 
     Raises:
         ConfigError: the manifest is not one (unknown keys, wrong types).
-        BundleError: a file is missing, altered, outside the folder, or of the wrong form.
+        BundleError: a file is missing, altered, outside the folder, of the wrong form, or not what the
+            `seal` vouches for.
     """
     folder = path.parent if path.name == MANIFEST else path
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: no {MANIFEST} there; expected the folder of a model bundle")
-    manifest = load(folder / MANIFEST, BundleManifest)
+    seal = seal or Seal(folder, None)
+    manifest = load(folder / MANIFEST, BundleManifest, lambda data: seal.check(folder / MANIFEST, data))
     _check_manifest(manifest, folder)
     model = _read_verified(_inside(folder, manifest.model), manifest.sha256)
-    return Bundle(folder=folder, manifest=manifest, model=model, golden=_read_golden(folder, manifest))
+    seal.check_digest(_inside(folder, manifest.model), manifest.sha256)
+    return Bundle(folder=folder, manifest=manifest, model=model, golden=_read_golden(folder, manifest, seal))
 
 
 def write_bundle(
@@ -150,8 +155,8 @@ def write_golden(folder: Path, golden: GoldenFrame) -> None:
     )
 
 
-def read_golden(path: Path) -> GoldenFrame:
-    """Read one golden frame.
+def read_golden(path: Path, seal: Seal | None = None) -> GoldenFrame:
+    """Read one golden frame, which must be as signed if there is a `seal`.
 
     Raises:
         BundleError: the file cannot be read or does not hold what the module says.
@@ -159,7 +164,10 @@ def read_golden(path: Path) -> GoldenFrame:
     try:
         if path.stat().st_size > MAX_GOLDEN_BYTES:
             raise BundleError(f"{path}: {path.stat().st_size} bytes, at most {MAX_GOLDEN_BYTES}")
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+        data = path.read_bytes()
+        if seal is not None:
+            seal.check(path, data)
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             pixels = archive["pixels"]
             fields = {name: archive[name].tolist() for name in _GoldenHeader.__struct_fields__}
             expected = msgspec.json.decode(str(archive["expected"]), type=tuple[Expected, ...])
@@ -198,14 +206,16 @@ def _read_verified(path: Path, sha256: str) -> bytes:
     return data
 
 
-def _read_golden(folder: Path, manifest: BundleManifest) -> tuple[GoldenFrame, ...]:
+def _read_golden(folder: Path, manifest: BundleManifest, seal: Seal) -> tuple[GoldenFrame, ...]:
     paths = sorted(_inside(folder, manifest.golden).glob("*.npz"))
     if not paths:
         raise BundleError(
             f"{folder / manifest.golden}: no golden frames (*.npz) there; without them the "
             "model cannot be checked and is not trusted"
         )
-    golden = tuple(read_golden(_inside(folder, str(path.relative_to(folder.resolve())))) for path in paths)
+    golden = tuple(
+        read_golden(_inside(folder, str(path.relative_to(folder.resolve()))), seal) for path in paths
+    )
     names = {label.name for label in manifest.labels}
     for example in golden:
         strange = {finding.label for finding in example.expected} - names

@@ -23,6 +23,7 @@ from nii_edge import __version__
 from nii_edge.commands.keys import app as keys_app
 from nii_edge.commands.line import Line
 from nii_edge.commands.manifest import app as manifest_app
+from nii_edge.commands.models import app as models_app
 from nii_edge.commands.policy import app as policy_app
 from nii_edge.commands.scanner import app as scanner_app
 from nii_edge.errors import NiiEdgeError
@@ -820,6 +821,7 @@ def _bar(progress: Progress) -> Callable[[str, int, int], None]:
 
 
 app.add_typer(keys_app, name="keys")
+app.add_typer(models_app, name="models")
 app.add_typer(scanner_app, name="scanner")
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(policy_app, name="policy")

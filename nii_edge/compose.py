@@ -15,7 +15,6 @@ import msgspec
 from prometheus_client import generate_latest
 
 from nii_edge.adapters import calibration_files, ledger_rescue, zmq_transport
-from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.self_test_files import PieceFile, read_history
 from nii_edge.adapters.sqlite_archive import SqliteArchive
@@ -25,11 +24,11 @@ from nii_edge.adapters.zmq_scanners import ZmqScanners
 from nii_edge.adapters.zmq_security import REASONS, Doorkeeper, Security
 from nii_edge.adapters.zmq_uplink import ZmqUplink
 from nii_edge.addresses import can_be_dialled
+from nii_edge.allow_list import read_allow
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Profile, load
 from nii_edge.detect.anomaly import Null
-from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
@@ -39,11 +38,12 @@ from nii_edge.edge.oddities import LABEL as ODD_LABEL
 from nii_edge.edge.self_tests import Duty
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
-from nii_edge.inference_process import model_id, open_detector, open_manifest
+from nii_edge.inference_process import model_id, open_detector, open_manifest, read_fit
 from nii_edge.locks import link_keys, read_security, who_may
 from nii_edge.policy import Policy
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
+from nii_edge.signing import Signers, read_seal
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.tip_plan import plan_tip, tip_line
 from nii_edge.xray.calibrate import check_fits
@@ -72,6 +72,7 @@ class EdgePlan(NamedTuple):
     manifest: ManifestSetup | None
     self_tests: Mapping[str, Duty]
     null: Null | None
+    signers: tuple[str, ...] | None
 
 
 def plan_edge(path: Path) -> EdgePlan:
@@ -81,10 +82,11 @@ def plan_edge(path: Path) -> EdgePlan:
     profiles = {name: load(here / lane.profile, Profile) for name, lane in config.scanners.items()}
     policy_path = here / config.policy
     policy = load(policy_path, Policy)
-    bundles = {name: load_bundle(here / entry.bundle) for name, entry in config.detectors.items()}
+    signers = signers_of(config, here)
+    bundles = {name: _bundle(here / entry.bundle, signers) for name, entry in config.detectors.items()}
     check_policy(policy, policy_path, labels_of(config, bundles), config)
-    manifest = plan_manifest(config, here, profiles)
-    null = None if manifest is None else from_arrays(read_arrays(Path(manifest.fit))[0]).null
+    manifest = plan_manifest(config, here, profiles, signers)
+    null = None if manifest is None else read_fit(Path(manifest.fit), signers)[0].null
     if config.inference.runtime == "torch" and not config.inference.allow_torch:
         raise ConfigError(
             f"{path}: inference.runtime is torch, whose files can carry code; say `allow_torch: true` "
@@ -118,7 +120,23 @@ def plan_edge(path: Path) -> EdgePlan:
         manifest,
         duties,
         null,
+        signers,
     )
+
+
+def signers_of(config: EdgeConfig, here: Path) -> tuple[str, ...] | None:
+    """Public keys of those whose models may run; None: anybody's. Raises ConfigError."""
+    if config.signers is None:
+        return None
+    path = here / config.signers
+    keys = tuple(public.key for public in read_allow(path).values() if public.role == "signer")
+    if not keys:
+        raise ConfigError(f"{path}: no key of role signer there, so that no model could run")
+    return keys
+
+
+def _bundle(path: Path, signers: Signers) -> Bundle:
+    return load_bundle(path, read_seal(path, signers))
 
 
 def self_test_duties(config: EdgeConfig, here: Path) -> dict[str, Duty]:
@@ -135,7 +153,9 @@ def self_test_duties(config: EdgeConfig, here: Path) -> dict[str, Duty]:
     return duties
 
 
-def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile]) -> ManifestSetup | None:
+def plan_manifest(
+    config: EdgeConfig, here: Path, profiles: Mapping[str, Profile], signers: tuple[str, ...] | None
+) -> ManifestSetup | None:
     """What the manifest verifier is to be, its files read once to see that they can. Raises ConfigError."""
     entry = config.manifest
     if entry is None:
@@ -148,6 +168,7 @@ def plan_manifest(config: EdgeConfig, here: Path, profiles: Mapping[str, Profile
         profiles=dict(profiles),
         normal=None if entry.normal is None else str(here / entry.normal),
         detector=None if entry.detector is None else str(here / entry.detector),
+        signers=signers,
     )
     try:
         if takes_manifests(config) and not Path(setup.store).exists():  # it begins with what will come
@@ -261,6 +282,7 @@ def edge(plan: EdgePlan) -> Daemon:
         profiles=plan.profiles,
         policy=plan.policy,
         bundles={name: str(bundle.folder) for name, bundle in plan.bundles.items()},
+        signers=plan.signers,
         calibrations=plan.calibrations,
         optics=plan.optics,
         state_dir=plan.state_dir,
@@ -386,7 +408,7 @@ def check_edge(path: Path) -> Check:
     problems = [*_port_problems(config), *_folder_problems(plan.state_dir)]
     for name, bundle in plan.bundles.items():
         try:
-            detector, runtime, _ = open_detector(name, bundle.folder, config.inference)
+            detector, runtime, _ = open_detector(name, bundle.folder, config.inference, signers=plan.signers)
             failed = check_golden(detector, bundle)
             problems += [f"{bundle.folder}: golden frames: {problem}" for problem in failed]
             labels = ", ".join(label.name for label in bundle.manifest.labels)
@@ -404,6 +426,8 @@ def check_edge(path: Path) -> Check:
         if takes_manifests(config):
             would.append("  papers that the collector has are taken into it, too")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
+    models = "anybody's" if plan.signers is None else f"those signed by one of {len(plan.signers)} keys"
+    would.append(f"models that may run: {models}")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
     listen = config.listen
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")
@@ -440,10 +464,11 @@ def _all_wrong(path: Path, first: str) -> list[str]:
         profile = tried(partial(load, here / lane.profile, Profile))
         if profile is not None:
             known[name] = profile
+    signers = tried(partial(signers_of, config, here))
     for entry in config.detectors.values():
-        tried(partial(load_bundle, here / entry.bundle))
+        tried(partial(_bundle, here / entry.bundle, signers))
     tried(partial(load, here / config.policy, Policy))
-    tried(partial(plan_manifest, config, here, known))
+    tried(partial(plan_manifest, config, here, known, signers))
     tried(partial(self_test_duties, config, here))
     tried(partial(read_security, config.security, here, "edge"))
     if len(known) == len(config.scanners):

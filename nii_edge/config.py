@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -419,7 +420,8 @@ class Log(Config, frozen=True, kw_only=True):
 
 
 class EdgeConfig(Config, frozen=True, kw_only=True):
-    """`edge.yaml`."""
+    """`edge.yaml`. `signers`: a list of public keys (nii-edge keys); then only models run that one of them
+    has signed (nii-edge models sign). null: anybody's."""
 
     version: Literal[1]
     edge: Name
@@ -428,6 +430,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
     scanners: dict[Name, ScannerEntry]
     detectors: dict[Name, DetectorEntry]
     policy: str
+    signers: str | None = None
     deadline_ms: Annotated[int, Meta(ge=10, le=60_000)] = 500
     view_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1_000
     drain_ms: Annotated[int, Meta(ge=0, le=600_000)] = 5_000
@@ -502,14 +505,16 @@ class _StrictLoader(yaml.SafeLoader):
 C = TypeVar("C", bound=Config)
 
 
-def load(path: Path, kind: type[C]) -> C:
-    """Read the YAML file `path` as a `kind`.
+def load(path: Path, kind: type[C], checked: Callable[[bytes], None] = lambda _: None) -> C:
+    """Read the YAML file `path` as a `kind`, its bytes after they were `checked`.
 
     Raises:
         ConfigError: names the file, the path inside it (``$.listen.tap``), and what was expected.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        checked(data)
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     try:

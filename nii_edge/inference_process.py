@@ -22,7 +22,7 @@ from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference, load
 from nii_edge.detect import normal, shapes
-from nii_edge.detect.carton_fit import from_arrays
+from nii_edge.detect.carton_fit import CartonFit, from_arrays
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.heat import Blocks
@@ -49,6 +49,7 @@ from nii_edge.policy import chapters_of
 from nii_edge.ports import Detector, Runtime
 from nii_edge.records import ScanId
 from nii_edge.regime import Regime
+from nii_edge.signing import Signers, read_seal
 from nii_edge.xray.optics import Optics
 
 Line: TypeAlias = "Connection[bytes, bytes]"
@@ -77,25 +78,34 @@ def open_runtime(bundle: Bundle, settings: Inference) -> Runtime:
 
 
 def open_detector(
-    name: str, folder: Path, settings: Inference, lanes: Mapping[str, tuple[Optics, ...]] | None = None
-) -> tuple[ModelDetector, Runtime, Bundle]:
+    name: str, folder: Path, settings: Inference, lanes: Mapping[str, tuple[Optics, ...]] | None = None,
+    signers: Signers = None,
+) -> tuple[ModelDetector, Runtime, Bundle]:  # fmt: skip
     """The detector `name` from its bundle; `lanes` by scanner what is known of each of its views. Raises what
     `load_bundle` and `open_runtime` raise."""
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, read_seal(folder, signers))
     runtime = open_runtime(bundle, settings)
     return ModelDetector(bundle, runtime, name, settings.batch, lanes), runtime, bundle
 
 
 def open_shapes(
-    folder: Path, settings: Inference, lanes: Mapping[str, tuple[Optics, ...]]
+    folder: Path, settings: Inference, lanes: Mapping[str, tuple[Optics, ...]], signers: Signers = None
 ) -> tuple[ModelDetector, Bundle]:
     """The detector in `folder`, whose shapes are to be evidence. Raises what `open_detector` raises, and
     BundleError if its classes are others."""
-    detector, _, bundle = open_detector("manifest", folder, settings, lanes)
+    detector, _, bundle = open_detector("manifest", folder, settings, lanes, signers)
     words = shapes.unfit(bundle)
     if words is not None:
         raise BundleError(f"{folder}: {words}; shapes of other classes are no evidence here")
     return detector, bundle
+
+
+def read_fit(path: Path, signers: Signers) -> tuple[CartonFit, str]:
+    """What the manifest verifier was fitted to, and its SHA-256. Raises BundleError."""
+    seal = read_seal(path, signers)
+    arrays, digest = read_arrays(path)
+    seal.check_digest(path, digest)
+    return from_arrays(arrays), digest
 
 
 class Verifier(NamedTuple):
@@ -115,18 +125,17 @@ def open_manifest(
 ) -> Verifier:
     """The manifest verifier, which looks papers up by `find`. Raises ConfigError, BundleError,
     RuntimeMissingError."""
-    arrays, digest = read_arrays(Path(setup.fit))
+    fit, digest = read_fit(Path(setup.fit), setup.signers)
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
-    fit = from_arrays(arrays)
     site, models = NO_SITE, [f"manifest@{regime.name}#{digest[:12]}"]
     if setup.normal is not None:
-        bundle = read_normal(Path(setup.normal), digest)
+        bundle = read_normal(Path(setup.normal), digest, setup.signers)
         site = normal.from_arrays(bundle.arrays)
         models.append(bundle.id)
     seeing, problems = None, list[str]()
     if setup.detector is not None:
-        seeing, seen = open_shapes(Path(setup.detector), settings, lanes)
+        seeing, seen = open_shapes(Path(setup.detector), settings, lanes, setup.signers)
         if fit.detector != seen.manifest.sha256:
             fitted = f"with {fit.detector[:12]}" if fit.detector else "without a detector"
             raise BundleError(
@@ -173,7 +182,9 @@ def inference(connection: Line, setup: Setup) -> None:
             for scanner, lane in setup.calibrations.items()
         }
         for name, folder in setup.bundles.items():
-            detector, runtime, bundle = open_detector(name, Path(folder), setup.inference, lanes)
+            detector, runtime, bundle = open_detector(
+                name, Path(folder), setup.inference, lanes, setup.signers
+            )
             problems = check_golden(detector, bundle)
             if problems:
                 untrusted[name] = "; ".join(problems)[:300]

@@ -1,4 +1,4 @@
-"""Keys as files, and a client's use of them. Needs pyzmq only, as clients do.
+"""Keys as files, and a client's use of them. Needs pyzmq only, as clients do, but for keys that sign.
 
 A *public line* is ``ROLE NAME KEY``, the key in Z85 (40 characters, https://rfc.zeromq.org/spec/32).
 A *secret key file* holds the same three words and the secret, a line each, and must not be open to anyone
@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import zmq
+from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from nii_edge.addresses import is_local
 from nii_edge.errors import ConfigError
 
-Role = Literal["scanner", "edge", "collector", "subscriber"]
+Role = Literal["scanner", "edge", "collector", "subscriber", "signer"]
 """What a key is for: a `scanner` sends frames, an `edge` serves scanners and reports to a collector, a
-`collector` serves edges, a `subscriber` hears verdicts, taps and archives."""
+`collector` serves edges, a `subscriber` hears verdicts, taps and archives. A `signer` talks to nobody: it
+says which models may run (nii_edge.signing), and is an Ed25519 key where the others are of CURVE."""
 
 HANDSHAKE_TROUBLE = (
     "the other side does not complete the handshake: is our key in its allow-list, in this role, and the "
@@ -137,7 +139,7 @@ def new_key(role: Role, name: str) -> SecretKey:
     """A fresh pair. Raises ConfigError for a name that is none."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is no name: 1 to 64 letters, digits, dots, dashes, underscores")
-    public, secret = zmq.curve_keypair()
+    public, secret = _signing_pair() if role == "signer" else zmq.curve_keypair()
     return SecretKey(Public(role, name, public.decode()), secret.decode())
 
 
@@ -199,7 +201,7 @@ def read_secret(path: Path) -> SecretKey:
         raise ConfigError(f"{path}: not a secret key file; `nii-edge keys new` makes one")
     public = parse_public([fields["role"], fields["name"], fields["public"].strip()], str(path))
     secret = fields["secret"].strip()
-    if not _KEY.fullmatch(secret) or zmq.curve_public(secret.encode()).decode() != public.key:
+    if not _KEY.fullmatch(secret) or _public_of(public.role, secret) != public.key:
         raise ConfigError(f"{path}: its secret and its public key do not belong together")
     return SecretKey(public, secret)
 
@@ -222,6 +224,21 @@ def read_server(text: str, role: Role | None = None) -> str:
     if role is not None and found.role != role:
         raise ConfigError(f"{text}: the key of a {found.role}, {found.name}; one of role {role} expected")
     return found.key
+
+
+def _signing_pair() -> tuple[bytes, bytes]:
+    from nacl.signing import SigningKey
+
+    key = SigningKey.generate()
+    return z85.encode(bytes(key.verify_key)), z85.encode(bytes(key))
+
+
+def _public_of(role: Role, secret: str) -> str:
+    if role != "signer":
+        return zmq.curve_public(secret.encode()).decode()
+    from nacl.signing import SigningKey
+
+    return z85.encode(bytes(SigningKey(z85.decode(secret)).verify_key)).decode()
 
 
 def _secret_text(key: SecretKey) -> str:

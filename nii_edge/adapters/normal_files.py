@@ -16,6 +16,7 @@ from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.config import Config, load
 from nii_edge.errors import BundleError
 from nii_edge.records import Name
+from nii_edge.signing import Signers, read_seal
 
 Values = npt.NDArray[np.float64]
 
@@ -61,8 +62,9 @@ def write_normal(folder: Path, manifest: NormalManifest, arrays: Mapping[str, Va
     return read_normal(folder)
 
 
-def read_normal(folder: Path, fit: str | None = None) -> NormalBundle:
-    """Read and verify a bundle; also that its cartons were weighed by this `fit` (SHA-256), if one is named.
+def read_normal(folder: Path, fit: str | None = None, signers: Signers = None) -> NormalBundle:
+    """Read and verify a bundle; also that its cartons were weighed by this `fit` (SHA-256), if one is named,
+    and that one of the `signers`, if there are any, has signed it.
 
     Raises:
         ConfigError: the manifest is not one. BundleError: a file is missing, damaged or altered,
@@ -70,8 +72,10 @@ def read_normal(folder: Path, fit: str | None = None) -> NormalBundle:
     """
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: no {MANIFEST} there; nii-edge learn-normal writes such a folder")
-    manifest = load(folder / MANIFEST, NormalManifest)
+    seal = read_seal(folder, signers)
+    manifest = load(folder / MANIFEST, NormalManifest, lambda data: seal.check(folder / MANIFEST, data))
     arrays, digest = read_arrays(folder / ARRAYS)
+    seal.check_digest(folder / ARRAYS, digest)
     if digest != manifest.sha256:
         raise BundleError(f"{folder / ARRAYS}: its SHA-256 is {digest}, {MANIFEST} says {manifest.sha256}")
     if fit not in (None, manifest.fit):

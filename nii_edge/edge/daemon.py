@@ -71,6 +71,7 @@ class Parts(NamedTuple):
     open_sink: Callable[[], AlertSink] | None
     tip: TipPlan | None = None
     manifest: ManifestSetup | None = None
+    signers: tuple[str, ...] | None = None
     self_tests: Mapping[str, Duty] = MappingProxyType({})
     read_self_tests: Callable[[Path], Sequence[SelfTest]] = lambda _: ()
     null: Null | None = None
@@ -154,6 +155,7 @@ class Daemon:
             inference=config.inference,
             calibrations=dict(self._parts.calibrations),
             manifest=self._parts.manifest,
+            signers=self._parts.signers,
         )
         concluder = Concluder(
             self._parts.policy,

@@ -22,7 +22,8 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folders of
-    what is normal and of the detector whose shapes are evidence, if there are any."""
+    what is normal and of the detector whose shapes are evidence, if there are any. `signers` as in
+    `Setup`."""
 
     store: str
     regime: str
@@ -31,10 +32,12 @@ class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     profiles: dict[str, Profile]
     normal: str | None = None
     detector: str | None = None
+    signers: tuple[str, ...] | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """First message to a child: the shared memory it inherits, and what it is to be."""
+    """First message to a child: the shared memory it inherits, and what it is to be. `signers`: public
+    keys of those whose models may run, None: anybody's."""
 
     shared_fd: int
     slots: int
@@ -43,6 +46,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     inference: Inference = Inference()
     calibrations: dict[str, LaneFiles] = {}  # by scanner, those that have any
     manifest: ManifestSetup | None = None
+    signers: tuple[str, ...] | None = None
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,0 +1,37 @@
+"""What somebody vouches for: the files of a folder by SHA-256 (nii_edge.signing makes and reads such)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from nii_edge.errors import BundleError
+
+SIGNATURE = "signature.txt"
+"""The file that vouches for the others of its folder."""
+
+
+class Seal(NamedTuple):
+    """What is vouched for in `folder`: SHA-256 by file name; None where nobody asked."""
+
+    folder: Path
+    files: Mapping[str, str] | None
+
+    def check(self, path: Path, data: bytes) -> None:
+        """Raises BundleError if `data`, read from `path`, is not what was signed."""
+        self.check_digest(path, hashlib.sha256(data).hexdigest())
+
+    def check_digest(self, path: Path, digest: str) -> None:
+        """The same for data that has been digested already."""
+        if self.files is None:
+            return
+        name = path.resolve().relative_to(self.folder.resolve()).as_posix()
+        signed = self.files.get(name)
+        if signed is None:
+            raise BundleError(f"{path}: is not among the files that {SIGNATURE} vouches for; sign again")
+        if signed != digest:
+            raise BundleError(
+                f"{path}: altered since it was signed: its SHA-256 is {digest}, {SIGNATURE} says {signed}"
+            )
