@@ -683,6 +683,9 @@ def evaluate_cartons(
 def fit_cartons(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
     consignments: Annotated[int, typer.Option(min=20, help="Consignments to simulate.")] = 400,
+    counting: Annotated[
+        int, typer.Option(min=0, help="Consignments more, with parcels in them, to learn counting from.")
+    ] = 1500,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cartons.")] = 111,
     recipe: Annotated[Path | None, typer.Option(help="The shipped configs/simulate/train.yaml.")] = None,
     folders: Annotated[
@@ -706,6 +709,7 @@ def fit_cartons(
     with Progress(console=_err, transient=True, disable=not sys.stderr.isatty()) as progress:
         request = command.FitRequest(
             consignments,
+            counting,
             seed,
             path,
             folders or [],

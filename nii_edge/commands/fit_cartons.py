@@ -101,8 +101,11 @@ def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
     return anomaly.pool([np.array(group) for group in every.values()], seed)
 
 
-def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonFit:
-    """Everything, from labelled cartons of many consignments, which `detector` (SHA-256) has seen."""
+def fit(
+    cartons: Sequence[Carton], seed: int = 0, detector: str = "", counting: Sequence[Carton] = ()
+) -> CartonFit:
+    """Everything, from labelled cartons of many consignments, seen by `detector` (SHA-256). `counting`:
+    more cartons, of other consignments, from which only how many parcels lie in several is learned."""
     groups = [each.papers.master_bill for each in cartons]
     masses, measured = mass.fit(
         [each.measures for each in cartons], np.array([each.grams for each in cartons]), groups
@@ -111,8 +114,9 @@ def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonF
     inputs = np.array([parcels.inputs(each.measures) for each in cartons])
     true = np.array([each.parcels for each in cartons], np.float64)
     model = parcels.fit(inputs, true, groups)
-    many = true >= 2
-    several = parcels.fit(inputs[many], true[many], [g for g, own in zip(groups, many, strict=True) if own])
+    several = _several(
+        [*cartons, *(each._replace(measures=mass.weighed(masses, each.measures)) for each in counting)]
+    )
     null = null_of(cartons, seed)
     counts = parcels.held_out(inputs, true, groups)
     found = look_at(cartons, model, null, history_of(cartons), True, counts).features
@@ -130,6 +134,14 @@ def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonF
         papers=_fusion(np.where(PAPERS, found, np.nan)[use], lies[use]),
         detector=detector,
     )
+
+
+def _several(cartons: Sequence[Carton]) -> parcels.ParcelModel:
+    """How many parcels lie in cartons that hold two or more."""
+    own = [each for each in cartons if each.parcels >= 2]
+    inputs = np.array([parcels.inputs(each.measures) for each in own])
+    true = np.array([each.parcels for each in own], np.float64)
+    return parcels.fit(inputs, true, [each.papers.master_bill for each in own])
 
 
 def _fusion(found: Values, lies: npt.NDArray[np.str_]) -> fusion.Fusion:
