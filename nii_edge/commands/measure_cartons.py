@@ -22,7 +22,7 @@ from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, re
 from nii_edge.commands.sight import Sight
 from nii_edge.detect import anomaly, evidence, fusion, mass, parcels
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
-from nii_edge.errors import ConfigError
+from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.resources import shipped
 from nii_edge.simulate.calibrated import calibrated
@@ -139,7 +139,11 @@ class FitRequest(NamedTuple):
 
 
 def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
-    """Fit everything on freshly simulated consignments (kept in `data`), or on folders, and write it."""
+    """Fit everything on freshly simulated consignments (kept in `data`), or on folders, and write it.
+
+    Raises:
+        ConfigError: recipe, folders or detector cannot be used. DataError: too few cartons of a kind.
+    """
     sight = Sight(request.detector)
     counting: list[Carton] = []
     if request.folders:
@@ -154,7 +158,10 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
         cartons = stock.take(request.consignments, lambda done, of: told("training, consignments", done, of))
         if request.counting:
             counting = _with_parcels(request, told)
-    fitted = fit_cartons.fit(cartons, request.seed, sight.digest, counting)
+    try:
+        fitted = fit_cartons.fit(cartons, request.seed, sight.digest, counting)
+    except ValueError as error:
+        raise DataError(f"{len(cartons)} cartons cannot be fitted to: {error}; take more of them") from error
     digest = write_arrays(out, to_arrays(fitted))
     return {
         "cartons": len(cartons),

@@ -1,0 +1,73 @@
+"""`nii-edge fit-cartons` and `evaluate-cartons` as their users meet them, on few cartons."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import SHIELDING, command
+
+KEYS = {
+    "auroc_bank", "auroc_online", "master_carton_pd_at_pfa1", "count_ok", "mass_error_median",
+    "fused_pd_at_pfa2", "ms_per_carton",
+}  # fmt: skip
+"""Plain numbers that others read."""
+
+
+def run(*arguments: str | Path) -> dict[str, Any]:
+    line = command(*map(str, arguments), "--json")
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.timeout(900)
+def test_a_fit_of_few_cartons_is_measured_and_measures_the_same_twice(tmp_path: Path) -> None:
+    """Every number that others read is there, is a rate or NaN where nothing says it, and its interval holds
+    it; what was simulated is kept, and gives the same numbers again."""
+    fit, data = tmp_path / "fit.npz", tmp_path / "data"
+    made = run(
+        "fit-cartons", "--out", fit, "--consignments", "50", "--counting", "10", "--without-detector",
+        "--seed", "4",
+    )  # fmt: skip
+    assert made["cartons"] > made["lying"] > 0
+    assert made["counting_cartons"] > 10
+    asked = ("evaluate-cartons", "--cartons", "60", "--seed", "8", "--fit", fit, "--data", data)
+    found = run(*asked)
+    assert found.keys() >= KEYS | {"intervals", "baselines", "per_lie"}
+    assert found["cartons"] >= 60
+    assert found["fit"] == made["sha256"][:12]
+    for key in KEYS - {"ms_per_carton", "mass_error_median"}:
+        value = found[key]
+        assert value is None or math.isnan(value) or 0 <= value <= 1, key
+    assert 0 < found["ms_per_carton"] < 10_000
+    for key, (low, high) in found["intervals"].items():
+        if all(isinstance(value, float) for value in (low, high, found[key])):
+            assert low <= found[key] <= high or math.isnan(low), key
+    again = run(*asked)
+    for volatile in ("seconds", "ms_per_carton"):
+        del found[volatile], again[volatile]
+    assert json.dumps(again) == json.dumps(found)
+
+
+def test_too_few_cartons_and_another_detector_are_named(tmp_path: Path) -> None:
+    """No fit of cartons none of which lies, and none measured with a detector that it was not fitted with."""
+    few = ("fit-cartons", "--out", str(tmp_path / "fit.npz"), "--consignments", "20", "--counting", "0")
+    done = refused(*few, "--without-detector", "--seed", "5")
+    assert "cartons cannot be fitted to" in done
+    assert "Traceback" not in done
+    assert not (tmp_path / "fit.npz").exists()
+    other = refused("evaluate-cartons", "--cartons", "60", "--detector", str(SHIELDING))
+    assert "was fitted with detector" in other
+
+
+def refused(*arguments: str) -> str:
+    """What a command that fails says."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1, done.stderr
+    return done.stderr
