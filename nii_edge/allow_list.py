@@ -89,7 +89,7 @@ def _allow_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return "# Who may connect: ROLE NAME PUBLIC-KEY, one a line (nii-edge keys)\n"
+        return "# Who may connect, or sign models: ROLE NAME PUBLIC-KEY, one a line (nii-edge keys)\n"
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a list of public keys: {error}") from error
 

@@ -213,6 +213,7 @@ def _read_golden(folder: Path, manifest: BundleManifest, seal: Seal) -> tuple[Go
             f"{folder / manifest.golden}: no golden frames (*.npz) there; without them the "
             "model cannot be checked and is not trusted"
         )
+    seal.check_all_there(manifest.golden, [path.name for path in paths])
     golden = tuple(
         read_golden(_inside(folder, str(path.relative_to(folder.resolve()))), seal) for path in paths
     )

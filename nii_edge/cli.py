@@ -452,7 +452,7 @@ def simulate(
         bool, typer.Option(help="Write colour pictures, as makers' displays show them.")
     ] = True,
     objects: Annotated[
-        bool, typer.Option("--objects", help="Also write masks and boxes of every thing, labelled or not.")
+        bool, typer.Option("--objects", help="Also write objects.json: every thing's mask and box.")
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,

@@ -102,9 +102,7 @@ def open_shapes(
 
 def read_fit(path: Path, signers: Signers) -> tuple[CartonFit, str]:
     """What the manifest verifier was fitted to, and its SHA-256. Raises BundleError."""
-    seal = read_seal(path, signers)
-    arrays, digest = read_arrays(path)
-    seal.check_digest(path, digest)
+    arrays, digest = read_arrays(path, read_seal(path, signers))
     return from_arrays(arrays), digest
 
 

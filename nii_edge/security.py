@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import stat
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -150,6 +151,14 @@ def checked_key(text: str, where: str) -> str:
     return text
 
 
+def key_bytes(text: str, where: str) -> bytes:
+    """The 32 bytes of a key in Z85. Raises ConfigError."""
+    try:
+        return z85.decode(checked_key(text, where))
+    except (struct.error, ValueError) as error:
+        raise ConfigError(f"{where}: {text!r} is no key: it stands for more than 32 bytes") from error
+
+
 def write_key(key: SecretKey, folder: Path) -> Path:
     """Write ``NAME.key`` (mode 0600) and ``NAME.pub``; the path of the first.
 
@@ -235,10 +244,11 @@ def _signing_pair() -> tuple[bytes, bytes]:
 
 def _public_of(role: Role, secret: str) -> str:
     if role != "signer":
+        key_bytes(secret, "the secret")  # libzmq's own error names nothing
         return zmq.curve_public(secret.encode()).decode()
     from nacl.signing import SigningKey
 
-    return z85.encode(bytes(SigningKey(z85.decode(secret)).verify_key)).decode()
+    return z85.encode(bytes(SigningKey(key_bytes(secret, "the secret")).verify_key)).decode()
 
 
 def _secret_text(key: SecretKey) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import BundleError
+from nii_edge.seal import Seal
 
 Values = npt.NDArray[np.float64]
 
@@ -30,8 +31,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Values]) -> str:
     return hashlib.sha256(memory.getvalue()).hexdigest()
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Values], str]:
-    """The arrays, as float64, and the SHA-256 of the very bytes they were read from.
+def read_arrays(path: Path, seal: Seal | None = None) -> tuple[dict[str, Values], str]:
+    """The arrays, as float64, and the SHA-256 of the very bytes they were read from, which must be as signed
+    if there is a `seal`.
 
     Raises:
         BundleError: the file is not there, too large, damaged, or holds what is not finite.
@@ -40,6 +42,8 @@ def read_arrays(path: Path) -> tuple[dict[str, Values], str]:
         if path.stat().st_size > MAX_BYTES:
             raise BundleError(f"{path}: over {MAX_BYTES} bytes")
         data = path.read_bytes()
+        if seal is not None:
+            seal.check(path, data)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name], np.float64) for name in archive.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:

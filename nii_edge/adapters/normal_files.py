@@ -74,8 +74,7 @@ def read_normal(folder: Path, fit: str | None = None, signers: Signers = None) -
         raise BundleError(f"{folder}: no {MANIFEST} there; nii-edge learn-normal writes such a folder")
     seal = read_seal(folder, signers)
     manifest = load(folder / MANIFEST, NormalManifest, lambda data: seal.check(folder / MANIFEST, data))
-    arrays, digest = read_arrays(folder / ARRAYS)
-    seal.check_digest(folder / ARRAYS, digest)
+    arrays, digest = read_arrays(folder / ARRAYS, seal)
     if digest != manifest.sha256:
         raise BundleError(f"{folder / ARRAYS}: its SHA-256 is {digest}, {MANIFEST} says {manifest.sha256}")
     if fit not in (None, manifest.fit):

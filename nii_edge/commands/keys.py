@@ -26,7 +26,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object an
 AllowOption = Annotated[
     Path | None, typer.Option("--allow", metavar="FILE", help="Append the public line to this allow-list.")
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The scanner, edge, collector or subscriber.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The scanner, edge, collector, subscriber or signer.")
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where NAME.key and NAME.pub go.")]
 RoleOption = Annotated[Role, typer.Option("--role", help="What the key is for.")]
 
@@ -70,7 +72,7 @@ def revoke(
     allow: Annotated[Path, typer.Option("--allow", metavar="FILE", help="The allow-list.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Take keys out of an allow-list. A running daemon notices at once."""
+    """Take keys out of a list. A running daemon lets go of connections at once, of signers when it starts."""
     gone = remove_from_allow(allow, which)
     if as_json:
         _print({"revoked": [public._asdict() for public in gone]})

@@ -14,7 +14,10 @@ from nii_edge.errors import BundleError
 from nii_edge.security import read_secret
 from nii_edge.signing import check_folder, sign
 
-app = typer.Typer(help="Models: who vouches for them (docs/OPERATIONS.md, Keys).", no_args_is_help=True)
+app = typer.Typer(
+    help="Models: who vouches for them (docs/OPERATIONS.md, Who says which models may run).",
+    no_args_is_help=True,
+)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Folder = Annotated[
@@ -34,6 +37,8 @@ def sign_folder(
     """
     path = sign(folder, read_secret(key))
     signer, files = check_folder(folder)
+    for name in files if not as_json else ():
+        sys.stderr.write(f"signed: {name}\n")
     _say(as_json, {"signature": str(path), "signer": signer.name, "key": signer.key, "files": len(files)})
 
 

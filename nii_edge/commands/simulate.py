@@ -91,6 +91,8 @@ def simulate(
     recipe = load_recipe(request.recipe)
     if not (request.consignments or request.luggage):
         raise ConfigError("--consignments 0 --luggage 0: nothing to simulate; ask for some of either")
+    if request.objects and not (request.pictures or request.recording):
+        raise ConfigError("--objects: boxes and masks are of pictures or recorded frames; write one of them")
     finished, out = request.out, _begun(request.out)
     request = request._replace(out=out)
     names = [make.name for make in recipe.makes()]

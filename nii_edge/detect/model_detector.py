@@ -10,16 +10,19 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from nii_edge.bundle import Bundle, Expected, GoldenFrame
 from nii_edge.detect.heads import Detection, decode
-from nii_edge.detect.joining import joined
+from nii_edge.detect.joining import Told, joined
 from nii_edge.errors import DetectorFaultError, FrameError
 from nii_edge.ports import Runtime
 from nii_edge.records import Finding, Frame, Scan, ScanId, ScanType
 from nii_edge.xray.content import Rectangle
-from nii_edge.xray.frontend import Placement, missing_channel, model_input, parts_of
+from nii_edge.xray.frontend import Placement, missing_channel, model_inputs
 from nii_edge.xray.optics import Optics
+
+Floats = npt.NDArray[np.float32]
 
 SCORE_TOLERANCE = 0.02
 """How far a golden frame's score may be off: kernels differ between devices."""
@@ -28,19 +31,21 @@ BOX_TOLERANCE_PX = 1.0
 
 
 class _Piece(NamedTuple):
-    """One input of the model: which scan of the call, and what of which frame (None: all of it)."""
+    """One input of the model: of which scan and frame of the call, and what of the frame (None: all)."""
 
     scan: int
+    number: int
     frame: Frame
-    optics: Optics | None
     part: Rectangle | None
+    tensor: Floats
+    placement: Placement
 
 
 class ModelDetector:
     """`nii_edge.ports.Detector` for one bundle on one runtime. Thread-safe.
 
-    `max_batch` is the most frames in one run of the model; models whose input says ``batch: false`` get
-    them one by one.
+    `max_batch` is the most inputs in one run of the model; models whose input says ``batch: false`` get
+    them one by one. An input shows a frame, or a piece of a long one.
     """
 
     def __init__(
@@ -91,88 +96,84 @@ class ModelDetector:
                 of the other scans of the call are lost with it.
         """
         pieces = [
-            _Piece(index, frame, optics, part)
+            piece
             for index, scan in enumerate(scans)
-            for frame in scan.frames
-            for optics in (self._optics(scan, frame),)
-            for part in self._parts(frame, optics)
+            for number, frame in enumerate(scan.frames)
+            for piece in self._pieces(index, number, frame, self._optics(scan, frame))
         ]
         looked = [
-            findings
+            told
             for start in range(0, len(pieces), self._batch)
-            for findings in self._look(pieces[start : start + self._batch])
+            for told in self._look(pieces[start : start + self._batch])
         ]
         found: list[list[Finding]] = [[] for _ in scans]
         rows = zip(pieces, looked, strict=True)
-        for (index, _), own in itertools.groupby(rows, key=lambda row: (row[0].scan, row[0].frame.view)):
-            found[index].extend(_of_frame(list(own)))
+        for (index, _), own in itertools.groupby(rows, key=lambda row: (row[0].scan, row[0].number)):
+            of_frame = list(own)
+            frame = of_frame[0][0].frame
+            found[index] += [self._finding(told, frame) for told in _of_frame(of_frame)]
         return [tuple(findings) for findings in found]
 
-    def _parts(self, frame: Frame, optics: Optics | None) -> tuple[Rectangle | None, ...]:
+    def _pieces(self, scan: int, number: int, frame: Frame, optics: Optics | None) -> list[_Piece]:
+        """The inputs of one frame."""
         try:
-            return parts_of(frame, self._manifest.input, optics)
+            return [
+                _Piece(scan, number, frame, part, tensor, placement)
+                for part, tensor, placement in model_inputs(frame, self._manifest.input, optics)
+            ]
         except FrameError as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: FrameError) -> DetectorFaultError:
-        return DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}")
+            raise DetectorFaultError(f"{self.name}: a frame cannot be given to the model: {error}") from error
 
     def _optics(self, scan: Scan, frame: Frame) -> Optics | None:
         """What is known of the scanner's view; None without a calibration."""
         views = self._lanes.get(scan.id.scanner, ())
         return views[frame.view] if frame.view < len(views) else None
 
-    def _look(self, pieces: Sequence[_Piece]) -> list[list[Finding]]:
-        """The findings of each piece, from one run of the model."""
+    def _look(self, pieces: Sequence[_Piece]) -> list[list[Told]]:
+        """What is found in each piece, in its frame's pixels, from one run of the model."""
         manifest = self._manifest
-        try:
-            inputs = [model_input(each.frame, manifest.input, each.optics, each.part) for each in pieces]
-        except FrameError as error:
-            raise self._refused(error) from error
-        batch = np.stack([tensor for tensor, _ in inputs])
-        outputs = self._runtime.run(batch)
-        placements = [placement for _, placement in inputs]
+        outputs = self._runtime.run(np.stack([each.tensor for each in pieces]))
+        placements = [each.placement for each in pieces]
         decoded = decode(manifest.output, outputs, manifest.labels, placements)
         return [
-            [
-                finding
-                for detection in detections
-                if (finding := self._finding(detection, placement, each.frame)) is not None
-            ]
-            for detections, placement, each in zip(decoded, placements, pieces, strict=True)
+            [told for detection in detections if (told := _told(detection, each)) is not None]
+            for detections, each in zip(decoded, pieces, strict=True)
         ]
 
-    def _finding(self, detection: Detection, placement: Placement, frame: Frame) -> Finding | None:
-        """A detection in frame coordinates; None if it lies in the input's padding."""
-        box = placement.to_frame(frame.view, detection.box)
-        if box is None:
-            return None
-        scale_x, scale_y = placement.scale
-        label = self._manifest.labels[detection.label]
-        area = detection.area / (scale_x * scale_y)
-        covered = area or (box.x1 - box.x0) * (box.y1 - box.y0)
-        share = covered / (placement.frame[0] * placement.frame[1])
+    def _finding(self, told: Told, frame: Frame) -> Finding:
+        label, box = self._manifest.labels[told.label], told.box
+        covered = told.area or (box.x1 - box.x0) * (box.y1 - box.y0)
+        share = covered / (frame.pixels.shape[0] * frame.pixels.shape[1])
         return Finding(
             detector=self.name,
             kind=self._manifest.kind,
             label=label.name,
             category=label.category,
-            score=detection.score,
+            score=told.score,
             why=label.why.format(
-                score=f"{detection.score:.2f}",
+                score=f"{told.score:.2f}",
                 percent=percent(share),
                 view=frame.view_name or f"no. {frame.view}",
             ),
             box=box,
-            area_px=round(area),
+            area_px=round(told.area),
         )
 
 
-def _of_frame(rows: Sequence[tuple[_Piece, list[Finding]]]) -> list[Finding]:
+def _told(detection: Detection, piece: _Piece) -> Told | None:
+    """A detection in frame coordinates; None if it lies in the input's padding."""
+    box = piece.placement.to_frame(piece.frame.view, detection.box)
+    if box is None:
+        return None
+    scale_x, scale_y = piece.placement.scale
+    return Told(box, detection.label, detection.score, detection.area / (scale_x * scale_y))
+
+
+def _of_frame(rows: Sequence[tuple[_Piece, list[Told]]]) -> list[Told]:
     """What was found in all pieces of one frame."""
     if len(rows) == 1:
         return rows[0][1]
-    return joined([(each.part, findings) for each, findings in rows if each.part is not None])
+    return joined([(each.part, told) for each, told in rows if each.part is not None])
 
 
 def percent(share: float) -> str:

@@ -236,6 +236,12 @@ class Engine:
                 self._bury(f"it died{f': {error}' if str(error) else ''}")
                 return
             match answer:
+                case Ready() if self._first is not None and answer.models != self._first.models:
+                    self._bury(
+                        f"its models are {', '.join(answer.models)}, the daemon began with "
+                        f"{', '.join(self._first.models)}; start the daemon again to run others"
+                    )
+                    return
                 case Ready():
                     self._greet(answer)
                 case Failed(error=why):

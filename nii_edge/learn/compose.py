@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.errors import DataError
 from nii_edge.learn.sprites import CLASSES, PITCH_MM, Marked, Sprite
 from nii_edge.simulate.calibrated import Calibrated, calibrated
 from nii_edge.simulate.detector import transmissions
@@ -116,9 +117,11 @@ class Composer:
 
     def _piece(self, rng: np.random.Generator) -> Piece:
         """A bag or a carton, from above or from the side, as far as there are sprites of such."""
-        kits = [kit for kit in self._kits if kit.bags or kit.cartons]
+        kits = [kit for kit in self._kits if kit.threats and (kit.cartons or (kit.bags and kit.clutter))]
+        if not kits:
+            raise DataError("the sprites make no scene: threats, and bags with clutter or cartons are needed")
         kit = pick(rng, kits)
-        if not kit.bags or (kit.cartons and rng.random() < CARTONS):
+        if not (kit.bags and kit.clutter) or (kit.cartons and rng.random() < CARTONS):
             return _full(kit, rng) if rng.random() < GOODS else _carton(kit, rng)
         return _bag(kit, rng)
 

@@ -30,7 +30,7 @@ from nii_edge.xray.material import look_up_z
 from nii_edge.xray.transmission import apply
 
 Kind = Literal["consignment", "luggage"]
-Annotated = Literal["nothing", "labelled", "everything"]
+Wanted = Literal["nothing", "labelled", "everything"]
 Rgb = npt.NDArray[np.uint8]
 
 LABELS = threats.LABELS
@@ -53,7 +53,7 @@ class Job(NamedTuple):
     number: int
     scanner: str | None  # one of the recipe's; None for any of them
     pictures: bool
-    seen: Annotated = "labelled"
+    seen: Wanted = "labelled"
 
 
 class Seen(NamedTuple):
@@ -254,7 +254,7 @@ def _picture(
 
 def jobs(
     recipe: Recipe, seed: int, consignments: int, luggage: int, scanner: str | None, pictures: bool,
-    seen: Annotated = "labelled",
+    seen: Wanted = "labelled",
 ) -> list[Job]:  # fmt: skip
     """All that is to be done, in order."""
     every: list[tuple[Kind, int]] = [("consignment", consignments), ("luggage", luggage)]

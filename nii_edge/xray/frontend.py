@@ -122,22 +122,17 @@ def place(frame: tuple[int, int], spec: ModelInput) -> Placement:
     return Placement(frame, (height, width), spec.size)
 
 
-def parts_of(frame: Frame, spec: ModelInput, view: Optics | None = None) -> tuple[Rectangle | None, ...]:
-    """What of a frame goes into one input each: the whole of it (None), its content, or pieces of that.
+class Shown(NamedTuple):
+    """One input: which rectangle of the frame (None: all of it), the tensor (channels, height, width), and
+    where the frame lies in it."""
 
-    Raises:
-        FrameError: as `model_input` does.
-    """
-    _check(frame, spec, view)
-    return pieces(content(frame, view), spec.pieces) if spec.crop == "content" else (None,)
+    part: Rectangle | None
+    tensor: Floats
+    placement: Placement
 
 
-def model_input(
-    frame: Frame, spec: ModelInput, view: Optics | None = None, part: Rectangle | None = None
-) -> tuple[Floats, Placement]:
-    """The input tensor for `frame`, float32 (channels, height, width), and where the frame lies in it.
-
-    `part`: which rectangle of it is shown, one of `parts_of`; None: what `spec.crop` says.
+def model_input(frame: Frame, spec: ModelInput, view: Optics | None = None) -> tuple[Floats, Placement]:
+    """The input tensor for all of `frame`, float32 (channels, height, width), and where the frame lies in it.
 
     Channels, before mean and standard deviation: `opacity` 0 for air, 1 where the frame's profile says
     that nothing behind is shown any more, up to `MAX_OPACITY`; `transmission_*` 0 to about 1, a little
@@ -151,15 +146,37 @@ def model_input(
             makes no sense or it does not fit its calibration; NOT_FINITE if pixels that matter hold NaN or
             infinity.
     """
-    _check(frame, spec, view)
-    placement = place((int(frame.pixels.shape[0]), int(frame.pixels.shape[1])), spec)
-    if part is None and spec.crop == "content":
-        part = content(frame, view)
-    if part is not None:
-        frame, placement, planes = _cropped(frame, part, spec, view)
-    else:
-        planes = _resized(frame, _needed(frame.channels, spec, view), placement, view)
-    height, width = placement.content
+    (shown,) = model_inputs(frame, msgspec.structs.replace(spec, pieces=1), view)
+    return shown.tensor, shown.placement
+
+
+def model_inputs(frame: Frame, spec: ModelInput, view: Optics | None = None) -> list[Shown]:
+    """As `model_input`, but a frame whose content is long is shown in up to `spec.pieces` pieces."""
+    missing = missing_channel(frame.channels, spec, view)
+    if missing is not None:
+        raise FrameError(Reason.PROFILE_MISMATCH, missing)
+    _check_header(frame)
+    names = _needed(frame.channels, spec, view)
+    if spec.crop != "content":
+        placement = place((int(frame.pixels.shape[0]), int(frame.pixels.shape[1])), spec)
+        planes = _resized(frame, names, placement, view)
+        return [Shown(None, _tensor(frame, planes, spec, view), placement)]
+    parts = pieces(content(frame, view), spec.pieces)
+    calibrated = frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None
+    whole = _scaled(frame, names, parts[0], spec, view) if calibrated else None
+    made = []
+    for part in parts:
+        if whole is None:
+            placement, planes = _cropped(frame, names, part, spec, view)
+        else:
+            placement, planes = _window(whole, part, spec)
+        made.append(Shown(part, _tensor(frame, planes, spec, view), placement))
+    return made
+
+
+def _tensor(frame: Frame, planes: dict[Channel, Floats], spec: ModelInput, view: Optics | None) -> Floats:
+    """The input that shows `planes`, all of one size, in its top left corner."""
+    height, width = next(iter(planes.values())).shape
     extra = _materials(planes, spec, view)
     tensor = np.full((len(spec.channels), *spec.size), spec.pad, np.float32)
     for index, channel in enumerate(spec.channels):
@@ -169,32 +186,55 @@ def model_input(
         tensor -= np.asarray(spec.mean, np.float32)[:, None, None]
     if spec.std:
         tensor /= np.asarray(spec.std, np.float32)[:, None, None]
-    return tensor, placement
+    return tensor
+
+
+class _Scaled(NamedTuple):
+    """All of a frame of `frame` (height, width) pixels, at the size that its parts have in inputs. `scale`:
+    input pixels for a pixel, (y, x)."""
+
+    frame: tuple[int, int]
+    scale: tuple[float, float]
+    planes: dict[Channel, Floats]
+
+
+def _scaled(
+    frame: Frame, names: tuple[Channel, ...], part: Rectangle, spec: ModelInput, view: Optics | None
+) -> _Scaled:
+    """Where pixels have a calibration of their own, the whole frame is resized, once for all its parts."""
+    whole = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
+    sides = part[2] - part[0], part[3] - part[1]
+    fits = place(sides, spec).content
+    scale = fits[0] / sides[0], fits[1] / sides[1]
+    size = max(1, round(whole[0] * scale[0])), max(1, round(whole[1] * scale[1]))
+    return _Scaled(whole, scale, _resized(frame, names, Placement(whole, size, size), view))
+
+
+def _window(whole: _Scaled, part: Rectangle, spec: ModelInput) -> tuple[Placement, dict[Channel, Floats]]:
+    """A part of a frame that has its size already; `Placement.part` says what came of it."""
+    size = next(iter(whole.planes.values())).shape
+    (scale_y, scale_x), (top, left, bottom, right) = whole.scale, part
+    y, x = min(round(top * scale_y), size[0] - 1), min(round(left * scale_x), size[1] - 1)
+    high = min(max(1, round((bottom - top) * scale_y)), spec.size[0])
+    wide = min(max(1, round((right - left) * scale_x)), spec.size[1])
+    window = np.s_[y : min(y + high, size[0]), x : min(x + wide, size[1])]
+    cut = {name: np.ascontiguousarray(plane[window]) for name, plane in whole.planes.items()}
+    height, width = next(iter(cut.values())).shape
+    back_y, back_x = whole.frame[0] / size[0], whole.frame[1] / size[1]
+    shown = Part(y * back_y, x * back_x, height * back_y, width * back_x)
+    return Placement(whole.frame, (height, width), spec.size, shown), cut
 
 
 def _cropped(
-    frame: Frame, area: Rectangle, spec: ModelInput, view: Optics | None
-) -> tuple[Frame, Placement, dict[Channel, Floats]]:
-    """A part of the frame at the size it has in the input. Where pixels have a calibration of their own, the
-    whole frame is resized first, otherwise the part alone; `Placement.part` says what came of it."""
-    top, left, bottom, right = area
-    whole = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
-    names = _needed(frame.channels, spec, view)
+    frame: Frame, names: tuple[Channel, ...], part: Rectangle, spec: ModelInput, view: Optics | None
+) -> tuple[Placement, dict[Channel, Floats]]:
+    """A part of the frame at the size it has in the input."""
+    top, left, bottom, right = part
     small = place((bottom - top, right - left), spec)
-    if frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None:
-        scale_y, scale_x = small.content[0] / (bottom - top), small.content[1] / (right - left)
-        size = max(1, round(whole[0] * scale_y)), max(1, round(whole[1] * scale_x))
-        y, x = min(round(top * scale_y), size[0] - 1), min(round(left * scale_x), size[1] - 1)
-        planes = _resized(frame, names, Placement(whole, size, size), view)
-        window = np.s_[y : min(y + small.content[0], size[0]), x : min(x + small.content[1], size[1])]
-        cut = {name: np.ascontiguousarray(plane[window]) for name, plane in planes.items()}
-        height, width = next(iter(cut.values())).shape
-        back_y, back_x = whole[0] / size[0], whole[1] / size[1]
-        part = Part(y * back_y, x * back_x, height * back_y, width * back_x)
-        return frame, Placement(whole, (height, width), spec.size, part), cut
     inner = msgspec.structs.replace(frame, pixels=np.ascontiguousarray(frame.pixels[top:bottom, left:right]))
-    part = Part(float(top), float(left), float(bottom - top), float(right - left))
-    return inner, small._replace(frame=whole, part=part), _resized(inner, names, small, view)
+    shown = Part(float(top), float(left), float(bottom - top), float(right - left))
+    whole = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
+    return small._replace(frame=whole, part=shown), _resized(inner, names, small, view)
 
 
 def _source(
@@ -229,10 +269,7 @@ def _materials(
     return made
 
 
-def _check(frame: Frame, spec: ModelInput, view: Optics | None) -> None:
-    missing = missing_channel(frame.channels, spec, view)
-    if missing is not None:
-        raise FrameError(Reason.PROFILE_MISMATCH, missing)
+def _check_header(frame: Frame) -> None:
     if frame.pixels.ndim != 3 or frame.pixels.shape[2] != len(frame.channels) or 0 in frame.pixels.shape:
         raise FrameError(
             Reason.PROFILE_MISMATCH,

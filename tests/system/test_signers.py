@@ -106,7 +106,8 @@ def test_fit_and_its_detector_are_held_against_signatures_too(signed: Signed) ->
 
 def test_a_model_that_is_altered_under_a_running_daemon_never_clears(signed: Signed) -> None:
     """The inference process reads its model again when it is started again: with a file changed meanwhile it
-    does not come back, scans are UNKNOWN, and once the file is put right, cartons are CLEAR again."""
+    does not come back, scans are UNKNOWN, and once the file is put right, cartons are CLEAR again. Another
+    model, signed too, is not the one that the daemon was started with."""
     assert run("models", "sign", signed.bundle, "--key", signed.key).returncode == 0
     edge = signed.site.edge(**signed.changes)
     with ScannerClient(edge.endpoints["scanners"], "lane-1", deadline_s=10.0) as client:
@@ -119,3 +120,12 @@ def test_a_model_that_is_altered_under_a_running_daemon_never_clears(signed: Sig
         assert client.wait(client.send(dual(2))).decision is Decision.UNKNOWN
         manifest.write_bytes(good)
         until(lambda: client.wait(client.send(dual(3))).decision is Decision.CLEAR, 60, "screening")
+        other = signed.site.folder / "models" / "other"
+        (shipped,) = (ROOT / "models" / "detector").iterdir()
+        shutil.copytree(shipped, other)
+        assert run("models", "sign", other, "--key", signed.key).returncode == 0
+        signed.bundle.rename(signed.site.folder / "models" / "shielding.old")
+        other.rename(signed.bundle)
+        os.kill(edge.child(), signal.SIGKILL)
+        until(lambda: [e for e in edge.log() if "the daemon began with" in str(e)], 30, "refusal of others")
+        assert client.wait(client.send(dual(4, block=True))).decision is Decision.UNKNOWN

@@ -97,8 +97,53 @@ def test_added_and_missing_files_are_told(folder: Path) -> None:
         check_folder(folder)
 
 
+@pytest.mark.parametrize("name", ["a\x0bfile", "a\u2028b", "a\rb", " a", "sub\nfile/x"])
+def test_names_that_could_be_taken_for_lines_are_not_signed(folder: Path, key: SecretKey, name: str) -> None:
+    """Else a file's name could vouch for another file; and no signature is left behind."""
+    (folder / SIGNATURE).unlink()
+    strange = folder / name
+    strange.parent.mkdir(exist_ok=True)
+    strange.write_bytes(b"")
+    with pytest.raises(BundleError, match="cannot stand in a line"):
+        sign(folder, key)
+    assert not (folder / SIGNATURE).exists()
+
+
+def test_links_are_not_what_was_signed(folder: Path, key: SecretKey, tmp_path: Path) -> None:
+    """Neither to a file elsewhere nor to another one that was signed under its own name."""
+    lenient = folder / "lenient.yaml"
+    lenient.write_text((folder / "bundle.yaml").read_text().replace("threshold: 0.5", "threshold: 0.99"))
+    sign(folder, key)
+    manifest = folder / "bundle.yaml"
+    shutil.move(manifest, tmp_path / "bundle.yaml")
+    for target in (lenient, tmp_path / "bundle.yaml"):
+        manifest.symlink_to(target)
+        with pytest.raises(BundleError, match="a link"):
+            load_bundle(folder, read_seal(folder, [key.public.key]))
+        manifest.unlink()
+    shutil.move(tmp_path / "bundle.yaml", manifest)
+    shutil.move(folder / "golden", tmp_path / "golden")
+    (folder / "golden").symlink_to(tmp_path / "golden")
+    with pytest.raises(BundleError):
+        load_bundle(folder, read_seal(folder, [key.public.key]))
+    with pytest.raises(BundleError, match="neither a file"):
+        check_folder(folder)
+
+
+def test_a_golden_frame_less_is_missed_and_a_path_that_is_none_is_named(folder: Path, key: SecretKey) -> None:
+    """A model could be blind to what the missing one shows."""
+    sorted((folder / "golden").glob("*.npz"))[0].unlink()
+    with pytest.raises(BundleError, match="signed, but not there"):
+        load_bundle(folder, read_seal(folder, [key.public.key]))
+    with pytest.raises(BundleError, match="nowhere: no such file"):
+        read_seal(folder / "nowhere", [key.public.key])
+
+
+NO_KEY = "nii-edge signature 1\nsigner signer a " + "#" * 40 + "\nsignature AAAA\n"
+
+
 @pytest.mark.parametrize(
-    "text", ["", "signature ", "file x y\nsigner a b\nsignature AAAA\n", "\x00" * 50, "a" * 2_000_000]
+    "text", ["", "signature ", NO_KEY, "file x y\nsigner a b\nsignature AAAA\n", "\x00" * 50, "a" * 2_000_000]
 )
 def test_what_is_no_signature_is_named(folder: Path, text: str, key: SecretKey) -> None:
     """Anything may stand in the file."""
@@ -125,6 +170,10 @@ def test_a_signers_key_is_kept_like_any_other(tmp_path: Path, key: SecretKey) ->
     """Written, read back, and refused when its halves do not belong together."""
     path = write_key(key, tmp_path)
     assert read_secret(path).secret == key.secret
-    path.write_text(path.read_text().replace(key.secret, new_key("signer", "x").secret))
+    good = path.read_text()
+    path.write_text(good.replace(key.secret, new_key("signer", "x").secret))
     with pytest.raises(ConfigError, match="do not belong together"):
+        read_secret(path)
+    path.write_text(good.replace(key.secret, "#" * 40))
+    with pytest.raises(ConfigError, match="is no key"):
         read_secret(path)

@@ -17,7 +17,7 @@ from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.scan import air_frames
 from nii_edge.xray.content import OVERLAP, content, pieces
-from nii_edge.xray.frontend import model_input, parts_of
+from nii_edge.xray.frontend import model_input, model_inputs
 
 
 def cropping(size: tuple[int, int]) -> ModelInput:
@@ -129,11 +129,10 @@ def test_a_row_of_bags_is_shown_in_pieces_as_large_as_one_bag() -> None:
     frame = drawn((240, 1000), (0, 20, 1000, 220))
     frame.pixels[60:120, 700:760] = 0
     spec = msgspec.structs.replace(cropping((320, 320)), pieces=6)
-    parts = parts_of(frame, spec)
-    assert len(parts) > 3
+    shown = model_inputs(frame, spec)
+    assert len(shown) > 3
     seen = []
-    for part in parts:
-        tensor, placement = model_input(frame, spec, None, part)
+    for _, tensor, placement in shown:
         x, y, width, height = cv2.boundingRect(((tensor[0] < 0.1) & (tensor[0] >= 0)).astype(np.uint8))
         box = placement.to_frame(0, (x, y, x + width, y + height)) if width else None
         if box is not None and box.x1 - box.x0 > 55:
