@@ -188,7 +188,8 @@ class ModelInput(Config, frozen=True, kw_only=True):
     The frame, or with `crop: content` what of it is not empty belt, is resized to fit `size` (height,
     width), `letterbox` keeping its proportions and filling with `pad` at right and bottom. Then
     ``(value - mean) / std`` per channel. Content that is much longer than wide is cut into up to `pieces`
-    overlapping ones, each an input of its own.
+    overlapping ones, each an input of its own. Each input is looked at `looks` times, turned and mirrored,
+    and scores are the means.
     """
 
     name: str
@@ -197,6 +198,7 @@ class ModelInput(Config, frozen=True, kw_only=True):
     fit: Literal["letterbox", "stretch"] = "letterbox"
     crop: Literal["none", "content"] = "none"
     pieces: Annotated[int, Meta(ge=1, le=16)] = 1
+    looks: Literal[1, 2, 4, 8] = 1
     pad: float = 0.0
     mean: tuple[float, ...] = ()
     std: tuple[Annotated[float, Meta(gt=0)], ...] = ()
@@ -208,6 +210,8 @@ class ModelInput(Config, frozen=True, kw_only=True):
                 raise ValueError(f"`{name}` has {len(values)} values for {len(self.channels)} channels")
         if self.pieces > 1 and (self.crop != "content" or self.fit != "letterbox"):
             raise ValueError("`pieces` above 1 needs `crop: content` and `fit: letterbox`")
+        if self.looks > 1 and self.size[0] != self.size[1]:
+            raise ValueError(f"`looks` {self.looks} needs a square `size`: the input is turned by quarters")
 
 
 class BoxesHead(Config, frozen=True, kw_only=True, tag="boxes", tag_field="head"):
@@ -281,8 +285,8 @@ class BundleManifest(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.labels or len({label.name for label in self.labels}) != len(self.labels):
             raise ValueError("`labels` must hold at least one label, each name once")
-        if self.input.pieces > 1 and isinstance(self.output, DenseHead):
-            raise ValueError("`pieces` above 1 needs a head that gives boxes: areas are not joined at cuts")
+        if (self.input.pieces > 1 or self.input.looks > 1) and isinstance(self.output, DenseHead):
+            raise ValueError("`pieces` or `looks` above 1 need a head that gives boxes: areas are not joined")
 
 
 # ---- edge -------------------------------------------------------------------------------------

@@ -15,10 +15,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from nii_edge.learn.bundling import Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "models" / "detector" / "0.4.0"
@@ -172,7 +175,7 @@ def learn(asked: Training, processes: int) -> None:
     )
 
 
-def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> None:
+def bundle(work: Path, validation: Path, out: Path, variant: str, shape: Shape) -> None:
     """The bundle of the mean weights; its card is written by hand and kept."""
     import torch
 
@@ -196,7 +199,7 @@ def bundle(work: Path, validation: Path, out: Path, variant: str, size: int) -> 
         "parcels in X-ray pictures of bags and cartons", "Apache-2.0",
         card.read_text(encoding="utf-8") if card.is_file() else f"# detector {SHIPPED.name}\n",
     )  # fmt: skip
-    chosen = bundle_of(detector, size, CLASSES, Trial(own, rows, frames_of(own, rows[::2], 96)), about, out)
+    chosen = bundle_of(detector, shape, CLASSES, Trial(own, rows, frames_of(own, rows[::2], 96)), about, out)
     rounded = "" if chosen.rounded is None else f", in eight bits {chosen.rounded.map50:.4f}"
     sys.stderr.write(
         f"{out}: mAP50 {chosen.exact.map50:.4f}{rounded}; eight bits taken: {chosen.eight_bits}\n"
@@ -224,6 +227,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, help="that learn together; one a core, if left out")
     parser.add_argument("--start", type=Path, help="a bundle of the same classes to begin with")
     parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--looks", type=int, choices=(1, 2, 4, 8), default=4, help="at each input")
+    parser.add_argument("--pieces", type=int, default=1, help="of a long picture, at most")
     parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
     given = parser.parse_args()
     if given.step == "sprites":
@@ -240,7 +245,15 @@ def main() -> None:
     elif given.validation is None:
         parser.error("bundle needs VALIDATION")
     else:
-        bundle(given.work, given.validation, given.out, given.variant, given.size)
+        from nii_edge.learn.bundling import Shape
+
+        bundle(
+            given.work,
+            given.validation,
+            given.out,
+            given.variant,
+            Shape(given.size, given.looks, given.pieces),
+        )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,9 @@ DetectorOption = Annotated[
 ]
 
 
+LOOKS: dict[str, Literal[1, 2, 4, 8]] = {"1": 1, "2": 2, "4": 4, "8": 8}
+"""The option's words."""
+
 app = typer.Typer()
 
 
@@ -226,14 +229,21 @@ def export(
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="The pictures of the labels.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the input; the bundle's if left out.")] = None,
     bits: Annotated[Literal["8", "16", "32"], typer.Option(help="16 is for GPUs.")] = "8",
+    looks: Annotated[
+        Literal["1", "2", "4", "8"] | None, typer.Option(help="How often each input is looked at, turned.")
+    ] = None,
+    pieces: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Into how many a long picture may be cut.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Export a trained bundle anew: another input size, or 8, 16 or 32 bits."""
+    """Export a trained bundle anew: another input size, 8, 16 or 32 bits, other looks and pieces."""
     from nii_edge.commands import export as command
 
     if size is not None and (size % 32 or size < 96):
         raise typer.BadParameter(f"--size {size}: must be a multiple of 32, at least 96")
-    summary = command.run(command.Request(weights, annotations, images, out, size, int(bits)))
+    often = None if looks is None else LOOKS[looks]
+    summary = command.run(command.Request(weights, annotations, images, out, size, int(bits), often, pieces))
     tree = msgspec.to_builtins(summary)
     if as_json:
         print_json(tree)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -11,7 +11,7 @@ from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
-    from nii_edge.learn.bundling import About, Trial, bundle_of, frames_of
+    from nii_edge.learn.bundling import About, Shape, Trial, bundle_of, frames_of
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
@@ -26,7 +26,7 @@ CALIBRATION_PICTURES = 96
 
 
 class Request(NamedTuple):
-    """The command's options."""
+    """The command's options; None: as the weights' bundle has it."""
 
     weights: Path
     annotations: Path
@@ -34,6 +34,8 @@ class Request(NamedTuple):
     out: Path
     size: int | None
     bits: int
+    looks: Literal[1, 2, 4, 8] | None = None
+    pieces: int | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     map50_exact: float
     bits: int
     size: int
+    looks: int
     megabytes: float
     images: int
 
@@ -69,7 +72,8 @@ def run(request: Request) -> Summary:
         raise ConfigError(
             f"{request.weights / FILE}: lacks {', '.join(left[:3])}; not weights of this network"
         )
-    size = request.size or source.manifest.input.size[0]
+    given = source.manifest.input
+    shape = Shape(request.size or given.size[0], request.looks or given.looks, request.pieces or given.pieces)
     own = renamed(dataset, pairs, names)
     rows = range(len(own.pictures))
     manifest = source.manifest
@@ -81,14 +85,15 @@ def run(request: Request) -> Summary:
     about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
     frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
     chosen = bundle_of(
-        detector, size, names, Trial(own, rows, frames), about, request.out, half=request.bits == 16
+        detector, shape, names, Trial(own, rows, frames), about, request.out, half=request.bits == 16
     )
     scores = chosen.rounded if chosen.eight_bits and chosen.rounded else chosen.exact
     return Summary(
         map50=round(scores.map50, 4),
         map50_exact=round(chosen.exact.map50, 4),
         bits=8 if chosen.eight_bits else 16 if request.bits == 16 else 32,
-        size=size,
+        size=shape.size,
+        looks=shape.looks,
         megabytes=round(len(chosen.bundle.model) / 1e6, 2),
         images=len(chosen.looked),
     )

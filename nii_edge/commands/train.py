@@ -20,7 +20,16 @@ try:
 
     from nii_edge.heap import keep_freed_memory
     from nii_edge.learn.augment import Strength
-    from nii_edge.learn.bundling import About, Chosen, Trial, bundle_of, frames_of, scores_of, write_metrics
+    from nii_edge.learn.bundling import (
+        About,
+        Chosen,
+        Shape,
+        Trial,
+        bundle_of,
+        frames_of,
+        scores_of,
+        write_metrics,
+    )
     from nii_edge.learn.cache import fill
     from nii_edge.learn.export import to_onnx
     from nii_edge.learn.feed import feed
@@ -128,7 +137,8 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     patience = _Patience()
 
     def validate(mean: Detector) -> dict[str, float]:
-        scores, _ = scores_of(to_onnx(mean, request.size), request.size, dataset, held_out[:150], names)
+        quick = Shape(request.size, looks=1)
+        scores, _ = scores_of(to_onnx(mean, request.size), quick, dataset, held_out[:150], names)
         patience.saw(scores.map50)
         return {"map50": scores.map50}
 
@@ -137,7 +147,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)
     trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
-    chosen = bundle_of(mean, request.size, names, trial, _about(request, dataset, used), request.out)
+    chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
     summary = _summary(
         request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
     )

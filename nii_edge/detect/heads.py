@@ -157,11 +157,11 @@ def suppress(detections: Sequence[Detection], iou: float) -> list[Detection]:
     for index in range(len(ordered)):
         if alive[index]:
             rest = slice(index + 1, None)
-            alive[rest] &= (labels[rest] != labels[index]) | (_iou(boxes[index], boxes[rest]) <= iou)
+            alive[rest] &= (labels[rest] != labels[index]) | (overlaps(boxes[index], boxes[rest]) <= iou)
     return [found for found, keep in zip(ordered, alive, strict=True) if keep]
 
 
-def _iou(box: Floats, others: Floats) -> Floats:
+def overlaps(box: Floats, others: Floats) -> Floats:
     """Intersection over union of one box (4,) with others (n, 4); 0 where both are empty."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     shared = np.prod(np.maximum(sides, 0), axis=1)

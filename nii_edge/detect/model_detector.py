@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.bundle import Bundle, Expected, GoldenFrame
+from nii_edge.config import Label
 from nii_edge.detect.heads import Detection, decode
 from nii_edge.detect.joining import Told, joined
+from nii_edge.detect.looks import WAYS, Way, agreed, turned, turned_back
 from nii_edge.errors import DetectorFaultError, FrameError
 from nii_edge.ports import Runtime
 from nii_edge.records import Finding, Frame, Scan, ScanId, ScanType
@@ -28,6 +30,10 @@ SCORE_TOLERANCE = 0.02
 """How far a golden frame's score may be off: kernels differ between devices."""
 BOX_TOLERANCE_PX = 1.0
 """How far each side of a golden frame's box may be off, in frame pixels."""
+
+
+SINGLE_LOOK = 0.25
+"""Share of its threshold from which what one of several looks saw counts."""
 
 
 class _Piece(NamedTuple):
@@ -63,6 +69,8 @@ class ModelDetector:
         self._runtime = runtime
         self._lanes = lanes or {}
         self._batch = max_batch if bundle.manifest.input.batch else 1
+        self._ways = WAYS[bundle.manifest.input.looks]
+        self._labels = self._each_look()
 
     def ways(self) -> list[ModelDetector]:
         """This detector on each of the ways its runtime may go."""
@@ -78,7 +86,16 @@ class ModelDetector:
         labels = tuple(msgspec.structs.replace(label, threshold=threshold) for label in self._manifest.labels)
         made = copy.copy(self)
         made._manifest = msgspec.structs.replace(self._manifest, labels=labels)
+        made._labels = made._each_look()
         return made
+
+    def _each_look(self) -> tuple[Label, ...]:
+        """The labels with what a single look must reach to count."""
+        share = 1.0 if len(self._ways) == 1 else SINGLE_LOOK
+        return tuple(
+            msgspec.structs.replace(label, threshold=share * label.threshold)
+            for label in self._manifest.labels
+        )
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Which channel the model needs and a frame of the scan lacks, in words; None if it can look."""
@@ -130,14 +147,28 @@ class ModelDetector:
         return views[frame.view] if frame.view < len(views) else None
 
     def _look(self, pieces: Sequence[_Piece]) -> list[list[Told]]:
-        """What is found in each piece, in its frame's pixels, from one run of the model."""
-        manifest = self._manifest
-        outputs = self._runtime.run(np.stack([each.tensor for each in pieces]))
-        placements = [each.placement for each in pieces]
-        decoded = decode(manifest.output, outputs, manifest.labels, placements)
+        """What is found in each piece, in its frame's pixels, from one run of the model for each look."""
+        looks = [self._looked(pieces, way) for way in self._ways]
+        thresholds = [label.threshold for label in self._manifest.labels]
         return [
-            [told for detection in detections if (told := _told(detection, each)) is not None]
-            for detections, each in zip(decoded, pieces, strict=True)
+            [
+                told
+                for detection in agreed(seen)
+                if detection.score >= thresholds[detection.label]
+                and (told := _told(detection, each)) is not None
+            ]
+            for each, seen in zip(pieces, zip(*looks, strict=True), strict=True)
+        ]
+
+    def _looked(self, pieces: Sequence[_Piece], way: Way) -> list[list[Detection]]:
+        """What one look finds in each piece, in input pixels. A look may be less sure than all together."""
+        placements = [each.placement for each in pieces]
+        tensors = [turned(each.tensor, way, each.placement.content) for each in pieces]
+        outputs = self._runtime.run(np.stack(tensors))
+        decoded = decode(self._manifest.output, outputs, self._labels, placements)
+        return [
+            [turned_back(found, way, placement.content) for found in every]
+            for every, placement in zip(decoded, placements, strict=True)
         ]
 
     def _finding(self, told: Told, frame: Frame) -> Finding:

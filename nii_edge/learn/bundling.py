@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -38,6 +38,10 @@ CATEGORIES: dict[str, Category] = {
 """Of the shipped detector's classes; everything else is a prohibited item."""
 
 
+LOOKS: Literal[4] = 4
+"""Looks at each input: four times the time of one, for what docs/TRAINING.md says."""
+
+
 class About(NamedTuple):
     """What the bundle is to say of itself."""
 
@@ -58,20 +62,31 @@ class Chosen(NamedTuple):
     looked: list[Looked]
 
 
-def input_of(size: int) -> ModelInput:
+class Shape(NamedTuple):
+    """How pictures are given to a network: the input's side in pixels, how often each input is looked at, and
+    into how many pieces a long picture may be cut."""
+
+    size: int
+    looks: Literal[1, 2, 4, 8] = LOOKS
+    pieces: int = 1
+
+
+def input_of(shape: Shape) -> ModelInput:
     """What the network is given."""
     return ModelInput(
         name="image",
         channels=("red", "green", "blue"),
-        size=(size, size),
+        size=(shape.size, shape.size),
         crop="content",
+        pieces=shape.pieces,
+        looks=shape.looks,
         pad=PAD,
         batch=False,
     )
 
 
 def manifest_of(
-    about: About, size: int, names: Sequence[str], thresholds: Mapping[str, float]
+    about: About, shape: Shape, names: Sequence[str], thresholds: Mapping[str, float]
 ) -> BundleManifest:
     """The manifest, but for the model's hash."""
     return BundleManifest(
@@ -84,7 +99,7 @@ def manifest_of(
         format="onnx",
         model="model.onnx",
         sha256="0" * 64,
-        input=input_of(size),
+        input=input_of(shape),
         output=BoxesHead(boxes="boxes", scores="scores", labels="labels", background=False),
         labels=tuple(
             Label(
@@ -99,19 +114,19 @@ def manifest_of(
     )
 
 
-def in_memory(detector_model: bytes, size: int, names: Sequence[str]) -> Bundle:
+def in_memory(detector_model: bytes, shape: Shape, names: Sequence[str]) -> Bundle:
     """A bundle that was never written, to measure with."""
     about = About("measuring", "0", "not to be shipped", "none", "")
     return Bundle(
-        folder=Path(), manifest=manifest_of(about, size, names, {}), model=detector_model, golden=()
+        folder=Path(), manifest=manifest_of(about, shape, names, {}), model=detector_model, golden=()
     )
 
 
 def scores_of(
-    model: bytes, size: int, dataset: Dataset, rows: Sequence[int], names: Sequence[str]
+    model: bytes, shape: Shape, dataset: Dataset, rows: Sequence[int], names: Sequence[str]
 ) -> tuple[Scores, list[Looked]]:
     """How good a model is on pictures of a data set whose classes are the model's."""
-    eye = Eye(in_memory(model, size, names))
+    eye = Eye(in_memory(model, shape, names))
     try:
         looked = look_at(eye, dataset, rows)
     finally:
@@ -119,9 +134,9 @@ def scores_of(
     return average_precision([one.wanted for one in looked], [one.found for one in looked], names), looked
 
 
-def calibration_inputs(frames: Sequence[Frame], size: int) -> list[npt.NDArray[np.float32]]:
+def calibration_inputs(frames: Sequence[Frame], shape: Shape) -> list[npt.NDArray[np.float32]]:
     """What the network sees of frames."""
-    spec = input_of(size)
+    spec = input_of(shape)
     return [model_input(frame, spec)[0] for frame in frames]
 
 
@@ -149,7 +164,7 @@ class Trial(NamedTuple):
 
 def bundle_of(
     detector: Detector,
-    size: int,
+    shape: Shape,
     names: Sequence[str],
     trial: Trial,
     about: About,
@@ -162,20 +177,20 @@ def bundle_of(
     `MAX_LOSS` of mAP50. Raises BundleError if it cannot be read back, DataError if no picture has anything
     clear to be found on it.
     """
-    exact_model = to_onnx(detector, size)
-    exact, exact_looked = scores_of(exact_model, size, trial.dataset, trial.rows, names)
+    exact_model = to_onnx(detector, shape.size)
+    exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)
     rounded: Scores | None = None
     model, looked = exact_model, exact_looked
     if half:
         model = halved(exact_model)
-        exact, looked = scores_of(model, size, trial.dataset, trial.rows, names)
+        exact, looked = scores_of(model, shape, trial.dataset, trial.rows, names)
     if trial.calibration:
-        small = quantised(exact_model, calibration_inputs(trial.calibration, size))
-        rounded, rounded_looked = scores_of(small, size, trial.dataset, trial.rows, names)
+        small = quantised(exact_model, calibration_inputs(trial.calibration, shape))
+        rounded, rounded_looked = scores_of(small, shape, trial.dataset, trial.rows, names)
         if rounded.map50 >= exact.map50 - MAX_LOSS:
             model, looked = small, rounded_looked
     thresholds = best_thresholds(looked, names)
-    manifest = manifest_of(about, size, names, thresholds)
+    manifest = manifest_of(about, shape, names, thresholds)
     golden = golden_frames(model, manifest, trial.dataset, trial.rows)
     folder.mkdir(parents=True, exist_ok=True)
     bundle = write_bundle(folder, manifest, model, golden, about.card)

@@ -47,7 +47,7 @@ class Eye:
         self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
         lanes = {_SCAN.scanner: optics} if optics else None
         whole = ModelDetector(bundle, self._runtime, manifest.name, 1, lanes)
-        self._detector = whole.lowered(lowest)
+        self._detector = whole.lowered(lowest / manifest.input.looks)  # scores are means over looks
         self._index = {label.name: number for number, label in enumerate(manifest.labels)}
 
     def look(self, frame: Frame) -> tuple[Found, ...]:

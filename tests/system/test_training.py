@@ -29,7 +29,7 @@ from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: 
 from nii_edge.errors import ConfigError, DataError  # noqa: E402
 from nii_edge.learn import together  # noqa: E402
 from nii_edge.learn.backbone import FROZEN, Lite0, _Same, load_imagenet  # noqa: E402
-from nii_edge.learn.bundling import in_memory, input_of, scores_of  # noqa: E402
+from nii_edge.learn.bundling import Shape, in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
 from nii_edge.learn.looking import Eye  # noqa: E402
@@ -41,6 +41,7 @@ from nii_edge.xray.frontend import model_input  # noqa: E402
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 SIZE = 96
+ONCE = Shape(SIZE, looks=1)
 NAMES = ("bar", "disc")
 
 
@@ -129,11 +130,11 @@ def test_daemon_and_trainer_find_the_same_boxes(trained: tuple[Path, Path, train
     annotations, out, _ = trained
     detector = Detector(2).eval()
     assert load_weights(out / FILE, detector, (0, 1)) == []
-    eye = Eye(in_memory(to_onnx(detector, SIZE), SIZE, NAMES))
+    eye = Eye(in_memory(to_onnx(detector, SIZE), ONCE, NAMES))
     compared = 0
     for picture in read_dataset(annotations).pictures[:8]:
         frame = frame_of(read_rgb(picture.file))
-        tensor, placement = model_input(frame, input_of(SIZE))
+        tensor, placement = model_input(frame, input_of(ONCE))
         with torch.no_grad():
             logits, boxes = detector(torch.from_numpy(tensor[None]))
         scores, labels = logits[0].sigmoid().max(dim=1)
@@ -166,7 +167,7 @@ def test_eight_and_sixteen_bits_find_as_much(trained: tuple[Path, Path, training
     load_weights(out / FILE, detector, (0, 1))
     dataset = read_dataset(annotations)
     exact = to_onnx(detector.eval(), SIZE)
-    both = [scores_of(model, SIZE, dataset, range(20), NAMES)[0].map50 for model in (exact, halved(exact))]
+    both = [scores_of(model, ONCE, dataset, range(20), NAMES)[0].map50 for model in (exact, halved(exact))]
     assert both[0] == pytest.approx(both[1], abs=0.01)
 
 

@@ -143,6 +143,32 @@ def test_a_long_frame_is_looked_at_in_pieces_and_told_as_one() -> None:
     assert np.abs(np.array(places) - [(100, 30, 140, 60), (210, 30, 250, 60)]).max() <= 2
 
 
+@pytest.mark.parametrize("looks", [2, 4, 8])
+def test_more_looks_find_the_same_where_the_model_sees_alike(looks: int) -> None:
+    """A model that sees a block from every side is as sure of it, at the same place; one that sees it in the
+    picture as it is alone is half, a quarter, an eighth as sure."""
+    made = bundle(GridHead(output="grid"))
+    spec = msgspec.structs.replace(made.manifest.input, looks=looks)
+    label = msgspec.structs.replace(made.manifest.labels[0], threshold=0.1)
+    manifest = msgspec.structs.replace(made.manifest, input=spec, labels=(label,))
+    made = msgspec.structs.replace(made, manifest=manifest)
+    frame = picture(0, (40, 20, 80, 60))
+    ((once,),) = ModelDetector(made, FunctionRuntime(blocks), "det", 4).detect([scan(1, frame)])
+    assert once.box is not None
+    assert (once.box.x0, once.box.y0, once.box.x1, once.box.y1) == (40, 20, 80, 60)
+    assert once.score == pytest.approx(0.9)
+
+    def blocks_upright(batch: Floats) -> Mapping[str, Array]:
+        """Sees the block only where it lies in the picture as it is."""
+        there = batch[0, 0, 10:30, 20:40].min() > 0.95
+        return blocks(batch if there else 0 * batch)
+
+    runtime = FunctionRuntime(blocks_upright)
+    found = ModelDetector(made, runtime, "det", 4).detect([scan(1, frame)])[0]
+    assert len(runtime.sizes) == looks
+    assert [one.score for one in found] == ([pytest.approx(0.9 / looks)] if 0.9 / looks >= 0.1 else [])
+
+
 def test_models_without_batching_run_one_by_one() -> None:
     """A model that says `batch: false` never sees two pictures at once."""
     runtime = FunctionRuntime(brightness)
