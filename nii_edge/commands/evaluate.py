@@ -25,6 +25,7 @@ from nii_edge.learn.scoring import (
     detection_rate,
     matched_names,
     right_or_not,
+    scaled,
 )
 
 PFA = (0.01, 0.02, 0.05, 0.1)
@@ -56,7 +57,8 @@ class CartonRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints. `per_class`: AP at IoU 0.5; `interval`: of map50, 95 %, bootstrap over pictures (or
+    """What --json prints. `calibration_error_scaled`: scaled by the other half of the groups of pictures.
+    `per_class`: AP at IoU 0.5; `interval`: of map50, 95 %, bootstrap over pictures (or
     cartons); `by`: map50 by what the labels say of pictures; `cartons`: only where labels know cartons."""
 
     map50: float
@@ -69,6 +71,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     unmatched_names: list[str]
     problems: list[str]
     calibration_error: float
+    calibration_error_scaled: float
     by: dict[str, dict[str, float]]
     cartons: list[CartonRate]
     carton_counts: dict[str, int]
@@ -115,6 +118,7 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
         unmatched_names=sorted(name for name in strange if name in occurring),
         problems=dataset.problems.lines(),
         calibration_error=round(_calibration(ours), 4),
+        calibration_error_scaled=round(_calibration_scaled(ours), 4),
         by=_by(ours, names),
         cartons=_cartons(ours, names),
         carton_counts=_counts(ours, names),
@@ -139,9 +143,25 @@ def _scores(looked: list[Looked], names: tuple[str, ...]) -> Scores:
 
 
 def _calibration(looked: list[Looked]) -> float:
-    pairs = right_or_not([one.wanted for one in looked], [one.found for one in looked])
-    sure = [(score, right) for score, right in pairs if score >= 0.05]
+    sure = _sure(looked)
     return calibration_error([score for score, _ in sure], [right for _, right in sure])
+
+
+def _calibration_scaled(looked: list[Looked]) -> float:
+    """Each half of the groups scaled by what is known of the other."""
+    place = {group: number % 2 for number, group in enumerate(sorted({_group(one) for one in looked}))}
+    halves = [_sure([one for one in looked if place[_group(one)] == half]) for half in (0, 1)]
+    scores: list[float] = []
+    for own, other in (halves, halves[::-1]):
+        known = [score for score, _ in other], [right for _, right in other]
+        scores += scaled(*known, [score for score, _ in own]).tolist()
+    return calibration_error(scores, [right for half in halves for _, right in half])
+
+
+def _sure(looked: list[Looked]) -> list[tuple[float, bool]]:
+    """What is told with a score that says something, and whether it is right."""
+    pairs = right_or_not([one.wanted for one in looked], [one.found for one in looked])
+    return [(score, right) for score, right in pairs if score >= 0.05]
 
 
 def _group(one: Looked) -> str:

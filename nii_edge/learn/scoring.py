@@ -138,6 +138,31 @@ def calibration_error(scores: Sequence[float], right: Sequence[bool], bins: int 
     return float(error)
 
 
+def scaled(scores: Sequence[float], right: Sequence[bool], new: Sequence[float]) -> npt.NDArray[np.float64]:
+    """`new` scores as probabilities by what is known of `scores`: 1 / (1 + exp(-(a x + b))), x being their
+    log-odds, a and b of the greatest likelihood (Platt, "Probabilistic Outputs for Support Vector
+    Machines", 1999). As they are where all of `right` are alike."""
+    if len(set(right)) < 2:
+        return np.asarray(new, np.float64)
+    x, y = _log_odds(scores), np.asarray(right, np.float64)
+    rows, weights = np.stack([x, np.ones_like(x)], axis=1), np.array([1.0, 0.0])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-rows @ weights))
+        slope = rows.T @ (y - p) - 1e-3 * (weights - (1.0, 0.0))
+        step = np.linalg.solve((rows.T * (p * (1 - p))) @ rows + 1e-3 * np.eye(2), slope)
+        weights += np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-6:
+            break
+    made: npt.NDArray[np.float64] = 1 / (1 + np.exp(-(weights[0] * _log_odds(new) + weights[1])))
+    return made
+
+
+def _log_odds(scores: Sequence[float]) -> npt.NDArray[np.float64]:
+    inside = np.clip(np.asarray(scores, np.float64), 1e-4, 1 - 1e-4)
+    odds: npt.NDArray[np.float64] = np.log(inside / (1 - inside))
+    return odds
+
+
 def right_or_not(
     wanted: Sequence[Sequence[Wanted]], found: Sequence[Sequence[Found]], iou: float = 0.5
 ) -> list[tuple[float, bool]]:

@@ -13,6 +13,7 @@ from nii_edge.learn.scoring import (
     detection_rate,
     matched_names,
     right_or_not,
+    scaled,
 )
 
 NAMES = ("gun", "knife")
@@ -71,3 +72,18 @@ def test_detection_rate_keeps_false_alarms_below_what_is_allowed() -> None:
     assert achieved <= 0.02
     assert rate == 0.5
     assert 0.97 < threshold < 0.985
+
+
+def test_scaling_makes_a_boastful_model_honest() -> None:
+    """Scores that are twice too sure in log-odds become shares of right ones, new ones too; where everything is
+    right there is nothing to learn from."""
+    rng = np.random.default_rng(4)
+    true = rng.uniform(0.02, 0.98, 20_000)
+    right = (rng.uniform(0, 1, true.size) < true).tolist()
+    odds = np.log(true / (1 - true))
+    boast = 1 / (1 + np.exp(-(2 * odds + 1)))
+    assert calibration_error(boast.tolist(), right) > 0.1
+    half = true.size // 2
+    made = scaled(boast[:half].tolist(), right[:half], boast[half:].tolist())
+    assert calibration_error(made.tolist(), right[half:]) < 0.02
+    assert scaled([0.5, 0.6], [True, True], [0.7]).tolist() == [0.7]
