@@ -57,9 +57,9 @@ class CartonRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints. `calibration_error_scaled`: scaled by the other half of the groups of pictures.
-    `per_class`: AP at IoU 0.5; `interval`: of map50, 95 %, bootstrap over pictures (or
-    cartons); `by`: map50 by what the labels say of pictures; `cartons`: only where labels know cartons."""
+    """What --json prints. `calibration_error_scaled`: scaled by the other half of the groups of pictures;
+    `per_class`: AP at IoU 0.5; `interval`: of map50, 95 %, bootstrap over pictures (or cartons); `by`: map50
+    by what the labels say of pictures; `cartons`: only where labels know cartons."""
 
     map50: float
     map: float

@@ -75,7 +75,7 @@ def test_detection_rate_keeps_false_alarms_below_what_is_allowed() -> None:
 
 
 def test_scaling_makes_a_boastful_model_honest() -> None:
-    """Scores that are twice too sure in log-odds become shares of right ones, new ones too; where everything is
+    """Scores that are twice too sure in log-odds become shares of right ones, new ones too; where all are
     right there is nothing to learn from."""
     rng = np.random.default_rng(4)
     true = rng.uniform(0.02, 0.98, 20_000)
