@@ -26,7 +26,7 @@ from nii_edge.simulate.recipe import Recipe
 
 MADE_BY = (
     "simulate", "xray", "commands/cartons.py", "commands/sight.py", "papers.py", "adapters/manifest_rows.py",
-    "detect/shapes.py", "detect/heads.py", "detect/model_detector.py",
+    "detect/shapes.py", "detect/heads.py", "detect/model_detector.py", "detect/looks.py", "detect/joining.py",
 )  # fmt: skip
 """What of this package the kept cartons depend on: another version's are refused."""
 AHEAD = 4
