@@ -141,7 +141,7 @@ def open_manifest(
                 "that it was fitted with, or fit again (nii-edge fit-cartons)"
             )
         problems = check_golden(seeing, seen)
-        seeing = seeing.lowered(shapes.LOWEST)
+        seeing = seeing.glancing().lowered(shapes.LOWEST)
         models.append(model_id(seen))
     detector = ManifestDetector(known, find, regime, fit, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))

@@ -83,7 +83,7 @@ def calibrated_lane(
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+            "fit": str(ROOT / "models" / "carton" / "1.3.0" / "fit.npz"),
             "detector": str(shipped_detector()),
             **manifest,
         },

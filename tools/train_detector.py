@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nii_edge.learn.bundling import Shape
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "models" / "detector" / "0.4.0"
+SHIPPED = ROOT / "models" / "detector" / "0.5.0"
 CLASSES = ("gun", "knife", "scissors", "wrench", "lithium_pack", "bottle", "pressed_block", "inner_parcel")
 WEIGHTS: dict[str, float] = {
     "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1, "bottle": 1, "pressed_block": 1,

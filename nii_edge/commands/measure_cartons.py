@@ -44,7 +44,7 @@ PARCELLED = ("master_carton", "multipack", "consolidation")
 """Stories whose cartons hold parcels of their own."""
 LEAST_HISTORY = 40
 """Consignments of it at least."""
-SHIPPED_FIT = "carton/1.2.0/fit.npz"
+SHIPPED_FIT = "carton/1.3.0/fit.npz"
 
 
 def fit_file() -> Path:

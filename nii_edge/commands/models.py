@@ -25,7 +25,7 @@ Folder = Annotated[
 ]
 
 
-@app.command("sign", epilog="Example: nii-edge models sign models/detector/0.4.0 --key keys/site.key")
+@app.command("sign", epilog="Example: nii-edge models sign models/detector/0.5.0 --key keys/site.key")
 def sign_folder(
     folder: Folder,
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A secret key of role signer.")],
@@ -42,7 +42,7 @@ def sign_folder(
     _say(as_json, {"signature": str(path), "signer": signer.name, "key": signer.key, "files": len(files)})
 
 
-@app.command("verify", epilog="Example: nii-edge models verify models/detector/0.4.0 --signers signers.keys")
+@app.command("verify", epilog="Example: nii-edge models verify models/detector/0.5.0 --signers signers.keys")
 def verify_folder(
     folder: Folder,
     signers: Annotated[

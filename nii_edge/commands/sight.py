@@ -32,7 +32,7 @@ class Sight:
             return None
         if scanner not in self._detectors:
             detector, _ = open_shapes(self._folder, Inference(threads=1), {scanner: tuple(optics)})
-            self._detectors[scanner] = detector.lowered(shapes.LOWEST)
+            self._detectors[scanner] = detector.glancing().lowered(shapes.LOWEST)
         scan = Scan(
             id=ScanId(edge="cartons", scanner=scanner, epoch=0, seq=1),
             scan_type=ScanType.NON_OPERATIONAL,

@@ -81,6 +81,13 @@ class ModelDetector:
             ways.append(way)
         return ways
 
+    def glancing(self) -> ModelDetector:
+        """This detector, looking once at each input, however often its bundle says."""
+        made = copy.copy(self)
+        made._ways = WAYS[1]
+        made._labels = made._each_look()
+        return made
+
     def lowered(self, threshold: float) -> ModelDetector:
         """This detector, telling of whatever scores as much as `threshold`."""
         labels = tuple(msgspec.structs.replace(label, threshold=threshold) for label in self._manifest.labels)

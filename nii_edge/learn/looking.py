@@ -117,4 +117,4 @@ def shipped_detector() -> Path:
     """The folder of the detector that comes with this package."""
     from nii_edge.resources import shipped
 
-    return shipped("models") / "detector" / "0.4.0"
+    return shipped("models") / "detector" / "0.5.0"

@@ -29,7 +29,7 @@ from nii_edge.regime import Regime
 from nii_edge.xray.optics import planes_of
 from nii_edge.xray.projection import place, project
 
-SHIPPED = ROOT / "models" / "carton" / "1.2.0" / "fit.npz"
+SHIPPED = ROOT / "models" / "carton" / "1.3.0" / "fit.npz"
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 
 
