@@ -13,7 +13,7 @@ from harness import ROOT, Site, command
 from nii_edge.adapters.calibration_files import write_calibration
 from nii_edge.commands.cartons import frames_of, papers_of
 from nii_edge.detect.manifest import Lane
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import Papers
 from nii_edge.records import Frame
 from nii_edge.simulate.calibrated import calibrated
@@ -83,8 +83,8 @@ def calibrated_lane(
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.3.0" / "fit.npz"),
-            "detector": str(shipped_detector()),
+            "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+            "detector": str(evidence_detector()),
             **manifest,
         },
     }

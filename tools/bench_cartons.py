@@ -32,7 +32,7 @@ from nii_edge.bench.lanes import Traffic, arrivals
 from nii_edge.client import Answer, Picture, ScannerClient
 from nii_edge.commands.measure_cartons import fit_file
 from nii_edge.errors import ConfigError
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.resources import shipped
 from nii_edge.xray.calibrate import Origin, assemble
 
@@ -111,7 +111,7 @@ def configure(folder: Path, work: Path, lanes: int, shapes: bool) -> Path:
             "store": str(store),
             "regime": str(shipped("configs") / "regime.yaml"),
             "fit": str(fit_file()),
-            "detector": str(shipped_detector()) if shapes else None,
+            "detector": str(evidence_detector()) if shapes else None,
         },
         "log": {"level": "warning"},
     }  # fmt: skip

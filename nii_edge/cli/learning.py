@@ -292,9 +292,6 @@ def learn_normal(
 def fit_cartons(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
     consignments: Annotated[int, typer.Option(min=20, help="Consignments to simulate.")] = 400,
-    counting: Annotated[
-        int, typer.Option(min=0, help="Consignments more, with parcels in them, to learn counting from.")
-    ] = 1500,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cartons.")] = 111,
     recipe: Annotated[Path | None, typer.Option(help="The shipped configs/simulate/train.yaml.")] = None,
     folders: Annotated[
@@ -311,19 +308,18 @@ def fit_cartons(
 ) -> None:
     """Fit the carton detectors: parcel counts, how honest cartons differ, the joint fusion."""
     from nii_edge.commands import measure_cartons as command
-    from nii_edge.learn.looking import shipped_detector
+    from nii_edge.learn.looking import evidence_detector
     from nii_edge.resources import shipped
 
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     with Progress(console=ERR, transient=True, disable=not sys.stderr.isatty()) as progress:
         request = command.FitRequest(
             consignments,
-            counting,
             seed,
             path,
             folders or [],
             data,
-            None if without_detector else detector or shipped_detector(),
+            None if without_detector else detector or evidence_detector(),
             workers or command.cores(),
         )
         tree = command.fit_and_write(request, out, stages_on(progress))

@@ -101,11 +101,12 @@ def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
     return anomaly.pool([np.array(group) for group in every.values()], seed)
 
 
-def fit(
-    cartons: Sequence[Carton], seed: int = 0, detector: str = "", counting: Sequence[Carton] = ()
-) -> CartonFit:
-    """Everything, from labelled cartons of many consignments, seen by `detector` (SHA-256). `counting`:
-    more cartons, of other consignments, from which only how many parcels lie in several is learned."""
+def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonFit:
+    """Everything, from labelled cartons of many consignments, which `detector` (SHA-256) has seen.
+
+    Raises:
+        ValueError: too few cartons of a kind.
+    """
     groups = [each.papers.master_bill for each in cartons]
     masses, measured = mass.fit(
         [each.measures for each in cartons], np.array([each.grams for each in cartons]), groups
@@ -114,9 +115,7 @@ def fit(
     inputs = np.array([parcels.inputs(each.measures) for each in cartons])
     true = np.array([each.parcels for each in cartons], np.float64)
     model = parcels.fit(inputs, true, groups)
-    several = _several(
-        [*cartons, *(each._replace(measures=mass.weighed(masses, each.measures)) for each in counting)]
-    )
+    several = _several(cartons)
     null = null_of(cartons, seed)
     counts = parcels.held_out(inputs, true, groups)
     found = look_at(cartons, model, null, history_of(cartons), True, counts).features

@@ -23,7 +23,7 @@ from nii_edge.commands.sight import Sight
 from nii_edge.detect import anomaly, evidence, fusion, mass, parcels
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.errors import ConfigError, DataError
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.resources import shipped
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.produce import Job, produce
@@ -38,13 +38,9 @@ HISTORY_SEED = 7_919
 """Added to the seed for the site's history: consignments that the test never sees."""
 HISTORY_SHARE = 0.35
 """Cartons of history to one of the test."""
-COUNTING_SEED = 104_729
-"""Added to the seed for cartons with parcels."""
-PARCELLED = ("master_carton", "multipack", "consolidation")
-"""Stories whose cartons hold parcels of their own."""
 LEAST_HISTORY = 40
 """Consignments of it at least."""
-SHIPPED_FIT = "carton/1.3.0/fit.npz"
+SHIPPED_FIT = "carton/1.2.0/fit.npz"
 
 
 def fit_file() -> Path:
@@ -78,7 +74,7 @@ def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
     began = time.monotonic()
     fitted, digest = load_fit(request.fit)
     if request.detector is None and fitted.detector:
-        request = request._replace(detector=shipped_detector())
+        request = request._replace(detector=evidence_detector())
     sight = Sight(request.detector)
     check_fitted(request.fit, fitted.detector, sight.digest)
     recipe = load_recipe(request.recipe)
@@ -125,11 +121,9 @@ def _simulated(request: Request, recipe: Recipe, told: Told) -> tuple[list[Carto
 
 class FitRequest(NamedTuple):
     """The options of `nii-edge fit-cartons`. `folders`: instead of simulating; `data`: as in `Request`;
-    `detector`: the bundle whose shapes are evidence, None for none; `counting`: so many consignments more, of
-    cartons with parcels in them, to learn from how many there are."""
+    `detector`: the bundle whose shapes are evidence, None for none."""
 
     consignments: int
-    counting: int
     seed: int
     recipe: Path
     folders: Sequence[Path]
@@ -145,7 +139,6 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
         ConfigError: recipe, folders or detector cannot be used. DataError: too few cartons of a kind.
     """
     sight = Sight(request.detector)
-    counting: list[Carton] = []
     if request.folders:
         cartons: list[Carton] = []
         for number, folder in enumerate(request.folders, 1):
@@ -156,33 +149,18 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
             load_recipe(request.recipe), request.seed, request.workers, request.data, request.detector
         )
         cartons = stock.take(request.consignments, lambda done, of: told("training, consignments", done, of))
-        if request.counting:
-            counting = _with_parcels(request, told)
     try:
-        fitted = fit_cartons.fit(cartons, request.seed, sight.digest, counting)
+        fitted = fit_cartons.fit(cartons, request.seed, sight.digest)
     except ValueError as error:
         raise DataError(f"{len(cartons)} cartons cannot be fitted to: {error}; take more of them") from error
     digest = write_arrays(out, to_arrays(fitted))
     return {
         "cartons": len(cartons),
-        "counting_cartons": len(counting),
         "lying": sum(bool(each.lie) for each in cartons),
         "detector": fitted.detector[:12],
         "parcel_interval": [round(fitted.parcels.low, 3), round(fitted.parcels.high, 3)],
         "sha256": digest,
     }
-
-
-def _with_parcels(request: FitRequest, told: Told) -> list[Carton]:
-    """Cartons of the stories in which there are parcels; no detector looks at them."""
-    recipe = load_recipe(request.recipe)
-    stories = {name: weight for name, weight in recipe.consignments.stories.items() if name in PARCELLED}
-    recipe = msgspec.structs.replace(
-        recipe, consignments=msgspec.structs.replace(recipe.consignments, stories=stories)
-    )
-    folder = None if request.data is None else request.data / "counting"
-    stock = Stock(recipe, request.seed + COUNTING_SEED, request.workers, folder, None)
-    return stock.take(request.counting, lambda done, of: told("counting, consignments", done, of))
 
 
 def cores() -> int:

@@ -113,6 +113,14 @@ def look_at(
     return made
 
 
+def evidence_detector() -> Path:
+    """The folder of the detector whose shapes the shipped fit of cartons was fitted with. It is one from
+    before: as evidence the newer one brought less (docs/decisions/0018)."""
+    from nii_edge.resources import shipped
+
+    return shipped("models") / "detector" / "0.4.0"
+
+
 def shipped_detector() -> Path:
     """The folder of the detector that comes with this package."""
     from nii_edge.resources import shipped

@@ -32,11 +32,9 @@ def test_a_fit_of_few_cartons_is_measured_and_measures_the_same_twice(tmp_path: 
     it; what was simulated is kept, and gives the same numbers again."""
     fit, data = tmp_path / "fit.npz", tmp_path / "data"
     made = run(
-        "fit-cartons", "--out", fit, "--consignments", "50", "--counting", "10", "--without-detector",
-        "--seed", "4",
+        "fit-cartons", "--out", fit, "--consignments", "50", "--without-detector", "--seed", "4",
     )  # fmt: skip
     assert made["cartons"] > made["lying"] > 0
-    assert made["counting_cartons"] > 10
     asked = ("evaluate-cartons", "--cartons", "60", "--seed", "8", "--fit", fit, "--data", data)
     found = run(*asked)
     assert found.keys() >= KEYS | {"intervals", "baselines", "per_lie"}
@@ -57,7 +55,7 @@ def test_a_fit_of_few_cartons_is_measured_and_measures_the_same_twice(tmp_path: 
 
 def test_too_few_cartons_and_another_detector_are_named(tmp_path: Path) -> None:
     """No fit of cartons none of which lies, and none measured with a detector that it was not fitted with."""
-    few = ("fit-cartons", "--out", str(tmp_path / "fit.npz"), "--consignments", "20", "--counting", "0")
+    few = ("fit-cartons", "--out", str(tmp_path / "fit.npz"), "--consignments", "20")
     done = refused(*few, "--without-detector", "--seed", "5")
     assert "cartons cannot be fitted to" in done
     assert "Traceback" not in done

@@ -26,7 +26,7 @@ from nii_edge.commands.status import ask
 from nii_edge.config import ViewGeometry
 from nii_edge.edge.health import Status
 from nii_edge.edge.manifests import PullReport
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import HouseBill, Papers, hash_name
 from nii_edge.records import Band, Decision, Reason, ScanType, Verdict
 from nii_edge.simulate.makes import SCANNERS
@@ -101,8 +101,8 @@ def lane_config(site: Site, store: Path) -> dict[str, Any]:
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.3.0" / "fit.npz"),
-            "detector": str(shipped_detector()),
+            "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+            "detector": str(evidence_detector()),
         },
     }
 
@@ -183,8 +183,8 @@ def test_another_detector_by_the_verifiers_name_is_refused(tmp_path: Path) -> No
     ("fitted", "bundle", "words"),
     [
         (None, ROOT / "models" / "shielding" / "1.0.0", "finds no bottle, gun"),
-        ([0] * 32, shipped_detector(), "was fitted with 000000000000"),
-        ([], shipped_detector(), "was fitted without a detector"),
+        ([0] * 32, evidence_detector(), "was fitted with 000000000000"),
+        ([], evidence_detector(), "was fitted without a detector"),
     ],
 )
 def test_a_detector_that_the_fit_does_not_know_is_refused(
@@ -193,7 +193,7 @@ def test_a_detector_that_the_fit_does_not_know_is_refused(
     """What its scores mean was fitted with it, and holds for no other."""
     site, store, fit = Site(tmp_path), tmp_path / "manifests.db", tmp_path / "fit.npz"
     import_at(store, PAPERS)
-    arrays, _ = read_arrays(ROOT / "models" / "carton" / "1.3.0" / "fit.npz")
+    arrays, _ = read_arrays(ROOT / "models" / "carton" / "1.2.0" / "fit.npz")
     write_arrays(fit, arrays if fitted is None else arrays | {"detector": np.array(fitted)})
     manifest = {
         "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"), "fit": str(fit),
@@ -213,7 +213,7 @@ def test_the_verifier_may_be_the_only_detector(tmp_path: Path) -> None:
     import_at(store, PAPERS)
     manifest = {
         "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"),
-        "fit": str(ROOT / "models" / "carton" / "1.3.0" / "fit.npz"),
+        "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
     }  # fmt: skip
     policy = {"version": 1, "name": "p", "default_alarm_at": 0.5, "required_for_clear": ["manifest"]}
     changes = {"detectors": {}, "policy": str(site.write("policy.yaml", policy))}

@@ -15,6 +15,8 @@ import pytest
 from harness import ROOT, SHIELDING, Site, command, dual, until
 
 from nii_edge.client import ScannerClient
+from nii_edge.commands.measure_cartons import fit_file
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.records import Decision
 
 
@@ -87,8 +89,7 @@ def test_fit_and_its_detector_are_held_against_signatures_too(signed: Signed) ->
     """The manifest verifier's files are models like any other."""
     assert run("models", "sign", signed.bundle, "--key", signed.key).returncode == 0
     copies = {name: signed.site.folder / "models" / name for name in ("carton", "detector")}
-    for name, copy in copies.items():
-        (shipped,) = (ROOT / "models" / name).iterdir()
+    for copy, shipped in zip(copies.values(), (fit_file().parent, evidence_detector()), strict=True):
         shutil.copytree(shipped, copy)
     store = signed.site.folder / "papers.db"
     manifest = {
@@ -121,8 +122,7 @@ def test_a_model_that_is_altered_under_a_running_daemon_never_clears(signed: Sig
         manifest.write_bytes(good)
         until(lambda: client.wait(client.send(dual(3))).decision is Decision.CLEAR, 60, "screening")
         other = signed.site.folder / "models" / "other"
-        (shipped,) = (ROOT / "models" / "detector").iterdir()
-        shutil.copytree(shipped, other)
+        shutil.copytree(evidence_detector(), other)
         assert run("models", "sign", other, "--key", signed.key).returncode == 0
         signed.bundle.rename(signed.site.folder / "models" / "shielding.old")
         other.rename(signed.bundle)

@@ -11,10 +11,10 @@ from harness import ROOT
 
 from nii_edge.commands.carton_stock import Stock
 from nii_edge.errors import ConfigError
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.simulate.recipe import Recipe, load_recipe
 
-SHIPPED = shipped_detector()
+SHIPPED = evidence_detector()
 
 
 def small_recipe() -> Recipe:

@@ -22,14 +22,14 @@ from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, ManifestDetector
 from nii_edge.edge.inference import _ask
 from nii_edge.errors import BundleError, ManifestError
 from nii_edge.inference_process import open_shapes
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import Papers
 from nii_edge.records import Finding, Scan, ScanId, ScanType
 from nii_edge.regime import Regime
 from nii_edge.xray.optics import planes_of
 from nii_edge.xray.projection import place, project
 
-SHIPPED = ROOT / "models" / "carton" / "1.3.0" / "fit.npz"
+SHIPPED = ROOT / "models" / "carton" / "1.2.0" / "fit.npz"
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 
 
@@ -58,9 +58,14 @@ def with_shapes() -> ManifestDetector:
     """The same, with the shipped detector's shapes."""
     made = consignment()
     known = {papers.barcode: papers for papers in made.papers}
-    seeing, _ = open_shapes(shipped_detector(), Inference(threads=1), {SCANNER: tuple(made.lane.optics)})
+    seeing, _ = open_shapes(evidence_detector(), Inference(threads=1), {SCANNER: tuple(made.lane.optics)})
     return ManifestDetector(
-        {SCANNER: made.lane}, known.get, REGIME, shipped(), 0.02, detector=seeing.lowered(shapes.LOWEST)
+        {SCANNER: made.lane},
+        known.get,
+        REGIME,
+        shipped(),
+        0.02,
+        detector=seeing.glancing().lowered(shapes.LOWEST),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nii_edge.bundle import load_bundle
 from nii_edge.detect import shapes
-from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.looking import evidence_detector
 from nii_edge.records import Box, Finding
 
 
@@ -74,7 +74,7 @@ def test_evidence_is_finite_and_papers_only_take_away(
 
 def test_a_detector_of_other_classes_is_no_witness() -> None:
     """And says which it lacks."""
-    assert shapes.unfit(load_bundle(shipped_detector())) is None
-    words = shapes.unfit(load_bundle(shipped_detector().parent.parent / "shielding" / "1.0.0"))
+    assert shapes.unfit(load_bundle(evidence_detector())) is None
+    words = shapes.unfit(load_bundle(evidence_detector().parent.parent / "shielding" / "1.0.0"))
     assert words is not None
     assert "gun" in words
