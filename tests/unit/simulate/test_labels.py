@@ -22,7 +22,7 @@ def test_runs_are_the_mask_down_the_columns(
     (top, high, below), (left, wide, right) = down, across
     mask = data.draw(arrays.arrays(np.bool_, (high, wide)))
     height, width = top + high + below, left + wide + right
-    seen = Seen(0, "gun", "x", (left, top, left + wide, top + high), mask, 1.0, 0.0, False, False)
+    seen = Seen(0, "gun", "threat", "x", (left, top, left + wide, top + high), mask, 1.0, 0.0, False, False)
     counts = runs(seen, height, width)
     values = np.arange(len(counts)) % 2 == 1
     read = np.repeat(values, counts).reshape(width, height).T
