@@ -96,5 +96,6 @@ def agreed(looks: Sequence[Sequence[Detection]]) -> list[Detection]:
 
 def _mean(seen: Sequence[Detection], looks: int) -> Detection:
     scores = np.array([found.score for found in seen])
-    x0, y0, x1, y1 = np.average([found.box for found in seen], axis=0, weights=scores).tolist()
+    weights = scores if scores.any() else np.ones_like(scores)  # a threshold of 0 lets scores of 0 through
+    x0, y0, x1, y1 = np.average([found.box for found in seen], axis=0, weights=weights).tolist()
     return Detection((x0, y0, x1, y1), float(scores.sum()) / looks, seen[0].label)

@@ -59,7 +59,7 @@ def test_agreement_is_the_mean_of_all_looks() -> None:
 
 @given(
     st.lists(
-        st.lists(st.tuples(st.floats(0, 50), st.floats(0.01, 1), st.integers(0, 1)), max_size=5),
+        st.lists(st.tuples(st.floats(0, 50), st.floats(0, 1), st.integers(0, 1)), max_size=5),
         min_size=2,
         max_size=8,
     )
@@ -75,3 +75,10 @@ def test_nothing_is_lost_or_made_surer_than_the_surest(rows: list[list[tuple[flo
         assert sum(made) == pytest.approx(sum(own) / len(looks))
         assert max(made, default=0) <= max(own, default=0) + 1e-9
     assert agreed([looks[0]]) == looks[0]
+
+
+def test_scores_of_nothing_have_a_box_too() -> None:
+    """A threshold of 0 lets them through; their boxes weigh alike."""
+    moved = (4.0, 2.0, 10.0, 5.0)
+    (found,) = agreed([[Detection(BOX, 0.0, 0)], [Detection(moved, 0.0, 0)], [], []])
+    assert found == Detection((3.5, 2.0, 9.5, 5.0), 0.0, 0)
