@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.carton_reader import CartonReader
 from nii_edge.adapters.normal_files import read_normal
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.bundle import Bundle, load_bundle
@@ -26,7 +27,7 @@ from nii_edge.detect.carton_fit import CartonFit, from_arrays
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.heat import Blocks
-from nii_edge.detect.manifest import NO_SITE, NOBODY, Lane, ManifestDetector, Told
+from nii_edge.detect.manifest import NO_SITE, NOBODY, Fitted, Lane, ManifestDetector, Told
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
@@ -124,6 +125,7 @@ def open_manifest(
     """The manifest verifier, which looks papers up by `find`. Raises ConfigError, BundleError,
     RuntimeMissingError."""
     fit, digest = read_fit(Path(setup.fit), setup.signers)
+    fitted = Fitted(fit, CartonReader(fit.network.tobytes(), settings))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
     site, models = NO_SITE, [f"manifest@{regime.name}#{digest[:12]}"]
@@ -135,15 +137,15 @@ def open_manifest(
     if setup.detector is not None:
         seeing, seen = open_shapes(Path(setup.detector), settings, lanes, setup.signers)
         if fit.detector != seen.manifest.sha256:
-            fitted = f"with {fit.detector[:12]}" if fit.detector else "without a detector"
+            way = f"with {fit.detector[:12]}" if fit.detector else "without a detector"
             raise BundleError(
-                f"{setup.fit} was fitted {fitted}, `manifest.detector` is {model_id(seen)}; name the one "
+                f"{setup.fit} was fitted {way}, `manifest.detector` is {model_id(seen)}; name the one "
                 "that it was fitted with, or fit again (nii-edge fit-cartons)"
             )
         problems = check_golden(seeing, seen)
         seeing = seeing.glancing().lowered(shapes.LOWEST)
         models.append(model_id(seen))
-    detector = ManifestDetector(known, find, regime, fit, setup.prior, site, told, seeing)
+    detector = ManifestDetector(known, find, regime, fitted, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))
 
 

@@ -12,6 +12,7 @@ from harness import ROOT, Site, command
 
 from nii_edge.adapters.calibration_files import write_calibration
 from nii_edge.commands.cartons import frames_of, papers_of
+from nii_edge.commands.sight import Eyes, Sight
 from nii_edge.detect.manifest import Lane
 from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import Papers
@@ -21,8 +22,18 @@ from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.produce import Job, Made, produce
 from nii_edge.simulate.recipe import load_recipe
 from nii_edge.xray.carton import Measures, measure
+from nii_edge.xray.carton_map import Read
 
 SCANNER = "border"
+
+
+FIT = ROOT / "models" / "carton" / "1.3.0" / "fit.npz"
+
+
+@lru_cache(maxsize=1)
+def read() -> Read:
+    """With the shipped network."""
+    return Sight(Eyes(FIT, None)).read
 
 
 class Consignment(NamedTuple):
@@ -46,7 +57,7 @@ def consignment() -> Consignment:
     make = next(make for make in recipe.makes() if make.name == SCANNER)
     unit = calibrated(make)
     frames = [frames_of(made, number) for number in range(3)]
-    found = [measure(unit.profile, unit.optics, each) for each in frames]
+    found = [measure(unit.profile, unit.optics, each, read()) for each in frames]
     return Consignment(
         made,
         Lane(unit.profile, unit.optics),
@@ -83,7 +94,7 @@ def calibrated_lane(
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+            "fit": str(FIT),
             "detector": str(evidence_detector()),
             **manifest,
         },

@@ -22,9 +22,11 @@ MAX_BYTES = 256 << 20
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Values]) -> str:
-    """Write arrays as float32; the file's SHA-256."""
+    """Write arrays as float32, or as they are if of bytes; the file's SHA-256."""
     memory = io.BytesIO()
-    as_stored: dict[str, Any] = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
+    as_stored: dict[str, Any] = {
+        name: value if value.dtype == np.uint8 else value.astype(np.float32) for name, value in arrays.items()
+    }
     np.savez_compressed(memory, **as_stored)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(memory.getvalue())

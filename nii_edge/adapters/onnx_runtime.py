@@ -43,7 +43,7 @@ LOAD_ERRORS: dict[type[Exception], type[NiiEdgeError]] = {
 """Every exception of ONNX Runtime, and what it means while a model is loaded. In a run all of them are
 a DetectorFaultError."""
 
-_RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, ValueError, RuntimeError)
+RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, ValueError, RuntimeError)
 
 _INSTALL = {
     "CUDAExecutionProvider": "install the extra `gpu` (onnxruntime-gpu) in place of `cpu`",
@@ -63,11 +63,11 @@ def load(model: bytes, spec: ModelInput, settings: Inference, outputs: Sequence[
     check_self_contained(model)
     providers = _providers(settings)
     try:
-        session = ort.InferenceSession(model, _options(settings), providers=list(providers))
+        session = ort.InferenceSession(model, options_of(settings), providers=list(providers))
         shared = None
         if session.get_providers() == [CPU] and settings.threads > 1:
             fewer = msgspec.structs.replace(settings, threads=settings.threads // 2)
-            shared = ort.InferenceSession(model, _options(fewer), providers=[CPU])
+            shared = ort.InferenceSession(model, options_of(fewer), providers=[CPU])
     except tuple(LOAD_ERRORS) as error:
         raise LOAD_ERRORS[type(error)](f"ONNX Runtime cannot load the model: {error}") from error
     _check_active(session.get_providers(), settings)
@@ -124,7 +124,7 @@ class _OneSession:
                 binding.bind_output(name)
             session.run_with_iobinding(binding)
             return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
-        except _RUN_ERRORS as error:
+        except RUN_ERRORS as error:
             raise DetectorFaultError(f"ONNX Runtime on {self.device}: {error}") from error
 
     def ways(self) -> Sequence[Runtime]:
@@ -185,7 +185,7 @@ class _OnnxRuntime:
         return outputs
 
 
-def _options(settings: Inference) -> ort.SessionOptions:
+def options_of(settings: Inference) -> ort.SessionOptions:
     """One thread pool of the size asked for; idle threads sleep, since the belt leaves pauses."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.threads

@@ -299,6 +299,10 @@ def fit_cartons(
         typer.Option("--from", metavar="DIR", help="Folders of nii-edge simulate; may be repeated."),
     ] = None,
     data: DataOption = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="ONNX file of the network that reads cartons; the shipped fit's."),
+    ] = None,
     detector: DetectorOption = None,
     without_detector: Annotated[
         bool, typer.Option("--without-detector", help="Fit without shapes as evidence.")
@@ -306,7 +310,7 @@ def fit_cartons(
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Fit the carton detectors: parcel counts, how honest cartons differ, the joint fusion."""
+    """Fit the carton detectors: masses, how honest cartons differ, the joint fusion."""
     from nii_edge.commands import measure_cartons as command
     from nii_edge.learn.looking import evidence_detector
     from nii_edge.resources import shipped
@@ -319,6 +323,7 @@ def fit_cartons(
             path,
             folders or [],
             data,
+            network or command.fit_file(),
             None if without_detector else detector or evidence_detector(),
             workers or command.cores(),
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 import nii_edge
 from nii_edge.commands.cartons import Carton, one, prepare
-from nii_edge.commands.sight import Sight
+from nii_edge.commands.sight import Eyes, Sight
 from nii_edge.errors import ConfigError
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.produce import Job, jobs
@@ -27,6 +27,7 @@ from nii_edge.simulate.recipe import Recipe
 MADE_BY = (
     "simulate", "xray", "commands/cartons.py", "commands/sight.py", "papers.py", "adapters/manifest_rows.py",
     "detect/shapes.py", "detect/heads.py", "detect/model_detector.py", "detect/looks.py", "detect/joining.py",
+    "adapters/carton_reader.py",
 )  # fmt: skip
 """What of this package the kept cartons depend on: another version's are refused."""
 AHEAD = 4
@@ -38,14 +39,12 @@ Told = Callable[[int, int], None]
 class Stock:
     """The consignments of one recipe and seed, numbered from 0; the same for the same seed.
 
-    `folder`: where they are kept, None to keep none; `detector`: the bundle that looks at them, None:
-    none. Raises ConfigError if what is kept there is another recipe's, seed's or version's.
+    `folder`: where they are kept, None to keep none; `eyes` look at them. Raises ConfigError if what is kept
+    there is another recipe's, seed's or version's.
     """
 
-    def __init__(
-        self, recipe: Recipe, seed: int, workers: int, folder: Path | None, detector: Path | None
-    ) -> None:
-        self._recipe, self._seed, self._detector = recipe, seed, detector
+    def __init__(self, recipe: Recipe, seed: int, workers: int, folder: Path | None, eyes: Eyes) -> None:
+        self._recipe, self._seed, self._eyes = recipe, seed, eyes
         self._workers, self._folder = workers, folder
         self._ready: dict[int, list[Carton]] = {}
         if folder is not None:
@@ -82,10 +81,10 @@ class Stock:
                 self._workers, mp_context=context, initializer=prepare, initargs=(units,)
             )
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            yield work[0], pool.submit(one, work[0], self._detector).result()
+            yield work[0], pool.submit(one, work[0], self._eyes).result()
             waiting: list[tuple[Job, Future[list[Carton]]]] = []
             for job in work[1:]:
-                waiting.append((job, pool.submit(one, job, self._detector)))
+                waiting.append((job, pool.submit(one, job, self._eyes)))
                 if len(waiting) >= AHEAD * self._workers:
                     first, future = waiting.pop(0)
                     yield first, future.result()
@@ -101,12 +100,14 @@ class Stock:
             _replace(file, msgspec.msgpack.encode(cartons, enc_hook=_plain))
 
     def _check(self, about: Path) -> None:
+        sight = Sight(self._eyes)
         recipe = hashlib.sha256(msgspec.json.encode(self._recipe, enc_hook=_plain)).hexdigest()[:16]
         own = {
             "recipe": recipe,
             "seed": self._seed,
             "code": _code(),
-            "detector": Sight(self._detector).digest[:16] or "none",
+            "detector": sight.digest[:16] or "none",
+            "network": sight.network_digest[:16],
         }
         if not about.exists():
             _replace(about, msgspec.json.encode(own))

@@ -17,7 +17,7 @@ from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.manifest_files import add_items, read_into
 from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.commands.sight import Sight
+from nii_edge.commands.sight import Eyes, Sight
 from nii_edge.config import Profile, load
 from nii_edge.detect import shapes
 from nii_edge.errors import ConfigError
@@ -98,7 +98,8 @@ def recorded(folder: Path, sight: Sight) -> list[Carton]:
             continue  # luggage
         profile, optics = units[scanner]
         shown = [_frame(profile, view, counts) for view, counts in enumerate(frames)]
-        carton = _carton(measure(profile, optics, shown), papers[barcode], len(frames), truth[barcode])
+        measures = measure(profile, optics, shown, sight.read)
+        carton = _carton(measures, papers[barcode], len(frames), truth[barcode])
         if carton is not None:
             found.append(carton._replace(seen=sight.look(scanner, optics, shown)))
     if not found:
@@ -129,19 +130,19 @@ def _unit(made: Made) -> Calibrated:
 
 
 @lru_cache(maxsize=1)
-def _sight(folder: Path | None) -> Sight:
-    return Sight(folder)
+def _sight(eyes: Eyes) -> Sight:
+    return Sight(eyes)
 
 
-def one(job: Job, detector: Path | None) -> list[Carton]:
+def one(job: Job, eyes: Eyes) -> list[Carton]:
     """One consignment, simulated, measured and looked at, in a worker."""
-    sight = _sight(detector)
+    sight = _sight(eyes)
     made = produce(job._replace(seen="nothing"))
     unit, papers = _unit(made), papers_of(made)
     found = []
     for number, declared in enumerate(papers):
         frames = frames_of(made, number)
-        measures = measure(unit.profile, unit.optics, frames)
+        measures = measure(unit.profile, unit.optics, frames, sight.read)
         carton = _carton(measures, declared, len(frames), labels.truth(made, number))
         if carton is not None:
             found.append(carton._replace(seen=sight.look(made.scanner, unit.optics, frames)))

@@ -54,6 +54,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     per_lie: dict[str, dict[str, float]]
     banks: dict[str, dict[str, float]]
     count_by_size: dict[str, dict[str, float]]
+    countable: dict[str, float]
     achieved_pfa: dict[str, float]
     poisoned: dict[str, float]
     cartons: int
@@ -89,7 +90,7 @@ def evaluate(
     _master(out, data, calibration, passed)
     _bank(out, data)
     _online(out, data, fit)
-    _mass_and_count(out, data, fit)
+    _mass_and_count(out, data)
     return out
 
 
@@ -117,7 +118,7 @@ _EDGE = TEXTURE.index("along")
 
 
 def _scores(cartons: Sequence[Carton], fit: CartonFit, learned: History, own: bool) -> Scores:
-    found: Looked = look_at(cartons, fit.parcels, fit.null, learned, own)
+    found: Looked = look_at(cartons, fit.null, learned, own)
     return Scores(
         fusion.log_odds(fit.fusion, found.features),
         fusion.log_odds(fit.master, found.features),
@@ -267,14 +268,14 @@ def _recalled(_: str, odd: anomaly.Oddity) -> bool:
     return odd.chance <= RECALL_AT
 
 
-def _mass_and_count(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
+def _mass_and_count(out: dict[str, Any], data: _Data) -> None:
     light: Mask = np.array([each.metal <= NON_METAL for each in data.cartons])
     off = np.array([abs(each.measures.grams - each.grams) / each.grams for each in data.cartons])
     true = np.array([each.parcels for each in data.cartons])
-    said = np.array(
-        [round(parcels.count(fit.parcels, each.measures, fit.several).expected) for each in data.cartons]
-    )
-    right = np.where(true <= 12, np.abs(said - true) <= 1, np.abs(said - true) <= 0.15 * true)
+    counts = [parcels.count(each.measures.parcels) for each in data.cartons]
+    said = np.array([each.expected for each in counts])
+    sure = np.array([each.chance >= parcels.COUNTABLE for each in counts])
+    right = parcels.is_right(said, true)
     several = true >= 2
 
     def median(places: npt.NDArray[np.int64]) -> float:
@@ -288,6 +289,11 @@ def _mass_and_count(out: dict[str, Any], data: _Data, fit: CartonFit) -> None:
     every = np.arange(len(true))
     out["mass_error_median"], out["count_ok"] = median(every), rate(every)
     out["intervals"] |= {"mass_error_median": data.over(median), "count_ok": data.over(rate)}
+    both = sure & several
+    out["countable"] = {
+        "share": float(sure[several].mean()) if several.any() else float("nan"),
+        "count_ok": float(right[both].mean()) if both.any() else float("nan"),
+    }
     out["count_by_size"] = {
         name: {"cartons": int(own.sum()), "ok": float(right[own].mean()) if own.any() else float("nan")}
         for name, own in (

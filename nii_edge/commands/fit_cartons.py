@@ -1,4 +1,4 @@
-"""What the carton detectors fit: masses, parcel counts, the null of the odd one out, the joint fusion."""
+"""What the carton detectors fit: masses, the null of the odd one out, the joint fusion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.commands.cartons import Carton, regime
-from nii_edge.detect import anomaly, bank, evidence, fusion, mass, norms, parcels
+from nii_edge.detect import anomaly, bank, evidence, fusion, mass, norms
 from nii_edge.detect.carton_fit import CartonFit
 
 Values = npt.NDArray[np.float64]
@@ -50,22 +50,19 @@ class Looked(NamedTuple):
 
 def look_at(
     cartons: Sequence[Carton],
-    model: parcels.ParcelModel,
     null: anomaly.Null,
     learned: History,
     own: bool,
-    counts: Values | None = None,
 ) -> Looked:
     """The evidence of cartons in the order they pass.
 
     `own`: the norms were learned from these very cartons, so each consignment is judged by norms without it.
-    `counts` are given where the model has seen these cartons.
     """
     rules = regime()
     by_group: dict[str | None, evidence.Site] = {}
     consignments: dict[str, anomaly.Consignment] = {}
     found, away = [], []
-    for index, carton in enumerate(cartons):
+    for carton in cartons:
         group = carton.papers.master_bill
         if group not in consignments:
             consignments[group] = anomaly.Consignment(null)
@@ -74,14 +71,8 @@ def look_at(
         out = group if own else None
         if out not in by_group:
             by_group[out] = learned.site(out)
-        if counts is None:
-            count = parcels.count(model, carton.measures)
-        else:
-            count = parcels.ParcelCount(float(counts[index]), 0.0, 0.0)
         site = by_group[out]
-        found.append(
-            evidence.gather(carton.measures, carton.papers, rules, count, site, odd, carton.seen).features
-        )
+        found.append(evidence.gather(carton.measures, carton.papers, rules, site, odd, carton.seen).features)
         away.append(found[-1][UNLIKE])
     return Looked(np.array(found), np.array(away))
 
@@ -101,8 +92,9 @@ def null_of(cartons: Sequence[Carton], seed: int) -> anomaly.Null:
     return anomaly.pool([np.array(group) for group in every.values()], seed)
 
 
-def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonFit:
-    """Everything, from labelled cartons of many consignments, which `detector` (SHA-256) has seen.
+def fit(cartons: Sequence[Carton], network: bytes, seed: int = 0, detector: str = "") -> CartonFit:
+    """Everything, from labelled cartons of many consignments, which `network` has read and never learned
+    from, and which `detector` (SHA-256) has seen.
 
     Raises:
         ValueError: too few cartons of a kind.
@@ -112,35 +104,21 @@ def fit(cartons: Sequence[Carton], seed: int = 0, detector: str = "") -> CartonF
         [each.measures for each in cartons], np.array([each.grams for each in cartons]), groups
     )
     cartons = [each._replace(measures=own) for each, own in zip(cartons, measured, strict=True)]
-    inputs = np.array([parcels.inputs(each.measures) for each in cartons])
-    true = np.array([each.parcels for each in cartons], np.float64)
-    model = parcels.fit(inputs, true, groups)
-    several = _several(cartons)
     null = null_of(cartons, seed)
-    counts = parcels.held_out(inputs, true, groups)
-    found = look_at(cartons, model, null, history_of(cartons), True, counts).features
+    found = look_at(cartons, null, history_of(cartons), True).features
     lies = np.array([each.lie for each in cartons])
     honest = np.array([each.honest for each in cartons])
     master = honest | (lies == "master_carton")
     use = honest | (lies != "")
     return CartonFit(
         mass=masses,
-        parcels=model,
-        several=several,
+        network=np.frombuffer(network, np.uint8),
         null=null,
         fusion=_fusion(found[use], lies[use]),
         master=_fusion(found[master], lies[master]),
         papers=_fusion(np.where(PAPERS, found, np.nan)[use], lies[use]),
         detector=detector,
     )
-
-
-def _several(cartons: Sequence[Carton]) -> parcels.ParcelModel:
-    """How many parcels lie in cartons that hold two or more."""
-    own = [each for each in cartons if each.parcels >= 2]
-    inputs = np.array([parcels.inputs(each.measures) for each in own])
-    true = np.array([each.parcels for each in own], np.float64)
-    return parcels.fit(inputs, true, [each.papers.master_bill for each in own])
 
 
 def _fusion(found: Values, lies: npt.NDArray[np.str_]) -> fusion.Fusion:

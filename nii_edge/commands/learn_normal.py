@@ -18,7 +18,7 @@ from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.adapters.normal_files import NormalManifest, write_normal
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.commands.recorded_scans import Key, LeftOutError, Why, frames_of, scans_of
-from nii_edge.commands.sight import Sight
+from nii_edge.commands.sight import Eyes, Sight
 from nii_edge.compose import calibration_files_of
 from nii_edge.config import EdgeConfig, Profile, load
 from nii_edge.detect import anomaly, mass, normal
@@ -118,7 +118,7 @@ class _Class:
         if lack is not None:
             raise LeftOutError("cannot_weigh", lack)
         try:
-            measures = measure(lane.profile, lane.optics, shown)
+            measures = measure(lane.profile, lane.optics, shown, self._sight.read)
         except FrameError as error:
             raise LeftOutError("bad_frame", str(error)) from error
         if measures is None or not measures.finite:
@@ -162,7 +162,8 @@ def learn(request: Request, told: Told) -> Summary:
         raise ConfigError(f"{request.config}: `manifest` is null; goods are known by the papers in its store")
     arrays, fit_digest = read_arrays(here / config.manifest.fit)
     fit = from_arrays(arrays)
-    sight = Sight(None if config.manifest.detector is None else here / config.manifest.detector)
+    looks = config.manifest.detector
+    sight = Sight(Eyes(here / config.manifest.fit, None if looks is None else here / looks), 2)
     damage: list[str] = []
     with closing(ManifestReader(here / config.manifest.store)) as papers:
         cartons = _Class(_lanes(config, here), papers, fit.mass, sight)

@@ -19,8 +19,8 @@ from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
 from nii_edge.commands.carton_stock import Stock
 from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
-from nii_edge.commands.sight import Sight
-from nii_edge.detect import anomaly, evidence, fusion, mass, parcels
+from nii_edge.commands.sight import Eyes, Sight
+from nii_edge.detect import anomaly, evidence, fusion, mass
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.looking import evidence_detector
@@ -40,7 +40,7 @@ HISTORY_SHARE = 0.35
 """Cartons of history to one of the test."""
 LEAST_HISTORY = 40
 """Consignments of it at least."""
-SHIPPED_FIT = "carton/1.2.0/fit.npz"
+SHIPPED_FIT = "carton/1.3.0/fit.npz"
 
 
 def fit_file() -> Path:
@@ -75,7 +75,7 @@ def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
     fitted, digest = load_fit(request.fit)
     if request.detector is None and fitted.detector:
         request = request._replace(detector=evidence_detector())
-    sight = Sight(request.detector)
+    sight = Sight(Eyes(request.fit, request.detector), 2)
     check_fitted(request.fit, fitted.detector, sight.digest)
     recipe = load_recipe(request.recipe)
     if request.folders is not None:
@@ -106,7 +106,7 @@ def _simulated(request: Request, recipe: Recipe, told: Told) -> tuple[list[Carto
 
     def stock(part: str, seed: int) -> Stock:
         folder = None if request.data is None else request.data / part
-        return Stock(recipe, seed, request.workers, folder, request.detector)
+        return Stock(recipe, seed, request.workers, folder, Eyes(request.fit, request.detector))
 
     test, history = stock("test", request.seed), stock("history", request.seed + HISTORY_SEED)
     wanted = math.ceil(request.cartons / PER_CONSIGNMENT)
@@ -121,13 +121,15 @@ def _simulated(request: Request, recipe: Recipe, told: Told) -> tuple[list[Carto
 
 class FitRequest(NamedTuple):
     """The options of `nii-edge fit-cartons`. `folders`: instead of simulating; `data`: as in `Request`;
-    `detector`: the bundle whose shapes are evidence, None for none."""
+    `network`: the ONNX file of the network that reads cartons, or an earlier fit; `detector`: the bundle
+    whose shapes are evidence, None for none."""
 
     consignments: int
     seed: int
     recipe: Path
     folders: Sequence[Path]
     data: Path | None
+    network: Path
     detector: Path | None
     workers: int
 
@@ -138,19 +140,18 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
     Raises:
         ConfigError: recipe, folders or detector cannot be used. DataError: too few cartons of a kind.
     """
-    sight = Sight(request.detector)
+    eyes = Eyes(request.network, request.detector)
+    sight = Sight(eyes)
     if request.folders:
         cartons: list[Carton] = []
         for number, folder in enumerate(request.folders, 1):
             cartons += recorded(folder, sight)
             told("read", number, len(request.folders))
     else:
-        stock = Stock(
-            load_recipe(request.recipe), request.seed, request.workers, request.data, request.detector
-        )
+        stock = Stock(load_recipe(request.recipe), request.seed, request.workers, request.data, eyes)
         cartons = stock.take(request.consignments, lambda done, of: told("training, consignments", done, of))
     try:
-        fitted = fit_cartons.fit(cartons, request.seed, sight.digest)
+        fitted = fit_cartons.fit(cartons, sight.network, request.seed, sight.digest)
     except ValueError as error:
         raise DataError(f"{len(cartons)} cartons cannot be fitted to: {error}; take more of them") from error
     digest = write_arrays(out, to_arrays(fitted))
@@ -158,7 +159,7 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
         "cartons": len(cartons),
         "lying": sum(bool(each.lie) for each in cartons),
         "detector": fitted.detector[:12],
-        "parcel_interval": [round(fitted.parcels.low, 3), round(fitted.parcels.high, 3)],
+        "network": sight.network_digest[:12],
         "sha256": digest,
     }
 
@@ -192,14 +193,13 @@ def _seconds_each(
 
     def look(number: int) -> float:
         frames = frames_of(made, number)
-        measures = measure(unit.profile, unit.optics, frames)
+        measures = measure(unit.profile, unit.optics, frames, sight.read)
         seen = sight.look(made.scanner, unit.optics, frames)
         if measures is None:
             return float("nan")
         measures = mass.weighed(fit.mass, measures)
-        count = parcels.count(fit.parcels, measures)
         odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number], seen))
-        found = evidence.gather(measures, papers[number], rules, count, site, odd, seen)
+        found = evidence.gather(measures, papers[number], rules, site, odd, seen)
         return float(fusion.log_odds(fit.fusion, found.features))
 
     with contextlib.ExitStack() as closing:

@@ -1,33 +1,57 @@
-"""An object detector that looks at cartons outside of the daemon, as the manifest verifier has it look."""
+"""What looks at cartons outside of the daemon, as the manifest verifier has it look."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from nii_edge.adapters.array_files import read_arrays
+from nii_edge.adapters.carton_reader import CartonReader
 from nii_edge.bundle import load_bundle
 from nii_edge.config import Inference
 from nii_edge.detect import shapes
+from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.model_detector import ModelDetector
+from nii_edge.errors import ConfigError
 from nii_edge.inference_process import open_shapes
 from nii_edge.records import Frame, Scan, ScanId, ScanType
 from nii_edge.xray.optics import Optics
 
 
-class Sight:
-    """An object detector that looks at cartons of several scanners. None: of none."""
+class Eyes(NamedTuple):
+    """`network`: the ONNX file of the network that reads cartons, or a fit that has one; `detector`: the
+    bundle that looks for shapes, None for none."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    network: Path
+    detector: Path | None
+
+
+class Sight:
+    """A network and an object detector that look at cartons of several scanners."""
+
+    def __init__(self, eyes: Eyes, threads: int = 1) -> None:
+        """Raises ConfigError, BundleError: the network cannot be used."""
+        self._folder = eyes.detector
         self._detectors: dict[str, ModelDetector] = {}
+        self.network = network_of(eyes.network)
+        self.read = CartonReader(self.network, Inference(threads=threads))
+
+    @property
+    def network_digest(self) -> str:
+        """SHA-256 of the network."""
+        return hashlib.sha256(self.network).hexdigest()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of its model; empty without. Raises BundleError."""
+        """SHA-256 of the detector's model; empty without. Raises BundleError."""
         return "" if self._folder is None else load_bundle(self._folder).manifest.sha256
 
     def look(self, scanner: str, optics: Sequence[Optics], frames: Sequence[Frame]) -> shapes.Seen | None:
-        """What it sees in one carton. Raises BundleError, DetectorFaultError."""
+        """What the detector sees in one carton. Raises BundleError, DetectorFaultError."""
         if self._folder is None:
             return None
         if scanner not in self._detectors:
@@ -40,3 +64,14 @@ class Sight:
         )
         (found,) = self._detectors[scanner].detect([scan])
         return shapes.seen(found)
+
+
+def network_of(file: Path) -> bytes:
+    """The ONNX file `file`, or that in the fit `file`. Raises ConfigError, BundleError."""
+    if file.suffix == ".npz":
+        fitted = from_arrays(read_arrays(file)[0])
+        return fitted.network.astype(np.uint8).tobytes()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error

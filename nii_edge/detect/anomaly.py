@@ -26,12 +26,15 @@ TRAITS: tuple[str, ...] = (
     "largest metal spot", "material of the densest spot", "mean material", "range of materials",
     "fine texture", "small texture", "middle texture", "coarse texture", "fine outliers", "sharpest outliers",
     "larger outliers", "metal area", "densest hundredth", "unlike blocks", "blocks of other material",
-    "unevenness", "impenetrable area", "shape of something prohibited",
+    "unevenness", "impenetrable area", "shape of something prohibited", "something that does not belong",
 )  # fmt: skip
 """What cartons of one consignment are compared in, as a person may read it."""
 MASS = 0
-SHAPE = len(TRAITS) - 1
-"""Held against honest cartons of all consignments: what all cartons of one hide is no less odd."""
+APART = (len(TRAITS) - 2, len(TRAITS) - 1)
+"""What is found in a carton, rather than how it is. Held against honest cartons of all consignments: what all
+cartons of one hide is no less odd."""
+DOUBT, SURE = -2.0, 6.0
+"""Log-odds below which something foreign says nothing, and above which it says no more."""
 TEACHERS = 2
 """Cartons that must have gone before: one alone cannot say whether it or the next is the odd one."""
 OWN_WEIGHT = 6.0
@@ -100,9 +103,15 @@ def traits(measures: Measures, papers: Papers | None, seen: shapes.Seen | None) 
             of("peaky1").mean() / 2, of("peaky1").max() / 2, of("peaky4").max() / 2,
             np.sqrt(max(of("metal_share").mean(), 0.0)), log("q99").max(), log("nearest_q90").max(),
             log("blocks_z").max(), log("blocks_mass").mean(), np.sqrt(measures.impenetrable_cm2) / 5,
-            shape,
+            shape, foreign(measures),
         ]
     )  # fmt: skip
+
+
+def foreign(measures: Measures) -> float:
+    """How likely something lies among the goods that does not belong to them: log-odds above `DOUBT`, 0
+    below."""
+    return float(np.clip(measures.hidden - DOUBT, 0.0, SURE - DOUBT))
 
 
 def pool(consignments: Sequence[Values], seed: int) -> Null:
@@ -120,7 +129,7 @@ def pool(consignments: Sequence[Values], seed: int) -> Null:
         for cartons in several
     ]
     off = np.concatenate(apart)
-    off[:, SHAPE] = np.nan_to_num(np.concatenate(several)[:, SHAPE])
+    off[:, APART] = np.nan_to_num(np.concatenate(several)[:, APART])
     spread = np.maximum(np.sqrt(np.nanmean(off**2, axis=0)), 1e-3)
     null = Null(spread, np.zeros(0))
     rng = np.random.default_rng(seed)
@@ -154,14 +163,14 @@ def _usual(cartons: Values) -> _Usual:
     centre, around = np.full(cartons.shape[1], np.nan), np.full(cartons.shape[1], np.nan)
     centre[known] = np.nanmedian(cartons[:, known], axis=0)
     around[known] = np.nanmedian((cartons[:, known] - centre[known]) ** 2, axis=0) * MEDIAN_TO_VARIANCE
-    centre[SHAPE] = 0.0
+    centre[[*APART]] = 0.0
     return _Usual(centre, around, len(cartons))
 
 
 def _oddity(null: Null, own: Values, usual: _Usual) -> Oddity:
     centre, around, count = usual
     variance = (OWN_WEIGHT * null.spread**2 + count * np.nan_to_num(around)) / (OWN_WEIGHT + count)
-    variance[SHAPE] = null.spread[SHAPE] ** 2
+    variance[[*APART]] = null.spread[[*APART]] ** 2
     off = np.nan_to_num((own - centre) / np.sqrt(variance * (1 + 1.5 / count)))
     deviations = np.clip(off, -CUT, CUT)
     score = float(np.log1p(deviations**2 / 2).sum())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.detect import shapes
-from nii_edge.detect.anomaly import MASS, SHAPE, TRAITS, traits
+from nii_edge.detect.anomaly import APART, MASS, TRAITS, foreign, traits
 from nii_edge.papers import Papers
 from nii_edge.xray.carton import Measures
 
@@ -28,13 +28,18 @@ LEAST = 5
 
 
 SHAPE_WEIGHT = 0.1
-"""What a shape that the heading's goods do not have adds, against the mean of all traits: chosen on
+"""What a find that the heading's goods do not have adds, against the mean of all traits: chosen on
 consignments of the frozen test with seed 606 (docs/decisions/0017)."""
 
 
+VALUES = len(TRAITS) + 1
+"""Of a carton that no object detector looked at: see `Entry`."""
+
+
 class Entry(NamedTuple):
-    """One carton to learn from. `values`: len(TRAITS), without what is declared, and where an object detector
-    looked, len(shapes.CLASSES) more (`shapes.by_class`)."""
+    """One carton to learn from. `values`: len(TRAITS), without what is declared, how likely something foreign
+    is (`anomaly.foreign`), and where an object detector looked, len(shapes.CLASSES) more
+    (`shapes.by_class`)."""
 
     heading: str
     group: str
@@ -89,7 +94,7 @@ def unlikeness(bank: Bank, measures: Measures, papers: Papers, seen: shapes.Seen
 
 
 def _away(bank: Bank, values: Values, entries: Values) -> float:
-    """From the most similar consignment. Of shapes only more than it has counts."""
+    """From the most similar consignment. Of what is found in it only more than that has counts."""
     length, many = min(values.size, bank.spread.size), len(TRAITS)
     off = (values[:length] - entries[:, :length]) / bank.spread[:length]
     apart = np.log1p(off[:, :many] ** 2 / 2).mean(axis=1)
@@ -99,5 +104,6 @@ def _away(bank: Bank, values: Values, entries: Values) -> float:
 
 def _values(measures: Measures, seen: shapes.Seen | None) -> Values:
     found = traits(measures, None, None)
-    found[[MASS, SHAPE]] = 0.0  # what is declared, and what `by_class` says
+    found[[MASS, *APART]] = 0.0  # what is declared, and what is found in it, which follows
+    found = np.concatenate([found, [foreign(measures)]])
     return found if seen is None else np.concatenate([found, shapes.by_class(seen)])

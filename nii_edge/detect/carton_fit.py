@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.detect import mass, parcels
+from nii_edge.detect import mass
 from nii_edge.detect.anomaly import TRAITS, Null
 from nii_edge.detect.evidence import FEATURES
 from nii_edge.detect.fusion import Fusion
 from nii_edge.detect.mass import MassModel
-from nii_edge.detect.parcels import ParcelModel
 from nii_edge.detect.ridge import Ridge
 from nii_edge.errors import BundleError
 
@@ -21,13 +20,13 @@ Values = npt.NDArray[np.float64]
 
 
 class CartonFit(NamedTuple):
-    """`mass` puts masses right before anything else looks at them. `fusion`: all evidence; `master`: that for
-    undeclared parcels alone; `papers`: what papers say without any X-ray; `detector`: SHA-256 of the model
-    whose shapes were evidence, empty if none were."""
+    """`mass` puts masses right before anything else looks at them. `network`: the bytes of an ONNX file that
+    reads cartons (`xray.carton_map`). `fusion`: all evidence; `master`: that for undeclared parcels alone;
+    `papers`: what papers say without any X-ray; `detector`: SHA-256 of the model whose shapes were evidence,
+    empty if none were."""
 
     mass: MassModel
-    parcels: ParcelModel
-    several: ParcelModel
+    network: npt.NDArray[np.uint8]
     null: Null
     fusion: Fusion
     master: Fusion
@@ -40,8 +39,6 @@ def to_arrays(fit: CartonFit) -> dict[str, Values]:
     parts: dict[str, NamedTuple] = {
         "mass.off": fit.mass.off,
         "mass.error": fit.mass.error,
-        "parcels.log": fit.parcels.log,
-        "several.log": fit.several.log,
         "null": fit.null,
         "fusion": fit.fusion,
         "master": fit.master,
@@ -52,9 +49,11 @@ def to_arrays(fit: CartonFit) -> dict[str, Values]:
         for part, found in parts.items()
         for name, value in found._asdict().items()
     }
-    single: dict[str, object] = {"mass.wider": fit.mass.wider, "detector": list(bytes.fromhex(fit.detector))}
-    for part, model in (("parcels", fit.parcels), ("several", fit.several)):
-        single |= {f"{part}.low": model.low, f"{part}.high": model.high}
+    single: dict[str, object] = {
+        "mass.wider": fit.mass.wider,
+        "network": fit.network,
+        "detector": list(bytes.fromhex(fit.detector)),
+    }
     return arrays | {name: np.asarray(value) for name, value in single.items()}
 
 
@@ -96,16 +95,11 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
             float(get(f"{part}.mean")),
         )
 
-    def count(part: str) -> ParcelModel:
-        log = ridge(f"{part}.log", parcels.INPUTS)
-        return ParcelModel(log, float(get(f"{part}.low")), float(get(f"{part}.high")))
-
     return CartonFit(
         mass=MassModel(
             ridge("mass.off", mass.INPUTS), ridge("mass.error", mass.INPUTS), float(get("mass.wider"))
         ),
-        parcels=count("parcels"),
-        several=count("several"),
+        network=get("network", None).astype(np.uint8),
         null=Null(get("null.spread", len(TRAITS)), get("null.scores", None)),
         fusion=fusion("fusion"),
         master=fusion("master"),

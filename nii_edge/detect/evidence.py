@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.detect import bank, norms, shapes
-from nii_edge.detect.anomaly import MASS, SHAPE, Oddity
+from nii_edge.detect import bank, norms, parcels, shapes
+from nii_edge.detect.anomaly import APART, MASS, Oddity
 from nii_edge.detect.parcels import ParcelCount
 from nii_edge.papers import Papers
 from nii_edge.records import Finding
@@ -24,7 +24,7 @@ Values = npt.NDArray[np.float64]
 
 Indicator = Literal[
     "mass_differs", "more_parcels", "unlikely_piece", "vague_words", "other_material", "dense_spot",
-    "mixed_contents", "odd_one_out", "prohibited_shape",
+    "mixed_contents", "odd_one_out", "prohibited_shape", "foreign_object",
 ]  # fmt: skip
 """The warning indicators (reference numbers of the domain list in docs/DETECTION.md)."""
 
@@ -63,6 +63,7 @@ FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("odd_one_out", "largest deviation"),
     ("odd_one_out", "mass deviation"),
     *(("prohibited_shape", name) for name in shapes.SHAPES),
+    ("foreign_object", "read from the maps"),
 )
 """Every number of the joint fusion, with the indicator whose contribution it is part of."""
 PAPERS_ALONE: tuple[str, ...] = (
@@ -75,6 +76,8 @@ CLEAR_SIGMA = 2.0
 """Standard deviations that a mass may be off by chance."""
 TARE_LOG = 0.15
 """ln of total over net mass that a carton and its filling explain."""
+HIDDEN_TO = 8.0
+"""Log-odds of something hidden that say no more."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -109,7 +112,6 @@ def gather(
     measures: Measures,
     papers: Papers,
     regime: Regime,
-    parcels: ParcelCount,
     site: Site,
     odd: Oddity | None,
     seen: shapes.Seen | None,
@@ -134,18 +136,19 @@ def gather(
     def most(name: str) -> float:
         return float(top[TEXTURE.index(name)])
 
-    count, single = np.log1p(parcels.expected), float(len(lines) == 1)
+    likely, single = measures.parcels, float(len(lines) == 1)
     uneven = float(texture[:, TEXTURE.index("blocks_mass")].mean())
     spot = np.log(max(most("dense_blob"), 1e-3))
     odd_three = [np.nan] * 3
-    if odd is not None:  # less its shape, which is evidence of its own
-        apart = np.abs(np.delete(odd.deviations, SHAPE))
-        score = odd.score - float(np.log1p(odd.deviations[SHAPE] ** 2 / 2))
+    if odd is not None:  # less what is found in it, which is evidence of its own
+        apart = np.abs(np.delete(odd.deviations, APART))
+        score = odd.score - float(np.log1p(odd.deviations[[*APART]] ** 2 / 2).sum())
         odd_three = [min(score, 40.0) / 10, float(apart.max()), float(abs(odd.deviations[MASS]))]
     features = np.array(
         [
             max(off, 0.0), max(-off, 0.0), max(abs(off) - CLEAR_SIGMA, 0.0), max(tare, 0.0), max(-tare, 0.0),
-            max(count - _log1p(packages) - 0.3, 0.0), max(count - _log1p(pieces), 0.0), count,
+            parcels.excess(likely, packages, 0.3), parcels.excess(likely, pieces, 0.0),
+            parcels.mean_log(likely),
             -_log1p(packages), single if lines else np.nan,
             abs(away[-1]), max(away[-1], 0.0), -_log1p(pieces), _log(measures.litres, pieces),
             _log(net, pieces), _log(value, net),
@@ -157,12 +160,13 @@ def gather(
             uneven, uneven * single, most("repeat_along"), most("repeat_across"),
             *odd_three,
             *([np.nan] * len(shapes.SHAPES) if shape is None else shape.values),
+            float(np.clip(measures.hidden, -HIDDEN_TO, HIDDEN_TO)),
         ]
     )  # fmt: skip
     error = kilograms * measures.grams_error
     return Evidence(
         features,
-        parcels,
+        parcels.count(likely),
         kilograms,
         error,
         measures.impenetrable_cm2 > 0,

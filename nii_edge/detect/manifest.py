@@ -15,19 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, shapes
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
 from nii_edge.papers import Papers
-from nii_edge.records import Finding, Scan, ScanId
+from nii_edge.records import Box, Finding, Scan, ScanId
 from nii_edge.regime import Regime
 from nii_edge.xray import carton
+from nii_edge.xray.carton_map import Read
 from nii_edge.xray.optics import Optics
 
 FUSED = "not_as_declared"
 SHAPE: evidence.Indicator = "prohibited_shape"
+FOREIGN: evidence.Indicator = "foreign_object"
 GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
 LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
@@ -70,6 +72,13 @@ class Lane(NamedTuple):
     optics: tuple[Optics, ...]
 
 
+class Fitted(NamedTuple):
+    """What was fitted, and its network, loaded."""
+
+    fit: CartonFit
+    read: Read
+
+
 class ManifestDetector:
     """`nii_edge.ports.Detector`. `find` gives a barcode's papers and may raise; `prior`: the share of cartons
     that are not what they say, as the site expects it; `site`: what it has learned, at first nothing;
@@ -81,7 +90,7 @@ class ManifestDetector:
         lanes: Mapping[str, Lane],
         find: Callable[[str], Papers | None],
         regime: Regime,
-        fit: CartonFit,
+        fitted: Fitted,
         prior: float,
         site: evidence.Site = NO_SITE,
         told: Told = NOBODY,
@@ -89,7 +98,7 @@ class ManifestDetector:
     ) -> None:
         self.name = "manifest"
         self._lanes, self._find, self._regime = lanes, find, regime
-        self._fit, self._prior, self._site = fit, prior, site
+        self._fit, self._read, self._prior, self._site = fitted.fit, fitted.read, prior, site
         self._told = told
         self._detector = detector
 
@@ -138,7 +147,7 @@ class ManifestDetector:
             return tuple(found)
         lane = self._lanes[scan.id.scanner]
         try:
-            measures = carton.measure(lane.profile, lane.optics, scan.frames)
+            measures = carton.measure(lane.profile, lane.optics, scan.frames, self._read)
             blocks = _blocks(lane, scan) if papers.master_bill else ()
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: {error}") from error
@@ -162,9 +171,7 @@ class ManifestDetector:
         return shapes.seen(found)
 
     def _compared(self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None) -> list[Finding]:
-        count = parcels.count(self._fit.parcels, measures)
-        facts = evidence.gather(measures, papers, self._regime, count, self._site, None, seen)
-        facts = facts._replace(parcels=parcels.count(self._fit.parcels, measures, self._fit.several))
+        facts = evidence.gather(measures, papers, self._regime, self._site, None, seen)
         added = fusion.terms(self._fit.fusion, facts.features)
         ratios = fusion.by_group(added, GROUPS)
         whole = fusion.probability(float(added.sum()) + self._fit.fusion.bias, self._prior)
@@ -186,10 +193,18 @@ class ManifestDetector:
                 words = f"{sentence(group, facts, papers)} (likelihood ratio {np.exp(ratios[group]):.0f})"
                 chance = fusion.probability(ratios[group], self._prior)
                 finding = self._finding(group, chance, words, papers)
-                if group == SHAPE and facts.shape is not None:  # where to look
-                    finding = msgspec.structs.replace(finding, box=facts.shape.box)
+                where = self._where(group, facts, measures)
+                if where is not None:
+                    finding = msgspec.structs.replace(finding, box=where)
                 found.append(finding)
         return found
+
+    @staticmethod
+    def _where(group: str, facts: evidence.Evidence, measures: carton.Measures) -> Box | None:
+        """Where to look."""
+        if group == SHAPE:
+            return None if facts.shape is None else facts.shape.box
+        return measures.hidden_at if group == FOREIGN else None
 
     def _finding(
         self, label: str, score: float, why: str, papers: Papers | None, *, joint: bool = False
@@ -237,5 +252,6 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
         "mixed_contents": "Contents are mixed where one sort of goods is declared.",
         "odd_one_out": "It differs from the other cartons of its master bill.",
         SHAPE: f"Something in it looks like {_named(facts.shape)}.",
+        FOREIGN: "Something among the goods does not belong to them.",
     }
     return words[indicator]

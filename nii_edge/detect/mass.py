@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.detect import parcels, ridge
+from nii_edge.detect import ridge
 from nii_edge.detect.ridge import Kernel, Ridge
 from nii_edge.xray.carton import Measures
+from nii_edge.xray.texture import TEXTURE
 
 Values = npt.NDArray[np.float64]
 
@@ -26,7 +27,8 @@ LEAST_ERROR, MOST_ERROR = 0.02, 0.6
 LOG_FROM = 0.01
 """What is missed by less than this share counts as this."""
 LARGEST_FIT_MM = 30.0
-INPUTS = parcels.INPUTS + 2
+INPUTS = 12 + 2 * len(TEXTURE)
+"""Values of `inputs`."""
 
 
 class MassModel(NamedTuple):
@@ -40,8 +42,16 @@ class MassModel(NamedTuple):
 
 def inputs(measures: Measures) -> Values:
     """What the regressions see of one carton, (INPUTS,)."""
+    whole = [
+        np.log(max(value, 1e-3))
+        for value in (measures.length, measures.width, measures.height, measures.litres, measures.grams,
+                      measures.density)
+    ]  # fmt: skip
+    parts = [measures.organic, measures.inorganic, measures.metal, min(measures.spread, 1.0)]
+    texture = measures.texture
+    every = np.concatenate([whole, parts, texture.mean(axis=0), texture.max(axis=0)])
     more = [np.log1p(measures.impenetrable_cm2), min(measures.fit_mm, LARGEST_FIT_MM) / 10]
-    return np.concatenate([parcels.inputs(measures), more])
+    return np.concatenate([np.sign(every) * np.log1p(3 * np.abs(every)), more])
 
 
 def fit(

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.detect import bank, norms, shapes
-from nii_edge.detect.anomaly import TRAITS
 from nii_edge.detect.evidence import Site
 from nii_edge.errors import BundleError
 from nii_edge.papers import Papers
@@ -82,8 +81,8 @@ def _bank(arrays: Mapping[str, Values]) -> bank.Bank | None:
     names = [name for name in arrays if name.startswith(prefix)]
     if not names:
         return None
-    with_shapes = len(TRAITS) + len(shapes.CLASSES)
-    length = with_shapes if arrays.get("bank.spread", np.zeros(0)).size == with_shapes else len(TRAITS)
+    with_shapes = bank.VALUES + len(shapes.CLASSES)
+    length = with_shapes if arrays.get("bank.spread", np.zeros(0)).size == with_shapes else bank.VALUES
     entries = {name.removeprefix(prefix): _get(arrays, name, None, length) for name in names}
     return bank.Bank(entries, _spread(arrays, "bank.spread", length))
 

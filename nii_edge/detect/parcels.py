@@ -1,91 +1,71 @@
-"""How many parcels of their own lie in a carton: kernel ridge regression on what was measured. Pure.
+"""How many parcels of their own lie in a carton, from how likely each number is. Pure.
 
-Boxes that a detector draws undercount parcels stacked behind one another; repeats, walls, blobs and how
-finely mass is spread, in both views, do not need to see each one.
+Boxes that a detector draws undercount parcels stacked behind one another; the network sums a density over
+each view instead, and says how sure it is (`xray.carton_map`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.detect import ridge
-from nii_edge.detect.ridge import Kernel, Ridge
-from nii_edge.xray.carton import Measures
-from nii_edge.xray.texture import TEXTURE
+from nii_edge.xray.carton_map import COUNTS
 
 Values = npt.NDArray[np.float64]
 
-KERNEL = Kernel(0.003, 0.5)
-INPUTS = 10 + 2 * len(TEXTURE)
-"""Values of `inputs`."""
-SEVERAL = 2.0
-MOST_LOG = 5.0
-"""ln(1 + count) is cut here: 147 parcels."""
-
-
-class ParcelModel(NamedTuple):
-    """`log`: of ln(1 + count); `low`, `high`: quantiles 0.1 and 0.9 of what cross-validation missed by, in
-    that logarithm."""
-
-    log: Ridge
-    low: float
-    high: float
+EXACT_TO = 12
+"""Up to so many parcels a count may be off by one; above by `SHARE` of it."""
+SHARE = 0.15
+LOW, HIGH = 0.1, 0.9
+NEARER = 0.01
+COUNTABLE = 0.7
+_TRUE = np.array(COUNTS, np.float64)
+_SAID = np.arange(COUNTS[-1] + 1.0)
 
 
 class ParcelCount(NamedTuple):
-    """How many parcels are to be expected, and an interval that holds four of five."""
+    """How many parcels are to be expected, an interval that holds four of five, and the chance that the
+    number is right (`is_right`): below `COUNTABLE` the carton cannot be counted."""
 
     expected: float
     low: float
     high: float
+    chance: float
 
 
-def inputs(measures: Measures) -> Values:
-    """What the regression sees of one carton, (INPUTS,)."""
-    whole = [
-        np.log(max(value, 1e-3))
-        for value in (measures.length, measures.width, measures.height, measures.litres, measures.grams,
-                      measures.density)
-    ]  # fmt: skip
-    parts = [measures.organic, measures.inorganic, measures.metal, min(measures.spread, 1.0)]
-    texture = measures.texture
-    every = np.concatenate([whole, parts, texture.mean(axis=0), texture.max(axis=0)])
-    squeezed: Values = np.sign(every) * np.log1p(3 * np.abs(every))
-    return squeezed
+def is_right(said: Values, true: Values) -> npt.NDArray[np.bool_]:
+    """Whether counts are near enough to the true ones."""
+    off = np.abs(said - true)
+    right: npt.NDArray[np.bool_] = np.where(true <= EXACT_TO, off <= 1, off <= SHARE * true)
+    return right
 
 
-def fit(rows: Values, counts: Values, groups: Sequence[str]) -> ParcelModel:
-    """The model of `rows` (samples, values), and its interval by five-fold cross-validation over `groups`.
-
-    Raises:
-        ValueError: fewer than five groups.
-    """
-    logs = np.log1p(counts)
-    low, high = np.quantile(logs - _cut(ridge.held_out(rows, logs, groups, KERNEL)), [0.1, 0.9])
-    return ParcelModel(ridge.fit(rows, logs, KERNEL), float(low), float(high))
+_GOOD = is_right(_SAID[:, None], _TRUE[None]) - NEARER * np.abs(
+    np.log1p(_SAID)[:, None] - np.log1p(_TRUE)[None]
+)
+"""(said, true): 1 where it is right; of those that are, the nearest is best."""
 
 
-def held_out(rows: Values, counts: Values, groups: Sequence[str]) -> Values:
-    """Counts (samples,) as a model says that never saw the sample's group: to fit what comes after on."""
-    found: Values = np.expm1(_cut(ridge.held_out(rows, np.log1p(counts), groups, KERNEL)))
-    return found
+def count(likely: Values) -> ParcelCount:
+    """The number that is right (`is_right`) with the highest chance; `likely`, (len(COUNTS),): how likely
+    each is."""
+    up_to = np.cumsum(likely) / max(float(likely.sum()), 1e-12)
+    low, high = (_TRUE[min(int(np.searchsorted(up_to, at)), _TRUE.size - 1)] for at in (LOW, HIGH))
+    best = float(_SAID[int(np.argmax(_GOOD @ likely))])
+    chance = float(is_right(np.array(best), _TRUE) @ likely)
+    return ParcelCount(best, min(float(low), best), max(float(high), best), chance)
 
 
-def count(model: ParcelModel, measures: Measures, several: ParcelModel | None = None) -> ParcelCount:
-    """How many parcels lie in a carton. Where `model` says that there are more than `SEVERAL`, `several`,
-    fitted on cartons that do hold parcels, says how many: it does not lean towards none."""
-    row = inputs(measures)[None]
-    log = float(_cut(ridge.predict(model.log, row))[0])
-    if several is not None and np.expm1(log) > SEVERAL:
-        model = several
-        log = float(_cut(ridge.predict(several.log, row))[0])
-    low, middle, high = (max(0.0, float(np.expm1(log + off))) for off in (model.low, 0.0, model.high))
-    return ParcelCount(middle, low, high)
+def mean_log(likely: Values) -> float:
+    """The mean of ln(1 + count)."""
+    return float(np.log1p(_TRUE) @ likely)
 
 
-def _cut(log: Values) -> Values:
-    return np.clip(log, 0.0, MOST_LOG)
+def excess(likely: Values, declared: int | None, slack: float) -> float:
+    """By how much ln(1 + count) is above that of what is declared and `slack`, on average, 0 where it is
+    below; NaN if nothing is declared."""
+    if declared is None:
+        return float("nan")
+    return float(np.maximum(np.log1p(_TRUE) - np.log1p(declared) - slack, 0.0) @ likely)

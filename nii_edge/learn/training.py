@@ -155,9 +155,7 @@ class _Run:
 
     def step(self, batch: Batch, points: Tensor, share: float) -> None:
         """Learn from one batch."""
-        rate = (
-            self._plan.rate * min((self._steps + 1) / self._plan.warmup, 1) * (0.01 + 0.99 * _cosine(share))
-        )
+        rate = self._plan.rate * min((self._steps + 1) / self._plan.warmup, 1) * (0.01 + 0.99 * cosine(share))
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["share"]
         inputs = batch.inputs.contiguous(memory_format=torch.channels_last)
@@ -220,7 +218,8 @@ def _together(share: float, shared: bool) -> float:
     return float(value)
 
 
-def _cosine(share: float) -> float:
+def cosine(share: float) -> float:
+    """From 1 at the beginning to 0 at the end."""
     return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 

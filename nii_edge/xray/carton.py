@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from nii_edge.config import Profile, ViewGeometry
 from nii_edge.errors import FrameError
-from nii_edge.records import Frame, Reason
-from nii_edge.xray.geometry import Box, Rays, chords, fit_box, rays_of
+from nii_edge.records import Box, Frame, Reason
+from nii_edge.xray.carton_map import COUNTS, MAP_MM, Map, Read, hottest
+from nii_edge.xray.geometry import Box as Outline
+from nii_edge.xray.geometry import Rays, chords, fit_box, rays_of
 from nii_edge.xray.material import Material, MaterialClass, MaterialTable, log_of, look_up
 from nii_edge.xray.optics import Optics, planes_of
 from nii_edge.xray.texture import TEXTURE, texture
@@ -50,7 +52,10 @@ class Measures(NamedTuple):
     """One carton. Lengths in mm, `litres` of its box; `grams` is a lower bound if `impenetrable_cm2` is above
     0; `grams_error`: one standard deviation of it as a share. `organic`, `inorganic`, `metal`: shares of the
     mass that is not too thin to tell. `texture`, (views, `len(TEXTURE)`): see `texture.TEXTURE`. `spread`:
-    how far the views' masses are apart, as a share."""
+    how far the views' masses are apart, as a share. What a network reads from the maps of all views:
+    `parcels`, (len(carton_map.COUNTS),), how likely each number of inner parcels is; `hidden`, the log-odds
+    that something lies among the goods that does not belong to them, and `hidden_at`, where that is most
+    likely."""
 
     length: float
     width: float
@@ -65,12 +70,16 @@ class Measures(NamedTuple):
     inorganic: float
     metal: float
     texture: Values
+    parcels: Values
+    hidden: float
+    hidden_at: Box | None
 
     @property
     def finite(self) -> bool:
         """True if no measure is broken: missing evidence weighs nothing, and none may pass for that."""
         single = [value for value in self if isinstance(value, float)]
-        return bool(np.isfinite(single).all() and np.isfinite(self.texture).all())
+        several = (self.texture, self.parcels)
+        return bool(np.isfinite(single).all() and all(np.isfinite(values).all() for values in several))
 
     @property
     def density(self) -> float:
@@ -79,8 +88,10 @@ class Measures(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """One view: its material and the (first, last) lines and detector pixels of the carton, rows across."""
+    """The view `number`: its material and the (first, last) lines and detector pixels of the carton, rows
+    across."""
 
+    number: int
     material: Material
     rays: Rays
     lines: tuple[int, int]
@@ -99,12 +110,65 @@ def missing(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame])
     return None
 
 
-def measure(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame]) -> Measures | None:
-    """Everything measured on one carton; None if the frames show nothing.
+def measure(
+    profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame], read: Read
+) -> Measures | None:
+    """Everything measured on one carton, and what `read` makes of its maps; None if the frames show nothing.
 
     Raises:
         FrameError: PROFILE_MISMATCH if something is `missing` or a frame does not fit its calibration.
+        DetectorFaultError: the network cannot run.
     """
+    located = locate(profile, optics, frames)
+    if located is None:
+        return None
+    measures = located.measures
+    reading = read(located.maps, described(measures))
+    place = _place(located, *hottest(reading.heat), profile.belt_axis)
+    return measures._replace(parcels=reading.parcels, hidden=reading.hidden, hidden_at=place)
+
+
+def _place(located: Located, number: int, box: tuple[int, int, int, int], belt_axis: str) -> Box | None:
+    """A box of a map in pixels of its frame; None if it lies beyond the carton."""
+    rows, columns = located.maps[number].shape[1:]
+    spans = []
+    for low, high, size, (first, last) in (
+        (box[0], box[2], columns, located.lines[number]), (box[1], box[3], rows, located.across[number])
+    ):  # fmt: skip
+        scale = (last - first + 1) / size
+        ends = first + max(low, 0) * scale, first + min(high, size) * scale
+        if ends[1] <= ends[0]:
+            return None
+        spans.append(ends)
+    (x0, x1), (y0, y1) = spans if belt_axis == "columns" else spans[::-1]
+    return Box(view=located.views[number], x0=x0, y0=y0, x1=x1, y1=y1)
+
+
+def described(measures: Measures) -> Values:
+    """What the network is told besides, (carton_map.SCALARS,): size, mass and materials."""
+    logs = np.log(
+        [
+            max(measures.length, 1.0), max(measures.width, 1.0), max(measures.height, 1.0),
+            max(measures.litres, 0.1), max(measures.grams, 1.0), max(measures.density, 1e-3),
+        ]
+    ) - (6, 6, 6, 3, 9, -1.5)  # fmt: skip
+    return np.array([*logs, measures.metal * 2, measures.inorganic * 2])
+
+
+class Located(NamedTuple):
+    """A carton that was found in its frames: what is measured, before anybody read the `maps` of its views,
+    which `views` these are, and which `lines` and detector pixels (`across`) of the frames they show, first
+    and last."""
+
+    measures: Measures
+    maps: tuple[Map, ...]
+    views: tuple[int, ...]
+    lines: tuple[tuple[int, int], ...]
+    across: tuple[tuple[int, int], ...]
+
+
+def locate(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame]) -> Located | None:
+    """Where the carton is, its maps and measures; None if the frames show nothing. Raises as `measure`."""
     lack = missing(profile, optics, frames)
     if lack is not None or profile.geometry is None or profile.pixel_pitch_mm is None:
         raise FrameError(Reason.PROFILE_MISMATCH, lack or "no geometry")
@@ -115,7 +179,7 @@ def measure(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame])
         planes = planes_of(frame, view)
         if profile.belt_axis == "rows":
             planes = np.ascontiguousarray(planes.swapaxes(1, 2))
-        found = None if view.materials is None else _see(planes, view.materials, profile.geometry[frame.view])
+        found = None if view.materials is None else _see(planes, view.materials, profile.geometry, frame.view)
         if found is not None:
             seen.append(found)
     if not seen:
@@ -124,8 +188,9 @@ def measure(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame])
     return _measured(seen, box, belt_pitch)
 
 
-def _see(planes: Planes, table: MaterialTable, view: ViewGeometry) -> _Seen | None:
+def _see(planes: Planes, table: MaterialTable, geometry: Sequence[ViewGeometry], number: int) -> _Seen | None:
     """Where in a view the carton is, and of what; None if it is not there."""
+    # pixel by pixel, at both ends: what the front end left, for sums over a whole carton
     ends = np.concatenate([planes[:, :, :AIR_LINES], planes[:, :, -AIR_LINES:]], axis=2).mean(axis=2)
     ends[np.abs(ends - 1) > AIR_RANGE] = 1
     planes = planes / ends[:, :, None]
@@ -137,7 +202,8 @@ def _see(planes: Planes, table: MaterialTable, view: ViewGeometry) -> _Seen | No
     across = longest(opacity[:, lines[0] : lines[1] + 1].mean(axis=1), ACROSS_X)
     if across is None:
         return None
-    return _Seen(look_up(planes, table), rays_of(view, planes.shape[1]), lines, across)
+    rays = rays_of(geometry[number], planes.shape[1])
+    return _Seen(number, look_up(planes, table), rays, lines, across)
 
 
 def longest(profile: Floats, threshold: float) -> tuple[int, int] | None:
@@ -154,8 +220,8 @@ def longest(profile: Floats, threshold: float) -> tuple[int, int] | None:
     return (first, last) if last - first >= LEAST_PIXELS else None
 
 
-def _measured(seen: Sequence[_Seen], box: Box, belt_pitch: float) -> Measures:
-    grams, blind, shares, textures = [], [], [], []
+def _measured(seen: Sequence[_Seen], box: Outline, belt_pitch: float) -> Located:
+    grams, blind, shares, textures, maps = [], [], [], [], []
     for view in seen:
         a, b = view.lines
         _, distance = chords(view.rays, box)
@@ -171,21 +237,21 @@ def _measured(seen: Sequence[_Seen], box: Box, belt_pitch: float) -> Measures:
         first, last = view.across
         pitch = float(np.median(millimetres[first : last + 1])) or 1.0
         z = view.material.z[first : last + 1, a : b + 1]
-        cut = (density[first : last + 1], z, classes[first : last + 1])
-        size = (
-            max(8, round((b - a + 1) * belt_pitch / GRID_MM)),
-            max(8, round((last - first + 1) * pitch / GRID_MM)),
-        )
-        small = [cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_AREA) for each in cut[:2]]
-        metal = cv2.resize(
-            (cut[2] >= MaterialClass.METAL).astype(np.float32), size, interpolation=cv2.INTER_AREA
-        )
-        textures.append(texture(small[0], small[1], metal))
+        cut = [
+            np.ascontiguousarray(plane, np.float32)
+            for plane in (
+                density[first : last + 1], z, classes[first : last + 1] >= MaterialClass.METAL,
+            )
+        ]  # fmt: skip
+        extent = (b - a + 1) * belt_pitch, (last - first + 1) * pitch
+        small = _resized(cut, extent, GRID_MM)
+        maps.append(_resized(cut, extent, MAP_MM))
+        textures.append(texture(*small))
     organic, inorganic, metal_share = np.mean(shares, axis=0)
     length = float(np.mean([view.lines[1] - view.lines[0] + 1 for view in seen])) * belt_pitch
     width = box.right - box.left
     mean = float(np.mean(grams))
-    return Measures(
+    measures = Measures(
         length=length,
         width=width,
         height=box.height,
@@ -199,7 +265,23 @@ def _measured(seen: Sequence[_Seen], box: Box, belt_pitch: float) -> Measures:
         inorganic=float(inorganic),
         metal=float(metal_share),
         texture=np.stack(textures),
+        parcels=np.zeros(len(COUNTS)),
+        hidden=0.0,
+        hidden_at=None,
+    )
+    return Located(
+        measures,
+        tuple(maps),
+        tuple(view.number for view in seen),
+        tuple(view.lines for view in seen),
+        tuple(view.across for view in seen),
     )
 
 
-__all__ = ["TEXTURE", "Measures", "measure", "missing"]
+def _resized(planes: Sequence[Floats], extent: tuple[float, float], grid: float) -> Map:
+    """Planes (3, height, width) in squares of `grid`; `extent`: mm along and across."""
+    size = (max(8, round(extent[0] / grid)), max(8, round(extent[1] / grid)))
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes])
+
+
+__all__ = ["TEXTURE", "Located", "Measures", "described", "locate", "measure", "missing"]

@@ -13,7 +13,7 @@ from nii_edge.records import Frame, Reason
 from nii_edge.xray.calibrate import Calibration, Noise
 from nii_edge.xray.colour import ColourTable, colour_table
 from nii_edge.xray.material import MaterialTable, build_table
-from nii_edge.xray.transmission import Planes, apply, apply_reduced, tube_level
+from nii_edge.xray.transmission import Planes, air_now, apply, apply_reduced
 from nii_edge.xray.wedges import Wedge
 
 
@@ -51,7 +51,8 @@ def optics(
 
 def planes_of(frame: Frame, view: Optics | None = None, size: tuple[int, int] | None = None) -> Planes:
     """Transmission (channels, height, width) of a frame of counts or of transmission, resized to `size`
-    (height, width) if that is given. Counts follow the tube, as far as air at the frame's ends shows it.
+    (height, width) if that is given. Counts follow the tube and the detector's cards, as far as air at
+    the frame's ends shows them.
 
     Raises:
         FrameError: PROFILE_MISMATCH if the frame is a display picture or does not fit the calibration.
@@ -66,10 +67,10 @@ def planes_of(frame: Frame, view: Optics | None = None, size: tuple[int, int] | 
     if view is None or view.detector is None or frame.pixels.dtype.kind == "f":
         return _resized(_scaled(frame), size, shrinks)
     try:
-        level = tube_level(frame.pixels, view.detector)
+        air = air_now(frame.pixels, view.detector)
         if size is not None and shrinks:
-            return apply_reduced(frame.pixels, view.detector, size, level)
-        return _resized(apply(frame.pixels, view.detector, level), size, shrinks)
+            return apply_reduced(frame.pixels, view.detector, size, air)
+        return _resized(apply(frame.pixels, view.detector, air), size, shrinks)
     except CalibrationError as error:
         raise FrameError(Reason.PROFILE_MISMATCH, f"view {frame.view}: {error}") from error
 

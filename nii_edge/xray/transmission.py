@@ -16,12 +16,15 @@ Planes = npt.NDArray[np.float32]
 """Transmission, shape (channels, height, width): 0 opaque, 1 air, noise on both sides of them."""
 
 AIR_LINES = 8
-"""Lines at each end of a frame in which `tube_level` looks for air."""
+"""Lines at each end of a frame in which `air_now` looks for air."""
 AIR_RANGE = (0.9, 1.1)
 """Tube output against that of the calibration, within which lines may be air. A tube that is further off
 needs a new calibration, and what lets nine tenths through may be cloth."""
 AIR_SPREAD = 0.05
 """Largest difference from line end to line end, as a share, of what is nothing but air."""
+
+MEDIANS = 3
+"""Medians of five pixels in a row, one after another."""
 
 SWAP_SPAN = (0.03, 0.85)
 """Transmissions in which the two energies are compared: surely matter, surely above the noise."""
@@ -31,13 +34,11 @@ SWAP_RATIO = 0.97
 """ln T_low / ln T_high is above 1 in all matter between 30 and 200 keV (PE 1.15, see domain tables)."""
 
 
-def apply(
-    counts: npt.NDArray[np.generic], calibration: Calibration, level: Sequence[float] | None = None
-) -> Planes:
+def apply(counts: npt.NDArray[np.generic], calibration: Calibration, air: Floats | None = None) -> Planes:
     """Transmission of a frame of counts, shape (height, width, channels) to (channels, height, width).
 
-    Not cut: noise makes it a little more than 1 in air and a little less than 0 in the dark. `level`: the
-    tube's output now against that of the calibration, per channel (`tube_level`).
+    Not cut: noise makes it a little more than 1 in air and a little less than 0 in the dark. `air`: what air
+    shows now against the calibration, (channels, detector pixels) (`air_now`).
 
     Raises:
         CalibrationError: WRONG_WIDTH or PROFILE_MISMATCH; says what was found and expected.
@@ -46,13 +47,13 @@ def apply(
     planes = np.empty((counts.shape[2], *counts.shape[:2]), np.float32)
     for index, plane in enumerate(planes):
         np.copyto(plane, cv2.extractChannel(counts, index), casting="unsafe")
-        _correct(plane, calibration, index, level)
+        _correct(plane, calibration, index, air)
     return planes
 
 
 def apply_reduced(
     counts: npt.NDArray[np.generic], calibration: Calibration, size: tuple[int, int],
-    level: Sequence[float] | None = None,
+    air: Floats | None = None,
 ) -> Planes:  # fmt: skip
     """`apply`, then averaged down to `size` (height, width), neither larger than the frame, in less time.
 
@@ -69,7 +70,7 @@ def apply_reduced(
     planes = np.empty((counts.shape[2], height, width), np.float32)
     for index in range(counts.shape[2]):
         plane = cv2.extractChannel(lines, index).astype(np.float32)
-        _correct(plane, calibration, index, level)
+        _correct(plane, calibration, index, air)
         planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     return planes
 
@@ -100,23 +101,20 @@ def _detector_axis(calibration: Calibration) -> int:
     return 0 if calibration.belt_axis == "columns" else 1
 
 
-def _correct(
-    plane: Floats, calibration: Calibration, channel: int, level: Sequence[float] | None = None
-) -> None:
+def _correct(plane: Floats, calibration: Calibration, channel: int, air: Floats | None = None) -> None:
     """Counts of one channel to transmission, in place."""
     axis = _detector_axis(calibration)
     along = (slice(None), None) if axis == 0 else (None, slice(None))
-    gain = (
-        calibration.gain[channel] if level is None else calibration.gain[channel] / np.float32(level[channel])
-    )
+    gain = calibration.gain[channel] if air is None else calibration.gain[channel] / air[channel]
     plane -= calibration.offset[channel][along]
     plane *= gain[along]
     repair(plane, calibration.repairs[channel], axis)
 
 
-def tube_level(counts: npt.NDArray[np.generic], calibration: Calibration) -> tuple[float, ...] | None:
-    """The tube's output against that of the calibration, per channel, from lines of air at either end of a
-    frame of counts (height, width, channels); None if neither end is air.
+def air_now(counts: npt.NDArray[np.generic], calibration: Calibration) -> Floats | None:
+    """What air shows against the calibration, (channels, detector pixels): the tube's output, and the cards'
+    own drift. From lines of air at either end of a frame of counts (height, width, channels); None if neither
+    end is air.
 
     Raises:
         CalibrationError: see `apply`.
@@ -133,8 +131,18 @@ def tube_level(counts: npt.NDArray[np.generic], calibration: Calibration) -> tup
         within = (level > AIR_RANGE[0]) & (level < AIR_RANGE[1])
         smooth = _box(profiles, max(1, profiles.shape[1] // 16))
         if within.all() and np.abs(smooth - level[:, None]).max() < AIR_SPREAD:
-            return tuple(float(value) for value in level)
+            now: Floats = _of_cards(profiles / level[:, None]) * level[:, None]
+            return now
     return None
+
+
+def _of_cards(profiles: Floats) -> Floats:
+    """Air along the detector (channels, pixels) without the noise of single pixels: medians keep the steps
+    from card to card sharp, and the mean of few takes most of the rest."""
+    smooth = np.ascontiguousarray(profiles)
+    for _ in range(MEDIANS):
+        smooth = np.stack([cv2.medianBlur(row[None], 5)[0] for row in smooth])
+    return _box(smooth, 3)
 
 
 def energies_swapped(planes: Planes) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
+from cartons import FIT
 from harness import ROOT, Process, Site, command, until
 
 from nii_edge.adapters.array_files import read_arrays, write_arrays
@@ -101,7 +102,7 @@ def lane_config(site: Site, store: Path) -> dict[str, Any]:
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
-            "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+            "fit": str(FIT),
             "detector": str(evidence_detector()),
         },
     }
@@ -193,7 +194,7 @@ def test_a_detector_that_the_fit_does_not_know_is_refused(
     """What its scores mean was fitted with it, and holds for no other."""
     site, store, fit = Site(tmp_path), tmp_path / "manifests.db", tmp_path / "fit.npz"
     import_at(store, PAPERS)
-    arrays, _ = read_arrays(ROOT / "models" / "carton" / "1.2.0" / "fit.npz")
+    arrays, _ = read_arrays(FIT)
     write_arrays(fit, arrays if fitted is None else arrays | {"detector": np.array(fitted)})
     manifest = {
         "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"), "fit": str(fit),
@@ -213,7 +214,7 @@ def test_the_verifier_may_be_the_only_detector(tmp_path: Path) -> None:
     import_at(store, PAPERS)
     manifest = {
         "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"),
-        "fit": str(ROOT / "models" / "carton" / "1.2.0" / "fit.npz"),
+        "fit": str(FIT),
     }  # fmt: skip
     policy = {"version": 1, "name": "p", "default_alarm_at": 0.5, "required_for_clear": ["manifest"]}
     changes = {"detectors": {}, "policy": str(site.write("policy.yaml", policy))}

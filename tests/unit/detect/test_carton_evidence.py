@@ -14,6 +14,7 @@ from nii_edge.config import load
 from nii_edge.detect import anomaly, bank, evidence, fusion, norms, paper_rules, parcels
 from nii_edge.papers import HouseBill, Line, PaperProblem, Papers
 from nii_edge.regime import Regime
+from nii_edge.xray.carton_map import COUNTS
 
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 GOOD = Line(
@@ -98,12 +99,12 @@ def test_what_all_cartons_of_a_consignment_hide_is_odd_in_each() -> None:
     rng, width = np.random.default_rng(4), len(anomaly.TRAITS)
     others = rng.normal(scale=0.5, size=(6, width))
     plain = anomaly.oddity(null(), others[0], others[1:])
-    others[:, anomaly.SHAPE] = 9.0
+    others[:, anomaly.APART[0]] = 9.0
     laden = anomaly.oddity(null(), others[0], others[1:])
     assert laden.trait == "shape of something prohibited"
     assert laden.score > plain.score + 1
-    others[:, anomaly.SHAPE] = np.nan
-    assert anomaly.oddity(null(), others[0], others[1:]).deviations[anomaly.SHAPE] == 0
+    others[:, anomaly.APART[0]] = np.nan
+    assert anomaly.oddity(null(), others[0], others[1:]).deviations[anomaly.APART[0]] == 0
 
 
 def test_first_cartons_that_were_the_bad_ones_are_recalled_once() -> None:
@@ -141,18 +142,41 @@ def test_oddity_is_finite_and_its_chance_a_share(count: int, seed: int) -> None:
 # ---- counting, banks, norms
 
 
-def test_counts_are_learned_and_their_interval_holds_most() -> None:
-    """A count that depends on what is measured is learned; groups are never on both sides."""
-    rng = np.random.default_rng(4)
-    true = rng.integers(0, 30, 200).astype(float)
-    rows = np.column_stack([np.log1p(true) + rng.normal(scale=0.1, size=200), rng.normal(size=(200, 4))])
-    groups = [str(k // 4) for k in range(200)]
-    model = parcels.fit(rows, true, groups)
-    out = parcels.held_out(rows, true, groups)
-    assert np.median(np.abs(np.log1p(out) - np.log1p(true))) < 0.25
-    assert model.low < 0 < model.high
-    with pytest.raises(ValueError, match="five or more"):
-        parcels.fit(rows[:8], true[:8], groups[:8])
+LIKELY = st.lists(st.floats(0, 1), min_size=len(COUNTS), max_size=len(COUNTS)).filter(lambda p: sum(p) > 1e-3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(LIKELY)
+def test_a_count_lies_in_its_interval(weights: list[float]) -> None:
+    """Whatever the network says, the count is a whole number within its interval."""
+    said = parcels.count(np.array(weights) / sum(weights))
+    assert 0 <= said.low <= said.expected <= said.high <= COUNTS[-1]
+    assert said.expected == round(said.expected)
+
+
+def test_the_count_is_the_one_that_is_right_most_often() -> None:
+    """A sure network is believed; an unsure one gives the number that most of its guesses would pass as."""
+    sure = np.zeros(len(COUNTS))
+    sure[COUNTS.index(7)] = 1.0
+    assert parcels.count(sure) == parcels.ParcelCount(7.0, 7.0, 7.0, 1.0)
+    torn = np.zeros(len(COUNTS))
+    torn[[COUNTS.index(4), COUNTS.index(9), COUNTS.index(10)]] = 0.4, 0.3, 0.3
+    assert parcels.count(torn).expected in (9.0, 10.0)
+    assert parcels.count(torn).chance == pytest.approx(0.6)
+    assert (parcels.count(torn).low, parcels.count(torn).high) == (4.0, 10.0)
+    many = np.zeros(len(COUNTS))
+    many[[COUNTS.index(20), COUNTS.index(22)]] = 0.5
+    assert parcels.is_right(np.array([parcels.count(many).expected] * 2), np.array([20.0, 22.0])).all()
+
+
+def test_more_parcels_than_declared_weigh_and_fewer_do_not() -> None:
+    """The excess is in logarithms, beyond the slack; what is not declared cannot be exceeded."""
+    ten = np.zeros(len(COUNTS))
+    ten[COUNTS.index(10)] = 1.0
+    assert parcels.excess(ten, 1, 0.3) == pytest.approx(np.log(11 / 2) - 0.3)
+    assert parcels.excess(ten, 10, 0.0) == parcels.excess(ten, 30, 0.0) == 0
+    assert np.isnan(parcels.excess(ten, None, 0.0))
+    assert parcels.mean_log(ten) == pytest.approx(np.log(11))
 
 
 def test_a_site_learns_what_passes_and_says_nothing_before() -> None:
@@ -213,15 +237,14 @@ def test_probabilities_are_probabilities(odds: float, prior: float) -> None:
 def test_evidence_of_a_carton_without_declarations_is_missing_not_zero() -> None:
     """What is not declared does not speak, for or against."""
     made = consignment()
-    count = parcels.ParcelCount(3.0, 1.0, 6.0)
     site = evidence.Site()
-    bare = evidence.gather(made.measures[0], Papers(barcode="B"), REGIME, count, site, None, None).features
-    full = evidence.gather(made.measures[0], made.papers[0], REGIME, count, site, None, None).features
+    bare = evidence.gather(made.measures[0], Papers(barcode="B"), REGIME, site, None, None).features
+    full = evidence.gather(made.measures[0], made.papers[0], REGIME, site, None, None).features
     names = [name for _, name in evidence.FEATURES]
     assert full.shape == bare.shape == (len(names),)
     for name in ("heavier than gross", "over packages", "vague", "score", "unlike its heading"):
         assert np.isnan(bare[names.index(name)])
     assert np.isfinite(full[names.index("heavier than gross")])
     heavier = msgspec.structs.replace(made.papers[0], gross_kg=0.5 * (made.papers[0].gross_kg or 1))
-    more = evidence.gather(made.measures[0], heavier, REGIME, count, site, None, None).features
+    more = evidence.gather(made.measures[0], heavier, REGIME, site, None, None).features
     assert more[names.index("heavier than gross")] > full[names.index("heavier than gross")] + 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from cartons import SCANNER, consignment
+from cartons import FIT, SCANNER, consignment, read
 from harness import ROOT
 
 from nii_edge.adapters.array_files import read_arrays, write_arrays
@@ -18,7 +18,7 @@ from nii_edge.commands.threats import write
 from nii_edge.config import Inference, load
 from nii_edge.detect import paper_rules, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
-from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, ManifestDetector
+from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, Fitted, ManifestDetector
 from nii_edge.edge.inference import _ask
 from nii_edge.errors import BundleError, ManifestError
 from nii_edge.inference_process import open_shapes
@@ -29,12 +29,11 @@ from nii_edge.regime import Regime
 from nii_edge.xray.optics import planes_of
 from nii_edge.xray.projection import place, project
 
-SHIPPED = ROOT / "models" / "carton" / "1.2.0" / "fit.npz"
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 
 
 def shipped() -> CartonFit:
-    return from_arrays(read_arrays(SHIPPED)[0])
+    return from_arrays(read_arrays(FIT)[0])
 
 
 def scan(number: int = 0, carton: str | None = "own", scanner: str = SCANNER) -> Scan:
@@ -51,7 +50,7 @@ def scan(number: int = 0, carton: str | None = "own", scanner: str = SCANNER) ->
 def detector(find: Callable[[str], Papers | None] | None = None) -> ManifestDetector:
     made = consignment()
     known = {papers.barcode: papers for papers in made.papers}
-    return ManifestDetector({SCANNER: made.lane}, find or known.get, REGIME, shipped(), 0.02)
+    return ManifestDetector({SCANNER: made.lane}, find or known.get, REGIME, Fitted(shipped(), read()), 0.02)
 
 
 def with_shapes() -> ManifestDetector:
@@ -63,7 +62,7 @@ def with_shapes() -> ManifestDetector:
         {SCANNER: made.lane},
         known.get,
         REGIME,
-        shipped(),
+        Fitted(shipped(), read()),
         0.02,
         detector=seeing.glancing().lowered(shapes.LOWEST),
     )

@@ -109,7 +109,7 @@ def test_a_folder_that_is_none_or_was_altered_is_refused(tmp_path: Path) -> None
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a spread of nothing": ({"bank.spread": None}, "bank.spread is missing"),
     "of other features": ({"bank.spread": np.ones(3)}, "bank.spread: shape"),
-    "a spread of 0": ({"bank.spread": np.zeros(23)}, "bank.spread: a spread that is not above 0"),
+    "a spread of 0": ({"bank.spread": np.zeros(bank.VALUES)}, "bank.spread: a spread that is not above 0"),
     "no norm of everything": ({"norms.every.mean": None}, "norms.every.mean is missing"),
     "no chapter": ({"norms.x.consignments": np.ones(())}, "norms.x.mean is missing"),
     "an empty heading": ({"bank.heading.9999": np.zeros((0, 22))}, "bank.heading.9999: shape"),

@@ -88,11 +88,18 @@ def test_drift_leaves_a_trace_that_calibration_does_not_know_of() -> None:
     assert ratio.std(axis=0).max() > 0.002
 
 
+def _steps(planes: np.ndarray, card: int) -> float:  # type: ignore[type-arg]
+    """How far the air levels of whole cards are apart at the end that is not looked at first."""
+    profile = planes[:, :, -6:].mean(axis=2)
+    width = profile.shape[1] // card * card
+    return float(np.median(profile[:, :width].reshape(2, -1, card), axis=2).std(axis=1).mean())
+
+
 @pytest.mark.parametrize("name", SCANNERS)
 def test_the_front_end_follows_the_tube(name: str) -> None:
     """What drifted since the calibration shows in the air around a carton, and is taken out everywhere."""
     unit = calibrated_unit(SCANNERS[name])
-    outputs = []
+    outputs, cards = [], []
     for seed in range(3):
         for number, view in enumerate(scan(SCENE, unit.scanner, np.random.default_rng(seed))):
             counts = np.ascontiguousarray(view.counts.swapaxes(0, 1))
@@ -104,6 +111,8 @@ def test_the_front_end_follows_the_tube(name: str) -> None:
             before, after = apply(counts, own.detector), planes_of(frame, own)
             # the end that it does not look at first
             outputs.append([np.median(planes[:, :, -6:], axis=(1, 2)) for planes in (before, after)])
+            cards.append([_steps(planes, unit.scanner.views[number].card) for planes in (before, after)])
+    assert np.mean(cards, axis=0)[1] < 0.9 * np.mean(cards, axis=0)[0]
     off = np.abs(np.array(outputs) - 1).max(axis=(0, 2))
     assert off[0] > 0.004
     assert off[1] < max(0.002, 3 * unit.scanner.stability.ripple)

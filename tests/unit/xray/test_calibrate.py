@@ -14,7 +14,7 @@ from nii_edge.errors import CalibrationError, CalibrationFault
 from nii_edge.records import Channel
 from nii_edge.xray.calibrate import Calibration, Origin, calibrate, check_fits
 from nii_edge.xray.pixels import PixelState, longest_run, plan_repair
-from nii_edge.xray.transmission import apply, energies_swapped, tube_level
+from nii_edge.xray.transmission import air_now, apply, energies_swapped
 
 DUAL: tuple[Channel, ...] = ("low", "high")
 NOW = 1_800_000_000_000_000_000
@@ -194,21 +194,21 @@ def test_the_tube_is_followed_where_there_is_air(axis: str) -> None:
     lines[20:, 30:150] *= 0.3
     for seen in (lines, lines[::-1]):
         counts = frame(detector.lines(np.ascontiguousarray(seen)), axis)  # type: ignore[arg-type]
-        level = tube_level(counts, calibration)
-        assert level is not None
-        assert level == pytest.approx((0.94, 0.94), abs=0.01)
-        air = np.moveaxis(apply(counts, calibration, level), 0, 2)[:, :, 1]
+        now = air_now(counts, calibration)
+        assert now is not None
+        assert now == pytest.approx(0.94, abs=0.02)
+        air = np.moveaxis(apply(counts, calibration, now), 0, 2)[:, :, 1]
         assert np.median(air if axis == "rows" else air.T, axis=0)[:20] == pytest.approx(1, abs=0.03)
     lines[:, 30:150] = 0.3
     counts = frame(detector.lines(lines), axis)  # type: ignore[arg-type]
-    assert tube_level(counts, calibration) is None
+    assert air_now(counts, calibration) is None
 
 
 def test_cloth_before_the_whole_detector_is_no_air() -> None:
     """Nor is a tube that lost more than a tenth."""
     detector = Detector()
     counts = frame(detector.lines(np.full((40, WIDTH, 2), 0.85)), "rows")
-    assert tube_level(counts, detector.calibration("rows")) is None
+    assert air_now(counts, detector.calibration("rows")) is None
 
 
 @pytest.mark.parametrize("name", ["PE", "water", "Al", "Fe"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from cartons import consignment
+from cartons import consignment, read
 
 from nii_edge.config import ViewGeometry
 from nii_edge.errors import FrameError
@@ -88,7 +88,7 @@ def test_an_empty_belt_is_no_carton() -> None:
         msgspec.structs.replace(frame, pixels=np.repeat(frame.pixels[:, :1], 300, axis=1))
         for frame in made.frames[0]
     ]
-    assert measure(made.lane.profile, made.lane.optics, frames) is None
+    assert measure(made.lane.profile, made.lane.optics, frames, read()) is None
 
 
 def test_what_is_missing_is_said() -> None:
@@ -103,7 +103,7 @@ def test_what_is_missing_is_said() -> None:
     assert "grey" in (missing(profile, optics, [grey]) or "")
     assert missing(profile, optics, frames) is None
     with pytest.raises(FrameError, match="geometry"):
-        measure(bare, optics, frames)
+        measure(bare, optics, frames, read())
 
 
 def test_longest_run() -> None:
