@@ -64,12 +64,13 @@ def simulate(
 
     # no exception on Ctrl-C: some libraries, while they load, take any for a fault of their own
     stopped = stop_on_signals()
-    from nii_edge.commands import simulate as command
+    from nii_edge.commands import simulate as command  # first: it says what is missing
+    from nii_edge.commands.workers import StoppedError, cores
 
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     request = command.Request(
         out, consignments, luggage, seed, path, scanner, recording, pictures, objects,
-        workers or command.cores(),
+        workers or cores(),
     )  # fmt: skip
     part, before = command.unfinished(out), command.unfinished(out).exists()
     try:
@@ -80,7 +81,7 @@ def simulate(
                 lambda done, total: progress.update(bar, completed=done, total=total),
                 stopped.is_set,
             )
-    except command.StoppedError:
+    except StoppedError:
         sys.exit(130)
     finally:
         if part.exists() and not before:
@@ -312,6 +313,7 @@ def fit_cartons(
 ) -> None:
     """Fit the carton detectors: masses, how honest cartons differ, the joint fusion."""
     from nii_edge.commands import measure_cartons as command
+    from nii_edge.commands.workers import cores
     from nii_edge.learn.looking import evidence_detector
     from nii_edge.resources import shipped
 
@@ -325,7 +327,7 @@ def fit_cartons(
             data,
             network or command.fit_file(),
             None if without_detector else detector or evidence_detector(),
-            workers or command.cores(),
+            workers or cores(),
         )
         tree = command.fit_and_write(request, out, stages_on(progress))
     if as_json:
@@ -354,11 +356,12 @@ def evaluate_cartons(
 ) -> None:
     """Measure what is found in whole cartons, on freshly simulated consignments with their papers."""
     from nii_edge.commands import measure_cartons as command
+    from nii_edge.commands.workers import cores
     from nii_edge.resources import shipped
 
     path = recipe or shipped("configs") / "simulate" / "test.yaml"
     request = command.Request(
-        cartons, seed, path, folders, data, fit or command.fit_file(), detector, workers or command.cores()
+        cartons, seed, path, folders, data, fit or command.fit_file(), detector, workers or cores()
     )
     with Progress(console=ERR, transient=True, disable=not sys.stderr.isatty()) as progress:
         result = command.evaluate(request, stages_on(progress))

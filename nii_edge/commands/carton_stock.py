@@ -7,9 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ import msgspec
 import numpy as np
 
 import nii_edge
-from nii_edge.commands.cartons import Carton, one, prepare
+from nii_edge.commands.cartons import Carton, one
 from nii_edge.commands.sight import Eyes, Sight
+from nii_edge.commands.workers import in_order
 from nii_edge.errors import ConfigError
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.produce import Job, jobs
@@ -30,8 +29,6 @@ MADE_BY = (
     "adapters/carton_reader.py",
 )  # fmt: skip
 """What of this package the kept cartons depend on: another version's are refused."""
-AHEAD = 4
-"""Consignments per worker under way."""
 
 Told = Callable[[int, int], None]
 
@@ -72,24 +69,11 @@ class Stock:
     def _made(self, work: Sequence[Job]) -> Iterator[tuple[Job, list[Carton]]]:
         """The jobs with their cartons, in order, on all workers. The first is done before any other begins:
         it compiles the simulator, which the others then find compiled."""
-        if not work:
-            return
-        units = [calibrated(make) for make in self._recipe.makes()]
-        with ExitStack() as stack:
-            context = get_context("spawn")
-            pool = ProcessPoolExecutor(
-                self._workers, mp_context=context, initializer=prepare, initargs=(units,)
-            )
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            yield work[0], pool.submit(one, work[0], self._eyes).result()
-            waiting: list[tuple[Job, Future[list[Carton]]]] = []
-            for job in work[1:]:
-                waiting.append((job, pool.submit(one, job, self._eyes)))
-                if len(waiting) >= AHEAD * self._workers:
-                    first, future = waiting.pop(0)
-                    yield first, future.result()
-            for job, future in waiting:
-                yield job, future.result()
+        units = [calibrated(make) for make in self._recipe.makes()] if work else []
+        call = partial(one, eyes=self._eyes)
+        for part in (work[:1], work[1:]):
+            if part:
+                yield from zip(part, in_order(call, part, units, self._workers), strict=True)
 
     def _file(self, number: int) -> Path | None:
         return None if self._folder is None else self._folder / f"{number:06d}.msgpack"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +25,7 @@ from nii_edge.records import Frame
 from nii_edge.regime import Columns, Regime
 from nii_edge.resources import shipped
 from nii_edge.simulate import labels
-from nii_edge.simulate.calibrated import Calibrated, calibrated, know
+from nii_edge.simulate.calibrated import Calibrated, calibrated
 from nii_edge.simulate.produce import Job, Made, produce
 from nii_edge.xray.carton import Measures, measure
 from nii_edge.xray.optics import Optics
@@ -116,12 +115,6 @@ def _scans(path: Path) -> Iterator[tuple[str, str, list[npt.NDArray[np.uint16]]]
         if len(frames) == header.views:
             yield header.scanner, header.carton or "", frames
             frames = []
-
-
-def prepare(units: Sequence[Calibrated]) -> None:
-    """A worker's beginning: as many as cores, so none has threads beside, and none need calibrate again."""
-    cv2.setNumThreads(1)
-    know(units)
 
 
 def _unit(made: Made) -> Calibrated:

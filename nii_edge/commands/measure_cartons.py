@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -162,11 +161,6 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
         "network": sight.network_digest[:12],
         "sha256": digest,
     }
-
-
-def cores() -> int:
-    """Those this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def check_fitted(file: Path, wanted: str, given: str) -> None:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
-from multiprocessing import get_context, parent_process
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import msgspec
 import yaml
 
@@ -23,9 +16,10 @@ from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.errors import ConfigError, RuntimeMissingError
 
 try:
+    from nii_edge.commands.workers import in_order, never
     from nii_edge.simulate import labels
-    from nii_edge.simulate.calibrated import MADE_AT_NS, Calibrated, calibrated, know
-    from nii_edge.simulate.produce import Job, Made, Scanned, Shot, jobs, produce
+    from nii_edge.simulate.calibrated import MADE_AT_NS, Calibrated, calibrated
+    from nii_edge.simulate.produce import Made, Scanned, Shot, jobs, produce
     from nii_edge.simulate.recipe import load_recipe
 except ImportError as missing:
     raise RuntimeMissingError(
@@ -35,14 +29,6 @@ except ImportError as missing:
 
 CARTON_NS = 1_200_000_000
 """From one carton to the next in the recording: 3,000 an hour."""
-LOOK_S = 0.2
-"""How often is looked whether to stop."""
-AHEAD = 4
-"""Jobs per worker under way, so that none waits and memory stays bounded."""
-
-
-class StoppedError(Exception):
-    """Somebody said stop."""
 
 
 class Request(NamedTuple):
@@ -76,7 +62,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def simulate(
-    request: Request, told: Callable[[int, int], None], stopped: Callable[[], bool] = lambda: False
+    request: Request, told: Callable[[int, int], None], stopped: Callable[[], bool] = never
 ) -> Summary:
     """Do all jobs on all cores and write what they made, in order: the same seed gives the same files.
 
@@ -112,7 +98,7 @@ def simulate(
     began = time.monotonic()
     with ExitStack() as stack:
         writer = stack.enter_context(_Writer(request))
-        for number, made in enumerate(_done(work, units, request.workers, stack, stopped), 1):
+        for number, made in enumerate(in_order(produce, work, units, request.workers, stopped), 1):
             writer.add(made)
             told(number, len(work))
     out.replace(finished)
@@ -138,73 +124,6 @@ def _begun(out: Path) -> Path:
             f"{part}: a simulation that was not finished, or is under way; delete it if it is not"
         )
     return part
-
-
-def _done(
-    work: list[Job], units: list[Calibrated], workers: int, stack: ExitStack, stopped: Callable[[], bool]
-) -> Iterator[Made]:
-    """The jobs' results in order, a bounded number of them under way."""
-    pool = stack.enter_context(
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(units,))
-    )
-    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-    waiting: list[Future[Made]] = []
-    for job in work:
-        with _uninterrupted(), _one_blas_thread():  # which workers inherit: it is for us to end them
-            waiting.append(pool.submit(produce, job))
-        if len(waiting) >= AHEAD * workers:
-            yield _result(waiting.pop(0), stopped)
-    while waiting:
-        yield _result(waiting.pop(0), stopped)
-    pool.shutdown()  # all is done: nothing of the pool may be left to end when this process does
-
-
-def _result(job: Future[Made], stopped: Callable[[], bool]) -> Made:
-    """What came of a job. Nothing is interrupted in its midst: a pool half started leaves workers behind."""
-    while not stopped():
-        if wait([job], LOOK_S).done:
-            return job.result()
-    raise StoppedError
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C has to wait."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """For processes started here, unless the user has said how many."""
-    name = "OPENBLAS_NUM_THREADS"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "1"  # it is read when NumPy is imported, before a worker can say anything
-    try:
-        yield
-    finally:
-        del os.environ[name]
-
-
-def _prepare(units: list[Calibrated]) -> None:
-    """Workers are as many as cores: none may have threads beside, and none need calibrate again."""
-    cv2.setNumThreads(1)
-    know(units)
-    gc.freeze()  # what was imported stays: looking through it again and again frees nothing
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 class _Writer:
@@ -323,8 +242,3 @@ def _write_scanners(out: Path, units: list[Calibrated]) -> None:
 def _readable(tree: object) -> bytes:
     """JSON for people to read too."""
     return msgspec.json.format(msgspec.json.encode(tree), indent=1)
-
-
-def cores() -> int:
-    """Those this process may use."""
-    return len(os.sched_getaffinity(0))
