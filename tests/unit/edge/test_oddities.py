@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.adapters.system_clock import SystemClock
-from nii_edge.detect.anomaly import TRAITS, pool, probability
+from nii_edge.detect.anomaly import APART, TRAITS, pool, probability
 from nii_edge.detect.heat import FEATURES, Blocks
 from nii_edge.edge import oddities
 from nii_edge.edge.case import Case
@@ -46,7 +46,9 @@ class Belt:
         scan = ScanId(edge="e", scanner="s", epoch=1, seq=self._seq)
         job = JobScan(id=scan, scan_type=scan_type, carton=carton or f"c{self._seq}", frames=())
         rng = np.random.default_rng(self._seq)
-        values = tuple((rng.normal(scale=0.6, size=len(TRAITS)) + shift).tolist())
+        found = rng.normal(scale=0.6, size=len(TRAITS)) + shift
+        found[[*APART]] = 0.0  # nothing is found in them: that would be odd in any company
+        values = tuple(found.tolist())
         view = Blocks(0, (0.0, 0.0, 9.0, 9.0), np.full((3, 3, FEATURES), self._seq, np.uint8))
         traits = None if bill is None else CartonTraits(
             master_bill=bill, values=values, views=(ViewBlocks.of(view),), declared=f"line {self._seq}"
