@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nii_edge.config import Profile, ViewGeometry
 from nii_edge.errors import FrameError
 from nii_edge.records import Box, Frame, Reason
-from nii_edge.xray.carton_map import COUNTS, MAP_MM, Map, Read, hottest
+from nii_edge.xray.carton_map import COUNTS, MAP_MM, MOST_SQUARES, Map, Read, hottest
 from nii_edge.xray.geometry import Box as Outline
 from nii_edge.xray.geometry import Rays, chords, fit_box, rays_of
 from nii_edge.xray.material import Material, MaterialClass, MaterialTable, log_of, look_up
@@ -245,7 +245,7 @@ def _measured(seen: Sequence[_Seen], box: Outline, belt_pitch: float) -> Located
         ]  # fmt: skip
         extent = (b - a + 1) * belt_pitch, (last - first + 1) * pitch
         small = _resized(cut, extent, GRID_MM)
-        maps.append(_resized(cut, extent, MAP_MM))
+        maps.append(_resized(cut, extent, max(MAP_MM, max(extent) / MOST_SQUARES)))
         textures.append(texture(*small))
     organic, inorganic, metal_share = np.mean(shares, axis=0)
     length = float(np.mean([view.lines[1] - view.lines[0] + 1 for view in seen])) * belt_pitch

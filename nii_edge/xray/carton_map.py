@@ -20,6 +20,8 @@ Values = npt.NDArray[np.float64]
 MAP_MM = 2.0
 COUNTS: tuple[int, ...] = (*range(25), 27, 30, 33, 37, 41, 46, 52, 60, 75)
 """The numbers of inner parcels that the network tells apart."""
+MOST_SQUARES = 600
+"""Of a map a side: what is longer than 1.2 m has larger squares, so that no frame takes long."""
 PLANES = 6
 """Of its input: see `planes`."""
 SCALARS = 8

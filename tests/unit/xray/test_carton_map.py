@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
-from cartons import consignment
+from cartons import consignment, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from nii_edge.xray.carton_map import (
     COUNTS,
     MAP_MM,
     MARGIN,
+    MOST_SQUARES,
     PLANES,
     SCALARS,
     STEP,
@@ -63,6 +65,23 @@ def test_the_hottest_place_is_a_box_around_it() -> None:
     assert box == (2 * CELL - MARGIN, 3 * CELL - MARGIN, 3 * CELL - MARGIN, 5 * CELL - MARGIN)
 
 
+def test_what_is_too_long_for_a_carton_is_read_in_larger_squares() -> None:
+    """No frame makes the network look for long; the place of what is hot is still one of the frame."""
+    made = consignment()
+    frames = [
+        msgspec.structs.replace(frame, pixels=np.repeat(frame.pixels, 6, axis=1)) for frame in made.frames[0]
+    ]
+    located = locate(made.lane.profile, made.lane.optics, frames)
+    assert located is not None
+    assert located.measures.length > 1300
+    assert max(located.maps[0].shape) == MOST_SQUARES
+    measures = measure(made.lane.profile, made.lane.optics, frames, read())
+    assert measures is not None
+    assert measures.finite
+    place = measures.hidden_at
+    assert place is None or place.x1 <= frames[place.view].pixels.shape[1]
+
+
 def test_maps_are_in_true_millimetres_and_heat_comes_back_to_the_frame() -> None:
     """A carton's two views are as long; the place of a hot cell is where it is in the frame."""
     made = consignment()
@@ -73,12 +92,12 @@ def test_maps_are_in_true_millimetres_and_heat_comes_back_to_the_frame() -> None
     assert np.allclose(lengths, located.measures.length, rtol=0.05)
     assert described(located.measures).shape == (SCALARS,)
 
-    def read(maps: object, scalars: object) -> Reading:
+    def answer(maps: object, scalars: object) -> Reading:
         heat = np.full((2, *(side // CELL for side in stacked(located.maps).shape[2:])), -9.0, np.float32)
         heat[1, 2, 3] = 1.0
         return Reading(np.eye(len(COUNTS))[4], -2.0, heat)
 
-    measures = measure(profile, optics, frames, read)
+    measures = measure(profile, optics, frames, answer)
     assert measures is not None
     assert measures.hidden_at is not None
     first, last = located.lines[1]
