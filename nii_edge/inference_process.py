@@ -125,7 +125,7 @@ def open_manifest(
     """The manifest verifier, which looks papers up by `find`. Raises ConfigError, BundleError,
     RuntimeMissingError."""
     fit, digest = read_fit(Path(setup.fit), setup.signers)
-    fitted = Fitted(fit, CartonReader(fit.network.tobytes(), settings))
+    fitted = Fitted(fit, CartonReader(fit.network.tobytes()))
     known = {name: Lane(setup.profiles[name], optics) for name, optics in lanes.items()}
     regime = load(Path(setup.regime), Regime)
     site, models = NO_SITE, [f"manifest@{regime.name}#{digest[:12]}"]

@@ -163,7 +163,7 @@ def learn(request: Request, told: Told) -> Summary:
     arrays, fit_digest = read_arrays(here / config.manifest.fit)
     fit = from_arrays(arrays)
     looks = config.manifest.detector
-    sight = Sight(Eyes(here / config.manifest.fit, None if looks is None else here / looks), 2)
+    sight = Sight(Eyes(here / config.manifest.fit, None if looks is None else here / looks))
     damage: list[str] = []
     with closing(ManifestReader(here / config.manifest.store)) as papers:
         cartons = _Class(_lanes(config, here), papers, fit.mass, sight)

@@ -74,7 +74,7 @@ def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
     fitted, digest = load_fit(request.fit)
     if request.detector is None and fitted.detector:
         request = request._replace(detector=evidence_detector())
-    sight = Sight(Eyes(request.fit, request.detector), 2)
+    sight = Sight(Eyes(request.fit, request.detector))
     check_fitted(request.fit, fitted.detector, sight.digest)
     recipe = load_recipe(request.recipe)
     if request.folders is not None:

@@ -33,12 +33,12 @@ class Eyes(NamedTuple):
 class Sight:
     """A network and an object detector that look at cartons of several scanners."""
 
-    def __init__(self, eyes: Eyes, threads: int = 1) -> None:
+    def __init__(self, eyes: Eyes) -> None:
         """Raises ConfigError, BundleError: the network cannot be used."""
         self._folder = eyes.detector
         self._detectors: dict[str, ModelDetector] = {}
         self.network = network_of(eyes.network)
-        self.read = CartonReader(self.network, Inference(threads=threads))
+        self.read = CartonReader(self.network)
 
     @property
     def network_digest(self) -> str:

@@ -10,7 +10,6 @@ import torch
 from cartons import consignment
 
 from nii_edge.adapters.carton_reader import CartonReader
-from nii_edge.config import Inference
 from nii_edge.errors import BundleError, DetectorFaultError
 from nii_edge.learn.carton_network import CartonNetwork, losses, to_onnx
 from nii_edge.learn.carton_pool import (
@@ -102,7 +101,7 @@ def test_what_it_learned_is_what_its_file_says(tmp_path: Path) -> None:
     made = consignment()
     located = locate(made.lane.profile, made.lane.optics, made.frames[0])
     assert located is not None
-    read = CartonReader(to_onnx(network), Inference(threads=1))
+    read = CartonReader(to_onnx(network))
     for maps in (located.maps, located.maps[:1]):
         scalars = described(located.measures).astype(np.float32)
         with torch.no_grad():
@@ -132,12 +131,12 @@ def test_views_together_or_one_by_one() -> None:
 def test_a_file_that_is_no_such_network_is_refused() -> None:
     """Damaged, or another model; what cannot be read is a fault, not an answer."""
     with pytest.raises(BundleError):
-        CartonReader(b"nothing", Inference(threads=1))
+        CartonReader(b"nothing")
     from nii_edge.resources import shipped
 
     other = (shipped("models") / "shielding" / "1.0.0" / "model.onnx").read_bytes()
     with pytest.raises(BundleError, match="fit again"):
-        CartonReader(other, Inference(threads=1))
-    read = CartonReader(to_onnx(CartonNetwork(3)), Inference(threads=1))
+        CartonReader(other)
+    read = CartonReader(to_onnx(CartonNetwork(3)))
     with pytest.raises(DetectorFaultError, match="reading a carton"):
         read([np.zeros((3, 20, 20), np.float32)], np.zeros(3))
