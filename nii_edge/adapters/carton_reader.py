@@ -19,15 +19,15 @@ OUTPUTS = {"parcels": [1, len(COUNTS)], "hidden": [1], "heat": ["views", "rows",
 
 
 class CartonReader:
-    """Reads cartons with the network in an ONNX file, on the CPU: it is small. Of several threads each runs by
-    itself, so give it one (docs/decisions/0009)."""
+    """Reads cartons with the network in an ONNX file, on the CPU: it is small. Several threads may ask at once;
+    each run has one thread, since those of two would wait for each other (docs/decisions/0009)."""
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
-        """`threads`: for one run. Raises BundleError: it is no such file, or its inputs or outputs are others."""
+    def __init__(self, model: bytes) -> None:
+        """Raises BundleError: it is no such file, or its inputs or outputs are others."""
         check_self_contained(model)
         try:
             self._session = ort.InferenceSession(
-                model, options_of(Inference(threads=threads)), providers=["CPUExecutionProvider"]
+                model, options_of(Inference(threads=1)), providers=["CPUExecutionProvider"]
             )
         except tuple(LOAD_ERRORS) as error:
             raise BundleError(f"ONNX Runtime cannot load the network that reads cartons: {error}") from error
