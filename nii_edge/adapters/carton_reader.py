@@ -19,7 +19,7 @@ OUTPUTS = {"parcels": [1, len(COUNTS)], "hidden": [1], "heat": ["views", "rows",
 
 
 class CartonReader:
-    """Reads cartons with the network in an ONNX file, on the CPU: it is small. Several threads may ask at once;
+    """Reads cartons with the network in an ONNX file, on the CPU: it is small. Many threads may ask at once;
     each run has one thread, since those of two would wait for each other (docs/decisions/0009)."""
 
     def __init__(self, model: bytes) -> None:
