@@ -1,6 +1,6 @@
 """How the network that reads whole cartons is made, from nothing but the simulator, in three steps.
 
-    python tools/train_carton_network.py maps WORK --seed 7001      cartons (extra `simulate`), until stopped
+    python tools/train_carton_network.py maps WORK --seed 7001      cartons (extra `simulate`)
     python tools/train_carton_network.py train WORK --minutes 40    the network (extra `train`)
     python tools/train_carton_network.py export WORK OUT.onnx
 
@@ -128,6 +128,8 @@ def learn(work: Path, minutes: float, seed: int, processes: int, start: Path | N
 
     torch.manual_seed(seed + rank())
     files = sorted((work / "cartons").glob("*_?????.npz"))
+    if len(files) <= EVERY:
+        raise SystemExit(f"{work}: {len(files)} consignments; run `maps` first, for a few thousand")
     samples = read_samples([file for number, file in enumerate(files) if number % EVERY][rank() :: processes])
     tests = read_samples(files[::EVERY]) if rank() == 0 else []
     network = fresh(start)

@@ -48,7 +48,9 @@ def read_arrays(path: Path, seal: Seal | None = None) -> tuple[dict[str, Values]
             seal.check(path, data)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name], np.float64) for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         raise BundleError(f"{path}: cannot be read: {error}") from error
     for name, value in arrays.items():
         if not np.isfinite(value).all():

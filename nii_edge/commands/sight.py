@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from nii_edge.adapters.array_files import read_arrays
 from nii_edge.adapters.carton_reader import CartonReader
 from nii_edge.bundle import load_bundle
@@ -69,8 +67,7 @@ class Sight:
 def network_of(file: Path) -> bytes:
     """The ONNX file `file`, or that in the fit `file`. Raises ConfigError, BundleError."""
     if file.suffix == ".npz":
-        fitted = from_arrays(read_arrays(file)[0])
-        return fitted.network.astype(np.uint8).tobytes()
+        return from_arrays(read_arrays(file)[0]).network.tobytes()
     try:
         return file.read_bytes()
     except OSError as error:

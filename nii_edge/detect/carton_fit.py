@@ -75,11 +75,17 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
             raise BundleError(f"{name}: shape {found.shape}, expected {shape}; fit again with this version")
         return found
 
+    def positive(name: str, *shape: int | None) -> Values:
+        found = get(name, *shape)
+        if not (found > 0).all():
+            raise BundleError(f"{name}: not above 0 everywhere; fit again")
+        return found
+
     def fusion(part: str) -> Fusion:
         many = len(FEATURES)
         return Fusion(
             get(f"{part}.centre", many),
-            get(f"{part}.scale", many),
+            positive(f"{part}.scale", many),
             get(f"{part}.weights", many),
             float(get(f"{part}.bias")),
         )
@@ -87,9 +93,9 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
     def ridge(part: str, many: int) -> Ridge:
         support = get(f"{part}.support", None, many)
         return Ridge(
-            float(get(f"{part}.gamma")),
+            float(positive(f"{part}.gamma")),
             get(f"{part}.centre", many),
-            get(f"{part}.scale", many),
+            positive(f"{part}.scale", many),
             support,
             get(f"{part}.alpha", len(support)),
             float(get(f"{part}.mean")),
@@ -97,12 +103,25 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
 
     return CartonFit(
         mass=MassModel(
-            ridge("mass.off", mass.INPUTS), ridge("mass.error", mass.INPUTS), float(get("mass.wider"))
+            ridge("mass.off", mass.INPUTS), ridge("mass.error", mass.INPUTS), float(positive("mass.wider"))
         ),
-        network=get("network", None).astype(np.uint8),
-        null=Null(get("null.spread", len(TRAITS)), get("null.scores", None)),
+        network=_bytes("network", get("network", None)),
+        null=Null(positive("null.spread", len(TRAITS)), _rising("null.scores", get("null.scores", None))),
         fusion=fusion("fusion"),
         master=fusion("master"),
         papers=fusion("papers"),
-        detector=bytes(get("detector", None).astype(np.uint8).tolist()).hex(),
+        detector=_bytes("detector", get("detector", None)).tobytes().hex(),
     )
+
+
+def _rising(name: str, values: Values) -> Values:
+    if not values.size or (np.diff(values) < 0).any():
+        raise BundleError(f"{name}: {values.size} values, expected some that rise; fit again")
+    return values
+
+
+def _bytes(name: str, values: Values) -> npt.NDArray[np.uint8]:
+    found = values.astype(np.uint8)
+    if not np.array_equal(found, values):
+        raise BundleError(f"{name}: not whole numbers from 0 to 255; fit again")
+    return found

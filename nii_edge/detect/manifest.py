@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, shapes
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.model_detector import ModelDetector
@@ -151,13 +151,13 @@ class ManifestDetector:
             blocks = _blocks(lane, scan) if papers.master_bill else ()
         except FrameError as error:
             raise DetectorFaultError(f"{self.name}: {error}") from error
-        if measures is not None and not measures.finite:
-            raise DetectorFaultError(f"{self.name}: a measure is not finite: {measures}"[:300])
         if measures is None:
             why = "The frames show nothing where a carton was announced."
             found.append(self._finding(FUSED, 1.0, why, papers, joint=True))
             return tuple(found)
-        measures = mass.weighed(self._fit.mass, measures)
+        for made in (measures, measures := mass.weighed(self._fit.mass, measures)):
+            if not made.finite:  # missing evidence weighs nothing, and none may pass for that
+                raise DetectorFaultError(f"{self.name}: a measure is not finite: {made}"[:300])
         seen = self._seen(scan)
         if papers.master_bill:
             self._told.measured(scan.id, papers, anomaly.traits(measures, papers, seen), blocks)
@@ -174,7 +174,10 @@ class ManifestDetector:
         facts = evidence.gather(measures, papers, self._regime, self._site, None, seen)
         added = fusion.terms(self._fit.fusion, facts.features)
         ratios = fusion.by_group(added, GROUPS)
-        whole = fusion.probability(float(added.sum()) + self._fit.fusion.bias, self._prior)
+        total = float(added.sum())
+        if not np.isfinite(total):
+            raise DetectorFaultError(f"{self.name}: the evidence adds up to {total}; fit again")
+        whole = fusion.probability(total + self._fit.fusion.bias, self._prior)
         strongest = sorted(ratios, key=lambda group: -ratios[group])
         found = []
         if whole >= SHOWN_FROM or ratios[strongest[0]] >= SPEAKS_FROM:  # parts never go without their whole
@@ -233,6 +236,12 @@ def _named(shape: Finding | None) -> str:
     return "something prohibited" if shape is None else f"a {shape.label.replace('_', ' ')}"
 
 
+def _counted(found: parcels.ParcelCount) -> str:
+    if found.chance < parcels.COUNTABLE:
+        return f"at least {found.low:.0f} inner parcels, perhaps {found.expected:.0f}"
+    return f"{found.expected:.0f} inner parcels, at least {found.low:.0f}"
+
+
 def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     """What an indicator saw, for the person at the screen."""
     chapters = ", ".join(sorted({str(line.chapter) for line in papers.lines if line.chapter is not None}))
@@ -243,8 +252,7 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     packages = "no number" if papers.packages is None else f"{papers.packages}"
     words = {
         "mass_differs": f"X-rays weigh {weighs}, the papers say {said}.",
-        "more_parcels": f"The image shows about {facts.parcels.expected:.0f} inner parcels (at least "
-        f"{facts.parcels.low:.0f}), the papers say {packages}.",
+        "more_parcels": f"The image shows {_counted(facts.parcels)}, the papers say {packages}.",
         "unlikely_piece": f"Weight, size or value of a piece is unusual for chapter {chapters or '?'}.",
         "vague_words": "The description says nothing.",
         "other_material": f"Its materials are not those of chapter {chapters or '?'} on this site.",

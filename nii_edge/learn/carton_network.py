@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nii_edge.learn.export import OPSET
 from nii_edge.learn.network import Residual, conv
-from nii_edge.xray.carton_map import CELL, COUNTS, PLANES, SCALARS, STEP, Planes
+from nii_edge.xray.carton_map import CELL, COUNTS, PLANES, SCALARS, STEP, Inputs
 
 TRAITS = 24
 """Numbers that tell sorts of goods apart: they only teach the trunk to look at goods."""
@@ -197,6 +197,6 @@ def to_onnx(network: CartonNetwork) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def as_planes(stacked: Planes) -> Tensor:
-    """Planes (views, PLANES, height, width) as the network wants them."""
+def as_planes(stacked: Inputs) -> Tensor:
+    """Inputs (views, PLANES, height, width) as the network wants them."""
     return torch.from_numpy(stacked).contiguous(memory_format=torch.channels_last)

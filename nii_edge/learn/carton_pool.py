@@ -139,8 +139,8 @@ def fits(other: Sample, sample: Sample) -> bool:
 
 
 def overlaid(sample: Sample, other: Sample, rng: Generator) -> Sample:
-    """The contents of `other`, which `fits`, in the carton, too: it is that much heavier and as large as
-    before; Z and metal are means by mass."""
+    """All of `other`, which `fits`, in the carton, too, its walls as well: it is that much heavier and as
+    large as before; Z and metal are means by mass."""
     along = float(rng.random())
     views = []
     for own, more in zip(sample.views, other.views, strict=True):

@@ -123,6 +123,8 @@ def measure(
     if located is None:
         return None
     measures = located.measures
+    if not measures.finite:  # whoever asks has to look at that; the network would make something of it
+        return measures
     reading = read(located.maps, described(measures))
     place = _place(located, *hottest(reading.heat), profile.belt_axis)
     return measures._replace(parcels=reading.parcels, hidden=reading.hidden, hidden_at=place)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Map = npt.NDArray[np.float32]
 """(3, height, width): areal density in g/cm2, effective Z, share of metal 0-1; columns along the belt."""
-Planes = npt.NDArray[np.float32]
+Inputs = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 MAP_MM = 2.0
@@ -58,7 +58,7 @@ Read = Callable[[Sequence[Map], Values], Reading]
 DetectorFaultError."""
 
 
-def planes(view: Map) -> Planes:
+def planes(view: Map) -> Inputs:
     """(PLANES, height, width) of a map: density against the view's mean, against its neighbourhood, and by
     itself, Z, metal, and where the carton is."""
     mass = np.clip(view[0], 0, MOST_AREAL)
@@ -87,7 +87,7 @@ def hottest(heat: npt.NDArray[np.float32]) -> tuple[int, tuple[int, int, int, in
     return int(view), tuple(CELL * end - MARGIN for end in (*low, *high))  # type: ignore[return-value]
 
 
-def stacked(views: Sequence[Map]) -> Planes:
+def stacked(views: Sequence[Map]) -> Inputs:
     """(views, PLANES, height, width) of all maps: each in the upper left, `MARGIN` from the edge, 0 around
     it."""
     height = max(view.shape[1] for view in views) + 2 * MARGIN

@@ -23,6 +23,8 @@ needs a new calibration, and what lets nine tenths through may be cloth."""
 AIR_SPREAD = 0.05
 """Largest difference from line end to line end, as a share, of what is nothing but air."""
 
+CARD_DRIFT = 0.03
+"""What a card may have drifted by, as a share, since the calibration."""
 MEDIANS = 3
 """Medians of five pixels in a row, one after another."""
 
@@ -138,11 +140,13 @@ def air_now(counts: npt.NDArray[np.generic], calibration: Calibration) -> Floats
 
 def _of_cards(profiles: Floats) -> Floats:
     """Air along the detector (channels, pixels) without the noise of single pixels: medians keep the steps
-    from card to card sharp, and the mean of few takes most of the rest."""
+    from card to card sharp, and the mean of few takes most of the rest. 1 where it is off by more than
+    `CARD_DRIFT`: something lies there, or a pixel died."""
     smooth = np.ascontiguousarray(profiles)
     for _ in range(MEDIANS):
         smooth = np.stack([cv2.medianBlur(row[None], 5)[0] for row in smooth])
-    return _box(smooth, 3)
+    made = _box(smooth, 3)
+    return np.where(np.abs(made - 1) > CARD_DRIFT, np.float32(1), made)
 
 
 def energies_swapped(planes: Planes) -> bool:

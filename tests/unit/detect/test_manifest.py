@@ -20,7 +20,7 @@ from nii_edge.detect import paper_rules, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, Fitted, ManifestDetector
 from nii_edge.edge.inference import _ask
-from nii_edge.errors import BundleError, ManifestError
+from nii_edge.errors import BundleError, DetectorFaultError, ManifestError
 from nii_edge.inference_process import open_shapes
 from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import Papers
@@ -154,6 +154,23 @@ def test_a_store_that_fails_is_a_fault_and_nothing_else() -> None:
         assert outcome.not_applicable is None
 
 
+@pytest.mark.parametrize("part", ["mass", "fusion"])
+def test_evidence_that_is_no_number_is_a_fault(part: str) -> None:
+    """Numbers of a fit that are finite, and whose sums are not: never missing evidence, never silence."""
+    fit = shipped()
+    if part == "mass":
+        fit = fit._replace(mass=fit.mass._replace(off=fit.mass.off._replace(gamma=-1e30)))
+    else:
+        many = np.where(np.arange(fit.fusion.weights.size) % 2, 1e308, -1e308)
+        scale = np.full_like(many, 1e-6)
+        fit = fit._replace(fusion=fit.fusion._replace(weights=many, scale=scale))
+    made = consignment()
+    known = {papers.barcode: papers for papers in made.papers}
+    broken = ManifestDetector({SCANNER: made.lane}, known.get, REGIME, Fitted(fit, read()), 0.02)
+    with np.errstate(all="ignore"), pytest.raises(DetectorFaultError, match=r"not finite|adds up to"):
+        broken.detect([scan()])
+
+
 def test_frames_of_nothing_are_no_carton() -> None:
     """A carton was announced and nothing is there: certain to be looked at."""
     own = scan()
@@ -177,6 +194,14 @@ def test_the_fit_is_kept_as_it_was_and_another_is_refused(tmp_path: Path) -> Non
         from_arrays({name: value for name, value in arrays.items() if name != "null.spread"})
     with pytest.raises(BundleError, match="shape"):
         from_arrays({**arrays, "fusion.weights": np.zeros(3)})
+    for name, value, words in (
+        ("mass.off.scale", np.zeros_like(arrays["mass.off.scale"]), "not above 0"),
+        ("mass.error.gamma", np.array(-1e6), "not above 0"),
+        ("null.scores", np.zeros(0), "expected some that rise"),
+        ("network", np.array([-1.0, 300.0]), "whole numbers"),
+    ):
+        with pytest.raises(BundleError, match=words):
+            from_arrays({**arrays, name: value})
     write_arrays(path, {"a": np.array([np.nan])})
     with pytest.raises(BundleError, match="not finite"):
         read_arrays(path)

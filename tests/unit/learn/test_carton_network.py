@@ -140,3 +140,14 @@ def test_a_file_that_is_no_such_network_is_refused() -> None:
     read = CartonReader(to_onnx(CartonNetwork(3)))
     with pytest.raises(DetectorFaultError, match="reading a carton"):
         read([np.zeros((3, 20, 20), np.float32)], np.zeros(3))
+
+
+@pytest.mark.parametrize("wrong", ["counts", "hidden", "heat"])
+def test_an_answer_that_is_no_number_is_a_fault(wrong: str) -> None:
+    """It must not pass for a carton in which nothing is."""
+    network = CartonNetwork(3)
+    with torch.no_grad():
+        getattr(network, wrong).bias.fill_(float("nan"))
+    read = CartonReader(to_onnx(network))
+    with pytest.raises(DetectorFaultError, match="cannot be"):
+        read([np.ones((3, 40, 40), np.float32)], np.zeros(8))

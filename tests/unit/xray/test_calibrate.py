@@ -204,6 +204,20 @@ def test_the_tube_is_followed_where_there_is_air(axis: str) -> None:
     assert air_now(counts, calibration) is None
 
 
+@pytest.mark.parametrize(("wide", "through"), [(4, 0.4), (3, 0.2), (8, 0.1), (3, 0.0)])
+def test_a_strip_along_the_belt_is_no_drift(wide: int, through: float) -> None:
+    """What reaches over an end of the frame is still there, and a pixel that died is not divided by."""
+    detector = Detector()
+    calibration = detector.calibration("rows")
+    lines = np.ones((60, WIDTH, 2))
+    lines[:, 80 : 80 + wide] = through
+    counts = frame(detector.lines(lines), "rows")
+    now = air_now(counts, calibration)
+    assert now is None or now == pytest.approx(1, abs=0.04)
+    seen = np.moveaxis(apply(counts, calibration, now), 0, 2)[:, 80 : 80 + wide, 1]
+    assert np.median(seen) == pytest.approx(through, abs=0.05)
+
+
 def test_cloth_before_the_whole_detector_is_no_air() -> None:
     """Nor is a tube that lost more than a tenth."""
     detector = Detector()
