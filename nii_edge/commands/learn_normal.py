@@ -119,11 +119,13 @@ class _Class:
             raise LeftOutError("cannot_weigh", lack)
         try:
             measures = measure(lane.profile, lane.optics, shown, self._sight.read)
-        except FrameError as error:
+        except (FrameError, DetectorFaultError) as error:
             raise LeftOutError("bad_frame", str(error)) from error
         if measures is None or not measures.finite:
             raise LeftOutError("nothing_seen", "the frames show no carton that can be measured")
         measures = mass.weighed(self._masses, measures)
+        if not measures.finite:
+            raise LeftOutError("bad_frame", "its mass cannot be put right by this fit")
         try:
             seen = self._sight.look(scanner, lane.optics, shown)
         except DetectorFaultError as error:

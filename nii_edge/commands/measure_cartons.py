@@ -14,14 +14,15 @@ import cv2
 import msgspec
 import numpy as np
 
-from nii_edge.adapters.array_files import read_arrays, write_arrays
+from nii_edge.adapters.array_files import write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
 from nii_edge.commands.carton_stock import Stock
 from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
 from nii_edge.commands.sight import Eyes, Sight
 from nii_edge.detect import anomaly, evidence, fusion, mass
-from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
+from nii_edge.detect.carton_fit import CartonFit, to_arrays
 from nii_edge.errors import ConfigError, DataError
+from nii_edge.inference_process import read_fit
 from nii_edge.learn.looking import evidence_detector
 from nii_edge.resources import shipped
 from nii_edge.simulate.calibrated import calibrated
@@ -47,12 +48,6 @@ def fit_file() -> Path:
     return shipped("models") / SHIPPED_FIT
 
 
-def load_fit(path: Path) -> tuple[CartonFit, str]:
-    """A fit, and its SHA-256. Raises BundleError."""
-    arrays, digest = read_arrays(path)
-    return from_arrays(arrays), digest
-
-
 class Request(NamedTuple):
     """The options of `nii-edge evaluate-cartons`. `folders`: the test's and the history's, instead of
     simulating; `data`: where what is simulated is kept, None for nowhere; `detector`: the bundle
@@ -71,7 +66,7 @@ class Request(NamedTuple):
 def evaluate(request: Request, told: Told) -> evaluate_cartons.Result:
     """Everything that `nii-edge evaluate-cartons` prints. `told` hears which stage is how far."""
     began = time.monotonic()
-    fitted, digest = load_fit(request.fit)
+    fitted, digest = read_fit(request.fit, None)
     if request.detector is None and fitted.detector:
         request = request._replace(detector=evidence_detector())
     sight = Sight(Eyes(request.fit, request.detector))
