@@ -177,9 +177,10 @@ def learn(request: Request, told: Told) -> Summary:
     groups = {each.group for each in pupils}
     if site.norms is None and site.bank is None:
         left = ", ".join(f"{count} {why}" for why, count in cartons.skipped.items()) or "none"
+        such = f"; such as {cartons.examples[0]}" if cartons.examples else ""
         raise DataError(
             f"{len(pupils)} cartons of {len(groups)} consignments are too few: norms of chapters need 3 "
-            f"consignments, a bank of headings 5; left out: {left}"
+            f"consignments, a bank of headings 5; left out: {left}{such}"
         )
     headings = _count([(each.lesson.entry.heading, each.group) for each in pupils if each.lesson.entry])
     manifest = NormalManifest(

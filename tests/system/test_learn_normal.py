@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import yaml
-from cartons import SCANNER, calibrated_lane, consignment
+from cartons import FIT, SCANNER, calibrated_lane, consignment
 from harness import Site, command
 
+from nii_edge.adapters.array_files import read_arrays, write_arrays
 from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.adapters.normal_files import read_normal
 from nii_edge.client import Picture, ScannerClient
@@ -184,6 +186,36 @@ def test_a_site_learns_what_is_normal_and_runs_with_it(tmp_path: Path) -> None:
     )  # fmt: skip
     assert checked.returncode == 1
     assert "normal.npz" in json.loads(checked.stdout)["problems"][0]
+
+
+def with_mute_network(arrays: dict[str, np.ndarray]) -> None:
+    """The network answers what is no number."""
+    model = onnx.load_from_string(arrays["network"].astype(np.uint8).tobytes())
+    (bias,) = (each for each in model.graph.initializer if each.name == "network.counts.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(bias.dims), np.nan, np.float32), bias.name))
+    arrays["network"] = np.frombuffer(model.SerializeToString(), np.uint8)
+
+
+@pytest.mark.timeout(200)
+def test_what_a_fit_cannot_read_teaches_nothing(tmp_path: Path) -> None:
+    """Every carton is left out by name, and nothing is written."""
+    site = Site(tmp_path)
+    arrays, _ = read_arrays(FIT)
+    arrays["network"] = arrays["network"].astype(np.uint8)
+    with_mute_network(arrays)
+    write_arrays(tmp_path / "fit.npz", arrays)
+    config = site.edge_config(**lane(site, fit=str(tmp_path / "fit.npz"), detector=None))
+    tape = Tape(tmp_path / "short.mcap")
+    tape.add(barcode(0, 0), views(0, 0))
+    tape.add(barcode(1, 0), views(1, 0))
+    tape.close()
+    status, out, err = learned(site, config, tmp_path / "short.mcap")
+    assert (status, out) == (1, "")
+    assert "0 cartons of 0 consignments are too few" in err
+    assert "left out: 2 bad_frame; such as " in err
+    assert "answers what cannot be" in err
+    assert not (tmp_path / "n").exists()
+    site.close()
 
 
 @pytest.mark.timeout(200)
