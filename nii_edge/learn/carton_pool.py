@@ -1,8 +1,8 @@
 """Simulated cartons for the network that reads them: kept in files, changed a little, laid into batches.
 
 What is random keeps what it is about: a carton may lie the other way round, be weighed a little wrongly, be
-of somewhat other stuff, and the contents of another may lie in it too, since areal densities and parcels add
-up; it is never stretched, since millimetres are true.
+of other stuff or somewhat larger, be scanned less sharply, and the contents of another may lie in it too,
+since areal densities and parcels add up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 Generator = np.random.Generator
 
-GAIN, OWN_GAIN, SHADE, FINE_SHADE, TELL = 0.04, 0.02, 0.15, 0.05, 0.03
+GAIN, OWN_GAIN, SHADE, FINE_SHADE, TELL = 0.04, 0.02, 0.25, 0.05, 0.03
 """Standard deviations of what is changed: masses of a carton and of one view (shares), Z of both, and what
 is told besides."""
 NOISE = 0.02
@@ -31,6 +32,13 @@ NOISE = 0.02
 OTHER_STUFF, STUFF = 0.3, (0.7, 1.3)
 """How often Z is further from, or nearer to, that of most goods, and by what factor."""
 PLASTIC_Z = 8.0
+OTHER_DENSITY, DENSER = 0.3, 0.4
+"""How often all of a carton is denser or less dense, and by how much at most, as a logarithm."""
+OTHER_SIZE, LARGER = 0.4, 0.15
+"""How often it is larger or smaller, of parcels that are, and by how much at most, as a logarithm."""
+SHARP, BLUR = 0.4, 1.1
+"""How often a carton stays as sharp as it is, and the most that another scanner may blur it by: standard
+deviation in squares, along and across."""
 OVERLAID = 0.35
 """How often a carton holds what another one holds, too."""
 ONE_VIEW = 0.2
@@ -38,8 +46,8 @@ ONE_VIEW = 0.2
 ALIKE = 24
 """Batches that are made of cartons of like sizes at once, so that little of them is empty."""
 TRIES = 12
-GRAMS, DENSITY, SHARES = 4, 5, slice(6, 8)
-"""Places in `xray.carton.described`; the first two are logarithms."""
+SIDES, LITRES, GRAMS, DENSITY, SHARES = slice(0, 3), 3, 4, 5, slice(6, 8)
+"""Places in `xray.carton.described`; all but the last are logarithms."""
 COVERED = 0.4
 """Share of a cell that something hidden covers from which it is hot."""
 
@@ -175,30 +183,56 @@ def _heavier(own: Floats, more: Floats) -> Floats:
     return made
 
 
+class _Change(NamedTuple):
+    """What becomes of all views of a carton: `size` and `density` are factors, `shade` is added to Z, `blur`
+    in squares along and across."""
+
+    size: float
+    density: float
+    shade: float
+    blur: tuple[float, float]
+
+
 def varied(sample: Sample, rng: Generator) -> Sample:
     """The same carton as it might have been scanned and filled otherwise."""
     views = sample.views
     if len(views) == 2 and rng.random() < ONE_VIEW:
         views = (views[int(rng.integers(2))],)
-    gain, shade = float(np.exp(rng.normal(0, GAIN))), float(rng.normal(0, SHADE))
-    return sample._replace(
-        views=tuple(_varied(view, gain, shade, rng) for view in views),
-        scalars=sample.scalars + rng.normal(0, TELL, sample.scalars.shape).astype(np.float32),
+    denser = rng.uniform(-DENSER, DENSER) if rng.random() < OTHER_DENSITY else 0.0
+    larger = rng.uniform(-LARGER, LARGER) if rng.random() < OTHER_SIZE else 0.0
+    change = _Change(
+        size=float(np.exp(larger)),
+        density=float(np.exp(denser + rng.normal(0, GAIN))),
+        shade=float(rng.normal(0, SHADE)),
+        blur=(0.0, 0.0) if rng.random() < SHARP else (rng.uniform(0.2, BLUR), rng.uniform(0.2, BLUR)),
     )
+    told = sample.scalars + rng.normal(0, TELL, sample.scalars.shape).astype(np.float32)
+    told[SIDES] += larger
+    told[LITRES] += 3 * larger
+    told[GRAMS] += denser + 2 * larger
+    told[DENSITY] += denser - larger
+    return sample._replace(views=tuple(_varied(view, change, rng) for view in views), scalars=told)
 
 
-def _varied(view: View, gain: float, shade: float, rng: Generator) -> View:
+def _varied(view: View, change: _Change, rng: Generator) -> View:
     made, boxes = view.map.astype(np.float32), view.boxes.copy()
+    if change.size != 1:
+        height, width = (max(round(side * change.size), 1) for side in made.shape[1:])
+        boxes *= np.tile((width / made.shape[2], height / made.shape[1]), 2).astype(np.float32)
+        made = np.stack([cv2.resize(plane, (width, height)) for plane in made])
     height, width = made.shape[1:]
     if rng.random() < 0.5:
         made, boxes[:, [0, 2]] = made[:, :, ::-1], width - boxes[:, [2, 0]]
     if rng.random() < 0.5:
         made, boxes[:, [1, 3]] = made[:, ::-1], height - boxes[:, [3, 1]]
     made = made.copy()
-    made[0] *= gain * float(np.exp(rng.normal(0, OWN_GAIN)))
+    if max(change.blur) > 0:
+        along, across = change.blur
+        made = np.stack([cv2.GaussianBlur(plane, (0, 0), sigmaX=along, sigmaY=across) for plane in made])
+    made[0] *= change.density * float(np.exp(rng.normal(0, OWN_GAIN)))
     noise = rng.standard_normal(made[0].shape, np.float32)
     made[0] += noise * np.float32(rng.uniform(0, NOISE)) * np.sqrt(np.maximum(made[0], 0.2))
-    made[1] += shade + float(rng.normal(0, FINE_SHADE))
+    made[1] += change.shade + float(rng.normal(0, FINE_SHADE))
     if rng.random() < OTHER_STUFF:
         made[1] = PLASTIC_Z + (made[1] - PLASTIC_Z) * float(rng.uniform(*STUFF))
     return View(np.maximum(made, 0), boxes, view.parcels)

@@ -16,7 +16,7 @@ from nii_edge.simulate.carton import CELL, Unit, carton_shell, laid, pack, void_
 from nii_edge.simulate.contents import Stock, hidden, piece, stock
 from nii_edge.simulate.declaring import papers_of
 from nii_edge.simulate.goods import KINDS
-from nii_edge.simulate.judging import MANY_PARCELS, MATERIALS, OBJECTS
+from nii_edge.simulate.judging import EXTRA_PARCELS, MATERIALS, OBJECTS
 from nii_edge.simulate.kit import Generator, Spread, draw, pick
 from nii_edge.simulate.loads import LOADS, Load, articles_for, fits, room_for, without_missing
 from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
@@ -26,11 +26,13 @@ from nii_edge.simulate.shapes.transform import Axis
 
 Story = Literal[
     "plain", "multipack", "consolidation", "mixed", "part_filled", "turned",
-    "master_carton", "swapped_goods", "hidden_object", "undeclared_material", "shielding", "wrong_weight",
+    "master_carton", "extra_parcels", "swapped_goods", "hidden_object", "undeclared_material", "shielding",
+    "wrong_weight",
 ]  # fmt: skip
 
 LIES: dict[Story, Fault] = {
     "master_carton": "undeclared_parcels",
+    "extra_parcels": "undeclared_parcels",
     "swapped_goods": "other_goods",
     "hidden_object": "prohibited_object",
     "undeclared_material": "undeclared_material",
@@ -39,8 +41,15 @@ LIES: dict[Story, Fault] = {
 }
 """The fault that each lying story is about; a lie may bring others with it (a hidden object also weighs)."""
 TWINS: tuple[Story, ...] = ("plain", "multipack", "consolidation", "mixed", "part_filled", "turned")
-_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - {"master_carton"})
+_PARCELLED: frozenset[Story] = frozenset({"consolidation", "master_carton", "extra_parcels"})
+"""Stories whose cartons hold parcels of many senders."""
+_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - _PARCELLED)
 """Stories whose cartons are packed in rows."""
+
+MANY_PARCELS = 10
+"""So many parcels make a carton of them."""
+SHARE_UNDECLARED = (0.25, 0.6)
+"""Of the parcels of a carton that holds more than its papers say."""
 
 
 class ConsignmentRecipe(NamedTuple):
@@ -52,6 +61,7 @@ class ConsignmentRecipe(NamedTuple):
         litres: of goods in a carton.
         goods: the sorts there may be.
         families: which families hidden things are drawn from, by label.
+        careful: the share of cartons full of undeclared parcels whose papers are written to look right.
     """
 
     stories: Mapping[Story, float]
@@ -59,6 +69,7 @@ class ConsignmentRecipe(NamedTuple):
     litres: Spread
     goods: tuple[str, ...]
     families: Mapping[str, tuple[str, ...]]
+    careful: float
 
 
 class Carton(NamedTuple):
@@ -101,7 +112,7 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
         scene = _on_belt(rng, things, story == "turned")
         weighed = all_masses([placed.thing for placed in scene.things], density)
         kilos = [sum(grams.values()) / 1000 for grams in weighed]
-        papers = papers_of(rng, k, load, scene, kilos, lie)
+        papers = papers_of(rng, k, load, scene, kilos, _told(rng, lie, recipe.careful))
         said = sum(line.weight_kg for bill in papers for line in bill.lines)
         empty = sum(kg for p, kg in zip(scene.things, kilos, strict=True) if p.role in {"carton", "fill"})
         gross.append(round(sum(kilos) * draw(rng, (0.98, 1.02)) if lie is None else said + empty, 3))
@@ -116,7 +127,14 @@ def _honest(story: Story) -> Story:
     """The honest load that a story starts from."""
     if story in {"plain", "part_filled", "turned", "mixed", "multipack", "consolidation"}:
         return story
-    return "consolidation" if story == "master_carton" else "plain"
+    return "consolidation" if story in _PARCELLED else "plain"
+
+
+def _told(rng: Generator, lie: Story | None, careful: float) -> str | None:
+    """How the papers lie."""
+    if lie == "master_carton" and careful and rng.random() < careful:
+        return "careful_master_carton"
+    return lie
 
 
 def _lying(rng: Generator, story: Story, count: int) -> frozenset[int]:
@@ -182,6 +200,8 @@ def _loaded(
         room = 1.15 * x, 1.15 * y, 1.15 * z
     else:
         raise ValueError(f"a carton of {room} mm still has no room for what {story} needs; use smaller goods")
+    if lie == "extra_parcels":
+        things = _some_undeclared(rng, things)
     if lie != "swapped_goods":
         found = frozenset(placed.line for placed in things if placed.role == "goods")
         load, place = without_missing(load, found)
@@ -190,6 +210,16 @@ def _loaded(
         things = [placed._replace(declared=False, line=-1) for placed in things]
     filling = void_fill(rng, room, packed) if rng.random() < 0.6 else []
     return [*things, *filling, Placed(carton_shell(rng, room), "carton")], load
+
+
+def _some_undeclared(rng: Generator, things: list[Placed]) -> list[Placed]:
+    """The same, several parcels of which, with their goods, are on no paper."""
+    lines = sorted({placed.line for placed in things if placed.role == "parcel"})
+    many = max(EXTRA_PARCELS, round(len(lines) * draw(rng, SHARE_UNDECLARED)))
+    chosen = frozenset(int(line) for line in rng.choice(lines, min(many, len(lines) - 1), replace=False))
+    return [
+        placed._replace(declared=False, line=-1) if placed.line in chosen else placed for placed in things
+    ]
 
 
 def _tight(rng: Generator, story: Story, room: Size, articles: Sequence[Stock]) -> Size:

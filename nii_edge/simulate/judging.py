@@ -13,8 +13,8 @@ OBJECTS = ("gun", "knife", "scissors", "wrench")
 """Labels that must not lie undeclared in a carton."""
 MATERIALS = ("pressed_block", "tablets", "currency", "lithium_pack", "bottle")
 """Labels of matter that must be declared."""
-MANY_PARCELS = 10
-"""So many parcels that no paper speaks of make a master carton."""
+EXTRA_PARCELS = 3
+"""So many parcels that no paper speaks of are unmanifested shipments, no miscount."""
 WEIGHT_TOLERANCE = 0.2
 """Share of the true weight by which the declared one may differ."""
 
@@ -30,7 +30,7 @@ def faults(scene: Scene, lines: Sequence[Line], density: Mapping[str, float]) ->
     found: set[Fault] = set()
     undeclared = [placed for placed in scene.things if not placed.declared]
     labels = {placed.thing.label for placed in undeclared if placed.role == "hidden"}
-    if sum(placed.role == "parcel" for placed in undeclared) >= MANY_PARCELS:
+    if sum(placed.role == "parcel" for placed in undeclared) >= EXTRA_PARCELS:
         found.add("undeclared_parcels")
     if labels & set(OBJECTS):
         found.add("prohibited_object")

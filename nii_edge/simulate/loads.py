@@ -27,13 +27,17 @@ class Load(NamedTuple):
 
 def articles_for(goods: Sequence[str], rng: Generator, story: str) -> list[Stock]:
     """The stocks that cartons are filled from. The first is what a carton of one sort holds."""
-    many = {"mixed": int(rng.integers(2, 6)), "consolidation": 6, "master_carton": 6, "swapped_goods": 2}.get(
-        story, 1
-    )
+    many = {
+        "mixed": int(rng.integers(2, 6)),
+        "consolidation": 6,
+        "master_carton": 6,
+        "extra_parcels": 6,
+        "swapped_goods": 2,
+    }.get(story, 1)
     if many == 1:
         return [stock(pick(rng, goods), rng)]
     first = pick(rng, goods)
-    if story in {"consolidation", "master_carton"}:
+    if story in {"consolidation", "master_carton", "extra_parcels"}:
         return _small_articles(goods, rng, many)
     others = [name for name in goods if KINDS[name].code[:2] != KINDS[first].code[:2]]
     chosen = rng.choice(len(others), min(many - 1, len(others)), replace=False)

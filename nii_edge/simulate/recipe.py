@@ -23,6 +23,7 @@ Which = Literal["training", "held_out", "all"]
 """Which of the shapes: those training may see, those it may not, or both."""
 Weight = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Luggage(Config, frozen=True, kw_only=True):
@@ -31,20 +32,22 @@ class Luggage(Config, frozen=True, kw_only=True):
 
     bags: tuple[Weight, Weight, Weight, Weight]
     bag_types: Which
-    threat_rate: Annotated[float, Meta(ge=0, le=1)]
+    threat_rate: Share
     labels: dict[str, Weight]
     clutter: tuple[Positive, Positive]
 
 
 class Consignments(Config, frozen=True, kw_only=True):
     """Cartons and their papers. `stories`: weights; `cartons`: fewest and most under one master bill;
-    `litres`: smallest and largest carton; `hidden_labels`: what may be hidden in them."""
+    `litres`: smallest and largest carton; `hidden_labels`: what may be hidden in them; `careful`: the share
+    of cartons full of undeclared parcels whose papers are written to look right."""
 
     stories: dict[Story, Weight]
     cartons: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]]
     litres: tuple[Positive, Positive]
     goods: Which
     hidden_labels: tuple[str, ...]
+    careful: Share = 0.0
 
 
 class Recipe(Config, frozen=True, kw_only=True):
@@ -102,6 +105,7 @@ class Recipe(Config, frozen=True, kw_only=True):
             litres=self.consignments.litres,
             goods=_chosen(KINDS, HELD_OUT_GOODS, self.consignments.goods),
             families={label: families(label, self.families) for label in self.consignments.hidden_labels},
+            careful=self.consignments.careful,
         )
 
 

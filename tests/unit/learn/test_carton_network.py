@@ -63,6 +63,29 @@ def test_every_parcel_is_one_wherever_it_lies() -> None:
         assert len(batch.owner) == len(batch.planes)
 
 
+def test_what_is_told_of_a_changed_carton_is_true_of_it() -> None:
+    """Larger or denser cartons are told as such, by their sides, their mass and their density."""
+    rng = np.random.default_rng(4)
+    own = sample(1, 2)
+    (before,) = own.views
+    masses, sides = [], []
+    for _ in range(60):
+        made = varied(own, rng)
+        (after,) = made.views
+        side = np.log(after.map.shape[2] / before.map.shape[2])
+        mass = np.log(after.map[0].sum(dtype=np.float64) / before.map[0].sum(dtype=np.float64))
+        assert np.allclose(made.scalars[:3], side, atol=0.15)
+        assert made.scalars[3] == pytest.approx(3 * side, abs=0.15)
+        assert made.scalars[4] == pytest.approx(mass, abs=0.25)
+        assert made.scalars[5] == pytest.approx(mass - 3 * side, abs=0.25)
+        wide = np.ptp(after.boxes[:, [0, 2]], axis=1) / np.ptp(before.boxes[:, [0, 2]], axis=1)
+        assert np.allclose(np.log(wide), side, atol=1e-3)
+        masses.append(mass)
+        sides.append(side)
+    assert np.ptp(masses) > 0.5
+    assert np.ptp(sides) > 0.15
+
+
 def test_contents_of_two_cartons_add_up() -> None:
     """Masses, parcels and places; Z is the mean by mass; a larger carton does not fit."""
     large, small = sample(2, 2), sample(2, 1)

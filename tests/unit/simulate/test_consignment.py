@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from nii_edge.simulate import threats
-from nii_edge.simulate.consignment import LIES, TWINS, Consignment, ConsignmentRecipe, Story, make_consignment
+from nii_edge.simulate.consignment import (
+    LIES,
+    MANY_PARCELS,
+    TWINS,
+    Consignment,
+    ConsignmentRecipe,
+    Story,
+    make_consignment,
+)
 from nii_edge.simulate.goods import KINDS
-from nii_edge.simulate.judging import MANY_PARCELS, faults
+from nii_edge.simulate.judging import EXTRA_PARCELS, faults
 from nii_edge.simulate.scene import Scene, corners, mass, truths
 
 DENSITY: dict[str, float] = defaultdict(lambda: 1.0) | {
@@ -20,9 +28,9 @@ DENSITY: dict[str, float] = defaultdict(lambda: 1.0) | {
 SEEDS = range(3)
 
 
-def recipe(story: Story) -> ConsignmentRecipe:
+def recipe(story: Story, careful: float = 0.0) -> ConsignmentRecipe:
     families = {label: threats.training_families(label) for label in threats.LABELS}
-    return ConsignmentRecipe({story: 1.0}, (2, 3), (8, 40), tuple(KINDS), families)
+    return ConsignmentRecipe({story: 1.0}, (2, 3), (8, 40), tuple(KINDS), families, careful)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +122,50 @@ def test_a_master_carton_looks_like_a_consolidation_and_differs_only_on_paper(
         else:
             assert len(bills) == len(bills[0].lines) == bills[0].packages == 1
             assert not any(p.declared for p in carton.scene.things)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_careful_liar_declares_what_an_honest_sender_of_one_sort_would(seed: int) -> None:
+    """Goods that are in the carton, their weight and their price, and no word of the parcels."""
+    liar = make_consignment(recipe("master_carton", 1.0), np.random.default_rng(seed), DENSITY)
+    lying = 0
+    for k, carton in enumerate(liar.cartons):
+        if carton.lie is None:
+            continue
+        lying += 1
+        (bill,) = liar.master.of_carton(k)
+        (line,) = bill.lines
+        goods = [p.thing for p in carton.scene.things if p.role == "goods"]
+        codes = {KINDS[thing.label].code: mass(thing, DENSITY) / 1000 for thing in goods}
+        assert line.hs_code in codes
+        assert "undeclared_parcels" in faults(carton.scene, bill.lines, DENSITY)
+        found = truths(carton.scene, DENSITY)
+        net = sum(t.mass for t in found if t.role in {"goods", "parcel"}) / 1000
+        assert line.weight_kg == pytest.approx(net, rel=0.04, abs=0.01)
+        alike = [mass(t, DENSITY) / 1000 for t in goods if KINDS[t.label].code[:2] == line.hs_code[:2]]
+        assert line.quantity == pytest.approx(net / np.mean(alike), rel=0.05, abs=1)
+    assert lying
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_extra_parcels_are_in_the_carton_and_on_no_paper(
+    seed: int, made: dict[tuple[Story, int], Consignment]
+) -> None:
+    """All others are declared, each by a house bill of its own, and hold what it says."""
+    liar = made["extra_parcels", seed]
+    for k, carton in enumerate(liar.cartons):
+        parcels = [p for p in carton.scene.things if p.role == "parcel"]
+        declared = sum(p.declared for p in parcels)
+        bills, lines = liar.master.of_carton(k), liar.master.lines_of(k)
+        assert len(bills) == len(lines) == sum(bill.packages for bill in bills) == declared
+        assert pieces(carton.scene) == Counter({i: line.quantity for i, line in enumerate(lines)})
+        for placed in carton.scene.things:
+            if placed.parcel >= 0:
+                assert placed.declared == carton.scene.things[placed.parcel].declared
+        if carton.lie is None:
+            assert declared == len(parcels)
+        else:
+            assert EXTRA_PARCELS <= len(parcels) - declared < len(parcels)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
