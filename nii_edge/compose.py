@@ -201,6 +201,11 @@ def calibration_files_of(
     lanes = {}
     for name, lane in config.scanners.items():
         if lane.calibration is None:
+            if profiles[name].shows == "carton":
+                raise ConfigError(
+                    f"scanners.{name}: its profile says `shows: carton`, and only with a `calibration` can "
+                    "it be told whether a carton is whole; name one for each view, or leave `shows` out"
+                )
             continue
         views = profiles[name].views
         if len(lane.calibration) != len(views):

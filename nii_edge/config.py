@@ -130,7 +130,8 @@ class Profile(Config, frozen=True, kw_only=True):
     """What is true of every frame of one make and set-up of scanner, so its headers need not say it.
 
     With `line_scan` it sends lines as the belt moves, otherwise whole frames. `geometry`, one for each view,
-    is what mass and size in true units need.
+    is what mass and size in true units need. `shows`: what a frame does, a stretch of belt with whatever lies
+    on it, or one whole carton with belt before and behind it: then CUT and MERGED are told apart.
     """
 
     version: Literal[1]
@@ -144,6 +145,7 @@ class Profile(Config, frozen=True, kw_only=True):
     black_level: Annotated[float, Meta(gt=0, lt=1)]
     line_scan: LineScan | None = None
     geometry: tuple[ViewGeometry, ...] | None = None
+    shows: Literal["belt", "carton"] = "belt"
 
     def __post_init__(self) -> None:
         if not self.views or len(self.views) > 8 or not self.formats:
@@ -155,6 +157,10 @@ class Profile(Config, frozen=True, kw_only=True):
         offsets = self.line_scan.view_offsets_mm
         if len(offsets) != len(self.views):
             raise ValueError(f"`view_offsets_mm` has {len(offsets)} offsets for {len(self.views)} views")
+        if self.shows == "carton":
+            raise ValueError(
+                "`shows: carton` is for frames; cartons are cut out of lines as `line_scan` says"
+            )
         if self.belt_axis != "rows":
             raise ValueError("lines become the rows of a frame: with `line_scan`, `belt_axis` is rows")
 

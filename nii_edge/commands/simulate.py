@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -94,7 +94,7 @@ def simulate(
     )  # fmt: skip
     makes = [make for make in recipe.makes() if request.scanner in (None, make.name)]
     units = [calibrated(make) for make in makes]
-    _write_scanners(request.out, units)
+    _write_scanners(request.out, units, "belt" if request.luggage else "carton")
     began = time.monotonic()
     with ExitStack() as stack:
         writer = stack.enter_context(_Writer(request))
@@ -228,12 +228,12 @@ class _Writer:
                 self._objects.append(labels.role_annotation(count, number, seen, shot, size))
 
 
-def _write_scanners(out: Path, units: list[Calibrated]) -> None:
+def _write_scanners(out: Path, units: list[Calibrated], shows: Literal["belt", "carton"]) -> None:
     """A profile and a calibration for each scanner, as a daemon's configuration names them."""
     (out / "scanners").mkdir()
     for unit in units:
         name = unit.scanner.name
-        tree = msgspec.to_builtins(unit.profile)
+        tree = msgspec.to_builtins(msgspec.structs.replace(unit.profile, shows=shows))
         (out / "scanners" / f"{name}.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
         for view, (detector, wedges) in enumerate(zip(unit.detectors, unit.wedges, strict=True)):
             write_calibration(out / "scanners" / f"{name}-{view}.cal", detector, wedges)

@@ -27,7 +27,7 @@ from nii_edge.ports import Clock, Intend, StoredScan
 from nii_edge.records import Gap, Reason, Report, ScanId, ScanType
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.wire import Buffer, FrameMessage, FromScanner, LinesMessage, RefusedMessage
-from nii_edge.xray import quality
+from nii_edge.xray import quality, whole
 from nii_edge.xray.calibrate import Calibration
 from nii_edge.xray.transmission import misfit
 
@@ -343,11 +343,16 @@ class Assembler:
         """Can this be a view of a carton? Raises FrameError if not."""
         if view.frame is None:  # not decoded yet
             return
-        detector = self._detector(view)
-        problem = quality.problem(self._slots.frame(view.frame), detector)
+        frame, detector = self._slots.frame(view.frame), self._detector(view)
+        counts = frame.channels[0] in ("low", "high")
+        problem = quality.problem(frame, detector)
+        one_carton = self._profiles[view.message.scanner].shows == "carton" and counts
+        if problem is None and one_carton and detector is not None and frame.pixels.dtype.kind == "u":
+            flaw = whole.flaw(frame.pixels, detector)
+            problem = None if flaw is None else (flaw[0], f"view {frame.view}: {flaw[1]}")
         if problem is not None:
             raise FrameError(*problem)
-        if view.frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal
+        if counts:  # two views that carry noise are never equal
             equal = [number for number, other in opened.views.items() if other.digest == view.digest]
             if len(equal) > 1:
                 detail = f"views {' and '.join(map(str, sorted(equal)))} are the same picture"
