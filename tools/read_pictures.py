@@ -4,8 +4,8 @@
 
 The network reads grams and millimetres, and pictures have neither. Here darkness stands for areal density,
 hue for effective Z, and the longest side of what is shown for `--longest-mm`. No daemon does this: on a lane
-of pictures the manifest verifier is not applicable. `--views` pictures in a row, by name, show one item; each is
-read alone and all together.
+of pictures the manifest verifier is not applicable. `--views` pictures in a row, by name, show one item; each
+is read alone and all together.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("mass_differs", "heavier than net"),
     ("mass_differs", "lighter than net"),
     ("more_parcels", "over packages"),
+    ("more_parcels", "far over packages"),
     ("more_parcels", "over pieces"),
     ("more_parcels", "count"),
     ("more_parcels", "few packages"),
@@ -76,6 +77,8 @@ CLEAR_SIGMA = 2.0
 """Standard deviations that a mass may be off by chance."""
 TARE_LOG = 0.15
 """ln of total over net mass that a carton and its filling explain."""
+MISCOUNT = 0.3
+"""ln of counted over declared parcels that a miscount explains."""
 HIDDEN_TO = 8.0
 """Log-odds of something hidden that say no more."""
 _WORD = re.compile(r"[^\W\d_]+")
@@ -147,7 +150,8 @@ def gather(
     features = np.array(
         [
             max(off, 0.0), max(-off, 0.0), max(abs(off) - CLEAR_SIGMA, 0.0), max(tare, 0.0), max(-tare, 0.0),
-            parcels.excess(likely, packages, 0.3), parcels.excess(likely, pieces, 0.0),
+            parcels.excess(likely, packages, 0.0), parcels.excess(likely, packages, MISCOUNT),
+            parcels.excess(likely, pieces, 0.0),
             parcels.mean_log(likely),
             -_log1p(packages), single if lines else np.nan,
             abs(away[-1]), max(away[-1], 0.0), -_log1p(pieces), _log(measures.litres, pieces),
