@@ -150,6 +150,9 @@ class Profile(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.views or len(self.views) > 8 or not self.formats:
             raise ValueError("a profile needs 1 to 8 views and at least one format")
+        raw = all(form.is_counts and form.dtype != "float32" for form in self.formats)
+        if self.shows == "carton" and not raw:
+            raise ValueError("`shows: carton` needs formats of raw counts alone: no pictures and no float32")
         if self.geometry is not None and len(self.geometry) != len(self.views):
             raise ValueError(f"`geometry` is of {len(self.geometry)} views; there are {len(self.views)}")
         if self.line_scan is None:

@@ -82,7 +82,7 @@ class Reason(StrEnum):
     PROFILE_MISMATCH = "PROFILE_MISMATCH"  # the frame is not what the scanner's profile promises
     MISSING_VIEW = "MISSING_VIEW"  # not all views arrived in time
     CUT = "CUT"  # its lines, or its frame, begin or end in mid-carton, or some were lost inside
-    MERGED = "MERGED"  # two cartons too close to tell apart, or one longer than any carton
+    MERGED = "MERGED"  # two cartons too close to tell apart or in one frame, or one longer than any carton
     OVERLOAD = "OVERLOAD"  # no room or no time to look at it
     TIMEOUT = "TIMEOUT"  # the deadline passed before the detectors answered
     MODEL_FAULT = "MODEL_FAULT"  # the inference process died, hung or returned nonsense

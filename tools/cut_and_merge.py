@@ -1,11 +1,11 @@
 """How surely cartons that a scanner cut in two, or sent two at once, are told from whole ones.
 
-    nii-edge simulate --out sim --consignments 40 --luggage 0 --seed 71 --recipe configs/simulate/train.yaml
-    python tools/cut_and_merge.py sim [--seed 1] [--json]
+    nii-edge simulate --out sim --consignments 10 --luggage 0 --seed 71 --no-pictures --recipe RECIPE.yaml
+    python tools/cut_and_merge.py sim [--json]
 
-Every carton of the recording is looked at as it is (`nii_edge.xray.whole`), cut at a random place of its
-middle eight tenths, and joined to the next one of its scanner with 10 to 50 mm of belt between them. A
-carton counts as told if one of its views is.
+Every carton of the recording is looked at as it is (`nii_edge.xray.whole`), cut at every twentieth of its
+length between a tenth and nine tenths, before and behind the cut, and joined to the next one of its scanner
+with several lengths of belt between them. Told: in one of its views at least, as a daemon has it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,13 @@ from nii_edge.xray.calibrate import Calibration
 from nii_edge.xray.transmission import apply
 
 Counts = npt.NDArray[np.generic]
-THROUGH = 0.95
-"""Transmission below which a pixel shows the carton, when its edges are looked for."""
-ENOUGH = 6
-"""Such pixels in a line."""
-GAP_MM = (10.0, 50.0)
+PLACES = np.arange(2, 19) / 20
+GAPS_MM = (10, 15, 20, 30, 50)
+THROUGH = 0.96
+"""Transmission, of a mean of pixels in a row, below which a line shows the carton."""
+ROW = 12
+AIR = 6
+"""Lines of belt that repeat where more of it is wanted."""
 
 
 def main() -> None:
@@ -42,30 +44,42 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="of nii-edge simulate")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    rng = np.random.default_rng(given.seed)
-    told: Counter[str] = Counter()
-    before: dict[str, list[Counts]] = {}
-    lanes: dict[str, Lane] = {}
-    source = McapSource(given.folder / "recording.mcap")
-    for (scanner, *_), frames in scans_of(source):
-        if scanner not in lanes:
-            lanes[scanner] = Lane(given.folder / "scanners", scanner)
-        lane = lanes[scanner]
-        views = [frame.pixels for frame in frames_of(lane.profile, frames)]
-        told[f"whole, {lane.said(views) or 'none'}"] += 1
-        told[f"cut, {lane.said(lane.cut(views, rng)) or 'none'}"] += 1
-        if scanner in before:
-            both = lane.joined(before[scanner], views, float(rng.uniform(*GAP_MM)))
-            told[f"merged, {lane.said(both) or 'none'}"] += 1
-        before[scanner] = views
+    told = measured(given.folder)
     if given.json:
         sys.stdout.write(json.dumps(dict(sorted(told.items()))) + "\n")
         return
-    for name, count in sorted(told.items()):
-        sys.stdout.write(f"{name}: {count}\n")
+    for name, (right, count) in sorted(told.items()):
+        sys.stdout.write(f"{name}: {right} of {count}\n")
+
+
+def measured(folder: Path) -> dict[str, list[int]]:
+    """How many were told, of how many, by what was done to them and by scanner."""
+    told: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+
+    def note(scanner: str, name: str, *, right: bool) -> None:
+        for key in (name, f"{scanner}, {name}"):
+            told[key][0] += right
+            told[key][1] += 1
+
+    before: dict[str, list[Counts]] = {}
+    lanes: dict[str, Lane] = {}
+    for (scanner, *_), frames in scans_of(McapSource(folder / "recording.mcap")):
+        if scanner not in lanes:
+            lanes[scanner] = Lane(folder / "scanners", scanner)
+        lane = lanes[scanner]
+        views: list[Counts] = [frame.pixels for frame in frames_of(lane.profile, frames)]
+        note(scanner, "whole, passed", right=not lane.said(views))
+        for share in PLACES:
+            for lead in (False, True):
+                note(scanner, "cut, told", right=Reason.CUT in lane.said(lane.cut(views, share, lead=lead)))
+        if scanner in before:
+            for gap in GAPS_MM:
+                both = lane.joined(before[scanner], views, gap)
+                note(scanner, f"merged at {gap} mm, told", right=Reason.MERGED in lane.said(both))
+        before[scanner] = views
+    return told
 
 
 class Lane:
@@ -76,26 +90,22 @@ class Lane:
         self._axis = 1 if self.profile.belt_axis == "columns" else 0
         if self.profile.pixel_pitch_mm is None:
             raise SystemExit(f"{folder}: {scanner} has no `pixel_pitch_mm`")
-        self._pitch = self.profile.pixel_pitch_mm[self._axis]
+        self._pitch = self.profile.pixel_pitch_mm[1 - self._axis]
         self._detectors: list[Calibration] = []
         for view in range(len(self.profile.views)):
-            detector = read_optics(folder / f"{scanner}-{view}.cal", self.profile.penetration_limit).detector
+            file = folder / f"{scanner}-{view}.cal"
+            detector = read_optics(file, self.profile.penetration_limit).detector
             if detector is None:
-                raise SystemExit(f"{folder}: {scanner} has no air calibration")
+                raise SystemExit(f"{file}: has no air calibration")
             self._detectors.append(detector)
 
-    def said(self, views: list[Counts]) -> str | None:
-        """The reason, CUT before MERGED."""
-        found = [
-            flaw[0]
-            for view, detector in zip(views, self._detectors, strict=True)
-            if (flaw := whole.flaw(view, detector)) is not None
-        ]
-        return Reason.CUT if Reason.CUT in found else found[0] if found else None
+    def said(self, views: list[Counts]) -> set[Reason]:
+        """The reasons that its views give."""
+        flaws = (whole.flaw(view, detector) for view, detector in zip(views, self._detectors, strict=True))
+        return {flaw[0] for flaw in flaws if flaw is not None}
 
-    def cut(self, views: list[Counts], rng: np.random.Generator) -> list[Counts]:
+    def cut(self, views: list[Counts], share: float, *, lead: bool) -> list[Counts]:
         """The part before or behind a place of the carton, in every view."""
-        share, lead = float(rng.uniform(0.1, 0.9)), bool(rng.random() < 0.5)
         made = []
         for view, detector in zip(views, self._detectors, strict=True):
             first, last = self._edges(view, detector)
@@ -105,19 +115,22 @@ class Lane:
 
     def joined(self, one: list[Counts], other: list[Counts], gap_mm: float) -> list[Counts]:
         """Both in one frame."""
-        half = round(gap_mm / self._pitch / 2)
+        gap = round(gap_mm / self._pitch)
         made = []
         for left, right, detector in zip(one, other, self._detectors, strict=True):
             end, start = self._edges(left, detector)[1] + 1, self._edges(right, detector)[0]
-            parts = self._lines(left, 0, end + half), self._lines(right, max(0, start - half), None)
+            air = np.repeat(self._lines(left, 0, AIR), -(-gap // AIR), axis=self._axis)
+            parts = self._lines(left, 0, end), self._lines(air, 0, gap), self._lines(right, start, None)
             made.append(np.concatenate(parts, axis=self._axis))
         return made
 
     def _edges(self, view: Counts, detector: Calibration) -> tuple[int, int]:
+        """The first and the last line in which anything is seen."""
         high = apply(view, detector)[-1]
         lines = high.T if self._axis == 1 else high
-        air = np.median(lines[:8], axis=0)
-        shown = np.flatnonzero((lines < THROUGH * air).sum(axis=1) >= ENOUGH)
+        lines = lines / np.quantile(lines, 0.9, axis=1, keepdims=True)
+        groups = lines[:, : lines.shape[1] // ROW * ROW].reshape(len(lines), -1, ROW).mean(axis=2)
+        shown = np.flatnonzero((groups < THROUGH).any(axis=1))
         return int(shown[0]), int(shown[-1])
 
     def _lines(self, view: Counts, first: int, beyond: int | None) -> Counts:

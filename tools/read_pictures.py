@@ -22,7 +22,8 @@ import numpy.typing as npt
 from nii_edge.commands.measure_cartons import fit_file
 from nii_edge.commands.sight import Eyes, Sight
 from nii_edge.detect import parcels
-from nii_edge.xray.carton_map import MAP_MM, Map, hottest
+from nii_edge.xray.carton import described_as
+from nii_edge.xray.carton_map import MAP_MM, MOST_SQUARES, Map, hottest
 
 CM2_PER_GRAM = 0.18
 """Mass attenuation of organic matter at about 100 keV (NIST XCOM: polyethylene and water 0.17, cellulose
@@ -30,7 +31,7 @@ CM2_PER_GRAM = 0.18
 DARKEST = 1 / 48
 HUES, Z = (0.0, 30.0, 60.0, 120.0, 170.0, 215.0, 250.0, 360.0), (7.0, 7.0, 9.0, 13.0, 18.0, 24.0, 26.0, 26.0)
 """Of the usual palette, in degrees: orange, green, blue."""
-METAL_Z = 18.0
+ORGANIC_Z, METAL_Z = 10.0, 18.0
 GREY = 0.08
 """Saturation below which hue says nothing."""
 CONTENT = 0.03
@@ -62,17 +63,18 @@ def map_of(file: Path, longest_mm: float) -> Map:
 
 
 def told(view: Map) -> npt.NDArray[np.float64]:
-    """As `nii_edge.xray.carton.described`."""
+    """What the network is told besides, as far as a picture goes."""
     long, short = (float(side) * MAP_MM for side in sorted(view.shape[1:], reverse=True))
-    height = HEIGHT * short
-    grams = float(view[0].sum()) * (MAP_MM / 10) ** 2
-    litres = long * short * height / 1e6
-    share = float((view[0] * view[2]).sum() / max(float(view[0].sum()), 1e-6))
-    inorganic = float(
-        (view[0] * ((view[1] > 10) & (view[1] <= METAL_Z))).sum() / max(float(view[0].sum()), 1e-6)
+    mass, z, metal = view
+    whole = max(float(mass.sum()), 1e-6)
+    inorganic = (z > ORGANIC_Z) & (z <= METAL_Z)
+    return described_as(
+        (long, short, HEIGHT * short),
+        long * short * HEIGHT * short / 1e6,
+        whole * (MAP_MM / 10) ** 2,
+        float((mass * metal).sum()) / whole,
+        float((mass * inorganic).sum()) / whole,
     )
-    logs = np.log([long, short, height, litres, grams, grams / 1000 / litres]) - (6, 6, 6, 3, 9, -1.5)
-    return np.array([*logs, share * 2, inorganic * 2])
 
 
 def main() -> None:
@@ -87,6 +89,8 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, default=None, help="the shipped one if left out")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if not 0 < given.longest_mm <= MOST_SQUARES * MAP_MM:
+        parser.error(f"--longest-mm {given.longest_mm}: expected up to {MOST_SQUARES * MAP_MM:.0f}")
     read = Sight(Eyes(given.fit or fit_file(), None)).read
     files = sorted(given.folder.glob(given.glob))
     found = []

@@ -28,6 +28,7 @@ from nii_edge.errors import ConfigError, DataError, DetectorFaultError, FrameErr
 from nii_edge.papers import Papers
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Decision, Name
+from nii_edge.xray import whole
 from nii_edge.xray.carton import measure, missing
 
 Told: TypeAlias = Callable[[str, int, int], None]
@@ -117,6 +118,10 @@ class _Class:
         lack = missing(lane.profile, lane.optics, shown)
         if lack is not None:
             raise LeftOutError("cannot_weigh", lack)
+        for frame, optics in zip(shown, lane.optics, strict=True):
+            flaw = whole.problem(frame, lane.profile, optics.detector)
+            if flaw is not None:
+                raise LeftOutError("bad_frame", f"{flaw[0]}: {flaw[1]}")
         try:
             measures = measure(lane.profile, lane.optics, shown, self._sight.read)
         except (FrameError, DetectorFaultError) as error:

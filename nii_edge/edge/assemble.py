@@ -344,15 +344,11 @@ class Assembler:
         if view.frame is None:  # not decoded yet
             return
         frame, detector = self._slots.frame(view.frame), self._detector(view)
-        counts = frame.channels[0] in ("low", "high")
-        problem = quality.problem(frame, detector)
-        one_carton = self._profiles[view.message.scanner].shows == "carton" and counts
-        if problem is None and one_carton and detector is not None and frame.pixels.dtype.kind == "u":
-            flaw = whole.flaw(frame.pixels, detector)
-            problem = None if flaw is None else (flaw[0], f"view {frame.view}: {flaw[1]}")
+        profile = self._profiles[view.message.scanner]
+        problem = quality.problem(frame, detector) or whole.problem(frame, profile, detector)
         if problem is not None:
             raise FrameError(*problem)
-        if counts:  # two views that carry noise are never equal
+        if frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal
             equal = [number for number, other in opened.views.items() if other.digest == view.digest]
             if len(equal) > 1:
                 detail = f"views {' and '.join(map(str, sorted(equal)))} are the same picture"

@@ -148,13 +148,17 @@ def _place(located: Located, number: int, box: tuple[int, int, int, int], belt_a
 
 def described(measures: Measures) -> Values:
     """What the network is told besides, (carton_map.SCALARS,): size, mass and materials."""
-    logs = np.log(
-        [
-            max(measures.length, 1.0), max(measures.width, 1.0), max(measures.height, 1.0),
-            max(measures.litres, 0.1), max(measures.grams, 1.0), max(measures.density, 1e-3),
-        ]
-    ) - (6, 6, 6, 3, 9, -1.5)  # fmt: skip
-    return np.array([*logs, measures.metal * 2, measures.inorganic * 2])
+    sides = measures.length, measures.width, measures.height
+    return described_as(sides, measures.litres, measures.grams, measures.metal, measures.inorganic)
+
+
+def described_as(
+    sides: tuple[float, float, float], litres: float, grams: float, metal: float, inorganic: float
+) -> Values:
+    """`described` in plain numbers: sides in mm, shares of metal and of other inorganic matter by mass."""
+    density = grams / 1000 / max(litres, 1e-6)
+    bounded = [*(max(side, 1.0) for side in sides), max(litres, 0.1), max(grams, 1.0), max(density, 1e-3)]
+    return np.array([*(np.log(bounded) - (6, 6, 6, 3, 9, -1.5)), metal * 2, inorganic * 2])
 
 
 class Located(NamedTuple):

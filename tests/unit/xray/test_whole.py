@@ -11,7 +11,8 @@ from harness import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nii_edge.records import Reason
+from nii_edge.config import Profile
+from nii_edge.records import Frame, Reason
 from nii_edge.simulate.calibrated import Calibrated, calibrated
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.produce import Job, produce
@@ -49,7 +50,9 @@ def content(unit: Calibrated, view: int, lines: Counts) -> tuple[int, int]:
     cal = unit.detectors[view]
     through = (lines[:, :, -1].astype(np.float64) - cal.offset[-1]) * cal.gain[-1]
     through = through[:, through[0] < 2]  # without bad pixels
-    dark = np.flatnonzero((through < 0.8 * np.median(through[:8], axis=0)).sum(axis=1) > 8)
+    groups = through[:, : through.shape[1] // 12 * 12].reshape(len(lines), -1, 12).mean(axis=2)
+    groups /= np.quantile(groups, 0.9, axis=1, keepdims=True)
+    dark = np.flatnonzero((groups < 0.96).any(axis=1))
     return int(dark[0]), int(dark[-1])
 
 
@@ -63,9 +66,9 @@ def test_a_whole_carton_has_no_flaw(make: str) -> None:
 
 @pytest.mark.parametrize("make", MAKES)
 @given(share=st.floats(0.1, 0.9), carton=st.integers(0, 2), lead=st.booleans())
-@settings(max_examples=12, deadline=None)
-def test_a_carton_cut_anywhere_is_cut(make: str, share: float, carton: int, lead: bool) -> None:
-    """In one view at least, which is enough."""
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_a_carton_cut_in_its_middle_is_cut(make: str, share: float, carton: int, lead: bool) -> None:
+    """In one view at least, which is enough; how often it is missed says tools/cut_and_merge.py."""
     unit, cartons = scanned(make)
     found = []
     for view, lines in enumerate(cartons[carton]):
@@ -76,25 +79,65 @@ def test_a_carton_cut_anywhere_is_cut(make: str, share: float, carton: int, lead
 
 
 @pytest.mark.parametrize("make", MAKES)
-@given(gap=st.integers(24, 60), carton=st.integers(0, 1))
-@settings(max_examples=12, deadline=None)
-def test_two_cartons_in_a_frame_are_merged(make: str, gap: int, carton: int) -> None:
-    """As near as three or four centimetres, in one view at least."""
+@given(gap_mm=st.floats(15, 80), carton=st.integers(0, 1))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_two_cartons_in_a_frame_are_merged(make: str, gap_mm: float, carton: int) -> None:
+    """As near as a centimetre and a half, in one view at least."""
     unit, cartons = scanned(make)
+    pitch = unit.profile.pixel_pitch_mm
+    assert pitch is not None
+    gap = round(gap_mm / pitch[0 if unit.profile.belt_axis == "columns" else 1])
     found = []
     for view, (one, other) in enumerate(zip(*cartons[carton : carton + 2], strict=True)):
-        end, start = content(unit, view, one)[1], content(unit, view, other)[0]
-        air = one[:6].repeat(10, axis=0)[:gap]
-        found.append(said(unit, view, np.concatenate([one[: end + 6], air, other[max(0, start - 6) :]])))
+        end, start = content(unit, view, one)[1] + 1, content(unit, view, other)[0]
+        air = np.repeat(one[:6], -(-gap // 6), axis=0)[:gap]
+        found.append(said(unit, view, np.concatenate([one[:end], air, other[start:]])))
     assert Reason.MERGED in found
 
 
 @pytest.mark.parametrize("make", MAKES)
-def test_an_empty_belt_is_no_flaw_and_few_lines_are_no_crash(make: str) -> None:
-    """Whether anything went by is for `quality` to say."""
+def test_a_little_belt_is_enough(make: str) -> None:
+    """Eight lines of it; and an empty belt, however short, shows no carton at all."""
     unit, cartons = scanned(make)
-    for view, lines in enumerate(cartons[0]):
-        first, _ = content(unit, view, lines)
-        assert said(unit, view, lines[: max(first - 8, 4)]) is None
-        for few in (1, 2, 5, 9):
-            said(unit, view, lines[:few])
+    for views in cartons:
+        for view, lines in enumerate(views):
+            first, last = content(unit, view, lines)
+            assert said(unit, view, lines[first - 8 : last + 9]) is None
+            for few in (1, 2, 5, 8):
+                assert said(unit, view, lines[:few]) is None
+
+
+def test_lines_without_air_are_a_carton_however_even() -> None:
+    """Goods over all of the detector let nothing be compared; what is opaque is even darker."""
+    unit, cartons = scanned("depot")
+    lines = cartons[0][0]
+    offset = unit.detectors[0].offset.T
+    for through in (0.5, 0.0):
+        covered = lines[:40].copy()
+        covered[:] = np.clip(offset + through * (covered - offset), 0, 65_535)
+        assert said(unit, 0, np.concatenate([lines[:12], covered, lines[:12]])) is None
+        assert said(unit, 0, np.concatenate([lines[:12], covered])) is Reason.CUT
+        assert said(unit, 0, np.concatenate([covered, lines[:12], covered])) is Reason.CUT
+
+
+def test_counts_that_no_calibration_is_for_are_refused_and_others_are_not_looked_at() -> None:
+    """One energy where two were calibrated; a lane that shows stretches of belt."""
+    unit, cartons = scanned("depot")
+    axis = 1 if unit.profile.belt_axis == "columns" else 0
+    pixels = np.ascontiguousarray(np.moveaxis(cartons[0][0][:, :, 1:], 0, axis))
+    frame = Frame(view=0, pixels=pixels, channels=("high",), full_scale=50_000.0, opaque_below=0.001)
+    shows = msgspec.structs.replace(unit.profile, shows="carton")
+    found = whole.problem(frame, shows, unit.detectors[0])
+    assert found is not None
+    assert found[0] is Reason.PROFILE_MISMATCH
+    assert whole.problem(frame, unit.profile, unit.detectors[0]) is None
+    assert whole.problem(frame, shows, None) is None
+
+
+def test_only_raw_counts_can_be_told_to_show_a_carton() -> None:
+    profile = scanned("depot")[0].profile
+    tree = msgspec.to_builtins(profile) | {"shows": "carton"}
+    assert msgspec.convert(tree, Profile).shows == "carton"
+    picture = {"channels": ["grey"], "dtype": "uint8", "air": None, "white": 255.0}
+    with pytest.raises(msgspec.ValidationError, match="raw counts alone"):
+        msgspec.convert(tree | {"formats": [*tree["formats"], picture]}, Profile)
