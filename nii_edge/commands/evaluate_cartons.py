@@ -65,6 +65,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+MASTER = "master_carton"
+
+
 class Scores(NamedTuple):
     """What each carton got: `fused`, `master`, `papers` log-odds; `bank`: how unlike it is to what passed
     under its heading, NaN if nothing did."""
@@ -120,11 +123,18 @@ _EDGE = TEXTURE.index("along")
 def _scores(cartons: Sequence[Carton], fit: CartonFit, learned: History, own: bool) -> Scores:
     found: Looked = look_at(cartons, fit.null, learned, own)
     return Scores(
-        fusion.log_odds(fit.fusion, found.features),
-        fusion.log_odds(fit.master, found.features),
-        fusion.log_odds(fit.papers, np.where(PAPERS, found.features, np.nan)),
+        fusion.weigh(fit.fusion, found.features).log_odds,
+        _of_master(fit, found.features),
+        fusion.weigh(fit.papers, np.where(PAPERS, found.features, np.nan)).log_odds,
         found.distance,
     )
+
+
+def _of_master(fit: CartonFit, features: Values) -> Values:
+    """Log-odds of a carton full of undeclared parcels; all the same if the fit never saw one."""
+    if MASTER not in fit.fusion.kinds:
+        return np.zeros(len(features))
+    return fusion.log_odds(fit.fusion.parts[fit.fusion.kinds.index(MASTER)], features)
 
 
 def _fused(out: dict[str, Any], data: _Data, calibration: Scores, passed: Mask) -> None:
@@ -166,7 +176,7 @@ def _fused(out: dict[str, Any], data: _Data, calibration: Scores, passed: Mask) 
 
 def _master(out: dict[str, Any], data: _Data, calibration: Scores, passed: Mask) -> None:
     at = threshold_at(calibration.master[passed], 0.01)
-    true = data.lies == "master_carton"
+    true = data.lies == MASTER
     hits = int((data.scores.master[true] > at).sum())
     out["master_carton_pd_at_pfa1"] = pd_above(data.scores.master[true], at)
     out["intervals"]["master_carton_pd_at_pfa1"] = wilson(hits, int(true.sum()))

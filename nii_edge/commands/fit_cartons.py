@@ -108,22 +108,12 @@ def fit(cartons: Sequence[Carton], network: bytes, seed: int = 0, detector: str 
     found = look_at(cartons, null, history_of(cartons), True).features
     lies = np.array([each.lie for each in cartons])
     honest = np.array([each.honest for each in cartons])
-    master = honest | (lies == "master_carton")
     use = honest | (lies != "")
     return CartonFit(
         mass=masses,
         network=np.frombuffer(network, np.uint8),
         null=null,
-        fusion=_fusion(found[use], lies[use]),
-        master=_fusion(found[master], lies[master]),
-        papers=_fusion(np.where(PAPERS, found, np.nan)[use], lies[use]),
+        fusion=fusion.fit_joint(found[use], lies[use], RIDGE),
+        papers=fusion.fit_joint(np.where(PAPERS, found, np.nan)[use], lies[use], RIDGE),
         detector=detector,
     )
-
-
-def _fusion(found: Values, lies: npt.NDArray[np.str_]) -> fusion.Fusion:
-    """Every sort of lie counts the same, however frequent it is."""
-    importance = np.ones(len(lies))
-    for lie in set(lies.tolist()) - {""}:
-        importance[lies == lie] = 1 / np.sqrt((lies == lie).sum())
-    return fusion.fit(found, lies != "", RIDGE, importance)

@@ -189,7 +189,7 @@ def _seconds_each(
         measures = mass.weighed(fit.mass, measures)
         odd = consignment.look(papers[number].barcode, anomaly.traits(measures, papers[number], seen))
         found = evidence.gather(measures, papers[number], rules, site, odd, seen)
-        return float(fusion.log_odds(fit.fusion, found.features))
+        return float(fusion.weigh(fit.fusion, found.features).log_odds)
 
     with contextlib.ExitStack() as closing:
         closing.callback(cv2.setNumThreads, threads)

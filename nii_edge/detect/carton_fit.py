@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nii_edge.detect import mass
 from nii_edge.detect.anomaly import TRAITS, Null
 from nii_edge.detect.evidence import FEATURES
-from nii_edge.detect.fusion import Fusion
+from nii_edge.detect.fusion import Fusion, Joint
 from nii_edge.detect.mass import MassModel
 from nii_edge.detect.ridge import Ridge
 from nii_edge.errors import BundleError
@@ -21,16 +21,15 @@ Values = npt.NDArray[np.float64]
 
 class CartonFit(NamedTuple):
     """`mass` puts masses right before anything else looks at them. `network`: the bytes of an ONNX file that
-    reads cartons (`xray.carton_map`). `fusion`: all evidence; `master`: that for undeclared parcels alone;
-    `papers`: what papers say without any X-ray; `detector`: SHA-256 of the model whose shapes were evidence,
+    reads cartons (`xray.carton_map`). `fusion`: all evidence; `papers`: what
+    papers say without any X-ray; `detector`: SHA-256 of the model whose shapes were evidence,
     empty if none were."""
 
     mass: MassModel
     network: npt.NDArray[np.uint8]
     null: Null
-    fusion: Fusion
-    master: Fusion
-    papers: Fusion
+    fusion: Joint
+    papers: Joint
     detector: str = ""
 
 
@@ -40,9 +39,6 @@ def to_arrays(fit: CartonFit) -> dict[str, Values]:
         "mass.off": fit.mass.off,
         "mass.error": fit.mass.error,
         "null": fit.null,
-        "fusion": fit.fusion,
-        "master": fit.master,
-        "papers": fit.papers,
     }
     arrays = {
         f"{part}.{name}": np.asarray(value)
@@ -54,7 +50,18 @@ def to_arrays(fit: CartonFit) -> dict[str, Values]:
         "network": fit.network,
         "detector": list(bytes.fromhex(fit.detector)),
     }
-    return arrays | {name: np.asarray(value) for name, value in single.items()}
+    joint = {
+        f"{part}.{name}": value
+        for part, found in (("fusion", fit.fusion), ("papers", fit.papers))
+        for name, value in _of_joint(found).items()
+    }
+    return arrays | joint | {name: np.asarray(value) for name, value in single.items()}
+
+
+def _of_joint(joint: Joint) -> dict[str, Values]:
+    """Names of its kinds, and (kinds, ...) of all parts."""
+    made = {name: np.array([getattr(part, name) for part in joint.parts]) for name in Fusion._fields}
+    return made | {"kinds": np.frombuffer("\n".join(joint.kinds).encode(), np.uint8)}
 
 
 def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
@@ -81,14 +88,13 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
             raise BundleError(f"{name}: not above 0 everywhere; fit again")
         return found
 
-    def fusion(part: str) -> Fusion:
-        many = len(FEATURES)
-        return Fusion(
-            get(f"{part}.centre", many),
-            positive(f"{part}.scale", many),
-            get(f"{part}.weights", many),
-            float(get(f"{part}.bias")),
-        )
+    def joint(part: str) -> Joint:
+        kinds = _names(f"{part}.kinds", get(f"{part}.kinds", None))
+        shape = len(kinds), len(FEATURES)
+        centre, scale = get(f"{part}.centre", *shape), positive(f"{part}.scale", *shape)
+        weights, bias = get(f"{part}.weights", *shape), get(f"{part}.bias", len(kinds))
+        each = zip(centre, scale, weights, bias.tolist(), strict=True)
+        return Joint(kinds, tuple(Fusion(*values) for values in each))
 
     def ridge(part: str, many: int) -> Ridge:
         support = get(f"{part}.support", None, many)
@@ -107,9 +113,8 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
         ),
         network=_bytes("network", get("network", None)),
         null=Null(positive("null.spread", len(TRAITS)), _rising("null.scores", get("null.scores", None))),
-        fusion=fusion("fusion"),
-        master=fusion("master"),
-        papers=fusion("papers"),
+        fusion=joint("fusion"),
+        papers=joint("papers"),
         detector=_bytes("detector", get("detector", None)).tobytes().hex(),
     )
 
@@ -118,6 +123,16 @@ def _rising(name: str, values: Values) -> Values:
     if not values.size or (np.diff(values) < 0).any():
         raise BundleError(f"{name}: {values.size} values, expected some that rise; fit again")
     return values
+
+
+def _names(name: str, values: Values) -> tuple[str, ...]:
+    try:
+        found = tuple(_bytes(name, values).tobytes().decode().split("\n"))
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{name}: no text; fit again") from error
+    if len(set(found)) < len(found) or "" in found:
+        raise BundleError(f"{name}: {found}, expected names that differ; fit again")
+    return found
 
 
 def _bytes(name: str, values: Values) -> npt.NDArray[np.uint8]:

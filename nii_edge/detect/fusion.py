@@ -1,7 +1,9 @@
-"""All evidence to one probability: a regularised logistic regression, so that what is said twice counts once.
+"""All evidence to one probability: for each way in which a carton may lie, a regularised logistic regression
+against honest ones, so that what is said twice counts once; each way is as likely as the next beforehand.
 
-Each feature adds its own term to the log-odds; those of one indicator together are its likelihood ratio,
-which is published. What is missing adds nothing. The site sets the prior. Pure.
+Each feature adds its own term to the log-odds of a way. What it adds to the whole is the mean over ways, each
+as likely as it is now; the terms of one indicator together are its likelihood ratio, which is published. What
+is missing adds nothing. The site sets the prior. Pure.
 """
 
 from __future__ import annotations
@@ -28,9 +30,49 @@ class Fusion(NamedTuple):
     bias: float
 
 
-def fit(rows: Values, bad: npt.NDArray[np.bool_], ridge: float, importance: Values | None = None) -> Fusion:
-    """Fit to `rows` (samples, features) with NaN where data are missing. Both classes weigh the same;
-    `importance` (samples,) tells how much each sample counts within its class.
+class Joint(NamedTuple):
+    """`kinds`: the ways in which a carton may lie; `parts`: the `Fusion` of each against honest cartons."""
+
+    kinds: tuple[str, ...]
+    parts: tuple[Fusion, ...]
+
+
+class Weighed(NamedTuple):
+    """`log_odds` (...,) at even prior odds that a carton lies, in whatever way; `terms` (..., features): what
+    each feature adds to them."""
+
+    log_odds: Values
+    terms: Values
+
+
+def fit_joint(rows: Values, kinds: npt.NDArray[np.str_], ridge: float) -> Joint:
+    """Fit to `rows` (samples, features) of cartons that lie in one of the `kinds` (samples,), or, empty, do
+    not.
+
+    Raises:
+        ValueError: there is no honest carton, or none that lies.
+    """
+    names = sorted(set(kinds.tolist()) - {""})
+    if not names:
+        raise ValueError(f"none of {len(kinds)} cartons lies; expected some of both kinds")
+    parts = []
+    for name in names:
+        use = (kinds == "") | (kinds == name)
+        parts.append(fit(rows[use], kinds[use] == name, ridge))
+    return Joint(tuple(names), tuple(parts))
+
+
+def weigh(joint: Joint, features: Values) -> Weighed:
+    """The evidence of cartons, `features` (..., features), put together."""
+    each = np.stack([log_odds(part, features) for part in joint.parts])
+    whole = np.logaddexp.reduce(each, axis=0)
+    likely = np.exp(each - whole)
+    added = np.stack([terms(part, features) for part in joint.parts])
+    return Weighed(whole - np.log(len(each)), (likely[..., None] * added).sum(axis=0))
+
+
+def fit(rows: Values, bad: npt.NDArray[np.bool_], ridge: float) -> Fusion:
+    """Fit to `rows` (samples, features) with NaN where data are missing. Both classes weigh the same.
 
     Newton's method on the penalised likelihood (iteratively reweighted least squares).
 
@@ -44,8 +86,7 @@ def fit(rows: Values, bad: npt.NDArray[np.bool_], ridge: float, importance: Valu
     centre = np.where(known, rows, 0).sum(axis=0) / many
     scale = np.sqrt((np.where(known, rows - centre, 0) ** 2).sum(axis=0) / many) + 1e-6
     inputs = np.column_stack([_standard(rows, centre, scale), np.ones(len(rows))])
-    share = np.ones(len(rows)) if importance is None else importance
-    each = np.where(bad, share / share[bad].sum(), share / share[~bad].sum()) * len(rows) / 2
+    each = np.where(bad, 1 / bad.sum(), 1 / (~bad).sum()) * len(rows) / 2
     penalty = np.append(np.full(rows.shape[1], ridge), 1e-6)
     weights = np.zeros(inputs.shape[1])
     for _ in range(STEPS):

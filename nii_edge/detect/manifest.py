@@ -172,12 +172,12 @@ class ManifestDetector:
 
     def _compared(self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None) -> list[Finding]:
         facts = evidence.gather(measures, papers, self._regime, self._site, None, seen)
-        added = fusion.terms(self._fit.fusion, facts.features)
-        ratios = fusion.by_group(added, GROUPS)
-        total = float(added.sum())
-        if not np.isfinite(total):
+        weighed = fusion.weigh(self._fit.fusion, facts.features)
+        ratios = fusion.by_group(weighed.terms, GROUPS)
+        total = float(weighed.log_odds)
+        if not np.isfinite(total) or not np.isfinite(weighed.terms).all():
             raise DetectorFaultError(f"{self.name}: the evidence adds up to {total}; fit again")
-        whole = fusion.probability(total + self._fit.fusion.bias, self._prior)
+        whole = fusion.probability(total, self._prior)
         strongest = sorted(ratios, key=lambda group: -ratios[group])
         found = []
         if whole >= SHOWN_FROM or ratios[strongest[0]] >= SPEAKS_FROM:  # parts never go without their whole

@@ -227,6 +227,52 @@ def test_fusion_finds_what_separates_and_ignores_what_is_missing() -> None:
         fusion.fit(rows, np.zeros(600, bool), 3.0)
 
 
+def test_ways_to_lie_are_weighed_each_by_itself() -> None:
+    """Two lies that pull a feature to opposite sides are both found, which no single sum could; what each
+    feature adds is that of the likelier way, and what is missing adds nothing."""
+    rng = np.random.default_rng(8)
+    kinds = np.array(["", "heavy", "light"])[rng.integers(0, 3, 900)]
+    rows = rng.normal(size=(900, 2))
+    rows[kinds == "heavy", 0] += 4
+    rows[kinds == "light", 0] -= 4
+    joint = fusion.fit_joint(rows, kinds, 3.0)
+    assert joint.kinds == ("heavy", "light")
+    found = fusion.weigh(joint, rows)
+    bad = kinds != ""
+    assert (found.log_odds[bad] > 0).mean() > 0.9
+    assert (found.log_odds[~bad] < 0).mean() > 0.8
+    single = fusion.log_odds(fusion.fit(rows, bad, 3.0), rows)
+    assert ((single > 0) == bad).mean() < 0.7
+    assert (found.terms[kinds == "light", 0] > 0).mean() > 0.9
+    one = fusion.weigh(joint, rows[0])
+    assert one.log_odds == pytest.approx(found.log_odds[0])
+    assert np.allclose(one.terms, found.terms[0])
+    nothing = fusion.weigh(joint, np.full(2, np.nan))
+    assert nothing.terms.tolist() == [0, 0]
+    assert float(nothing.log_odds) == pytest.approx(
+        np.logaddexp.reduce([part.bias for part in joint.parts]) - np.log(2)
+    )
+    for honest_only in ("", "heavy"):
+        with pytest.raises(ValueError, match="both kinds"):
+            fusion.fit_joint(rows, np.full(900, honest_only), 3.0)
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3),
+    st.lists(st.floats(-30, 30), min_size=2, max_size=2),
+)
+def test_the_whole_lies_between_its_ways(values: list[float], biases: list[float]) -> None:
+    """At most as likely as the likeliest way, at least as their mean."""
+    ones = np.ones(3)
+    joint = fusion.Joint(
+        ("a", "b"),
+        tuple(fusion.Fusion(0 * ones, ones, sign * ones, b) for sign, b in zip((1, -1), biases, strict=True)),
+    )
+    each = [float(fusion.log_odds(part, np.array(values))) for part in joint.parts]
+    whole = float(fusion.weigh(joint, np.array(values)).log_odds)
+    assert max(each) - np.log(2) - 1e-9 <= whole <= max(each) + 1e-9
+
+
 @given(st.floats(-1e3, 1e3), st.floats(0.001, 0.999))
 def test_probabilities_are_probabilities(odds: float, prior: float) -> None:
     """At any evidence, and at none the prior itself."""

@@ -161,9 +161,10 @@ def test_evidence_that_is_no_number_is_a_fault(part: str) -> None:
     if part == "mass":
         fit = fit._replace(mass=fit.mass._replace(off=fit.mass.off._replace(gamma=-1e30)))
     else:
-        many = np.where(np.arange(fit.fusion.weights.size) % 2, 1e308, -1e308)
-        scale = np.full_like(many, 1e-6)
-        fit = fit._replace(fusion=fit.fusion._replace(weights=many, scale=scale))
+        first, *rest = fit.fusion.parts
+        many = np.where(np.arange(first.weights.size) % 2, 1e308, -1e308)
+        first = first._replace(weights=many, scale=np.full_like(many, 1e-6))
+        fit = fit._replace(fusion=fit.fusion._replace(parts=(first, *rest)))
     made = consignment()
     known = {papers.barcode: papers for papers in made.papers}
     broken = ManifestDetector({SCANNER: made.lane}, known.get, REGIME, Fitted(fit, read()), 0.02)
@@ -189,7 +190,10 @@ def test_the_fit_is_kept_as_it_was_and_another_is_refused(tmp_path: Path) -> Non
     digest = write_arrays(path, to_arrays(fit))
     arrays, again = read_arrays(path)
     assert digest == again
-    assert np.allclose(from_arrays(arrays).fusion.weights, fit.fusion.weights)
+    kept = from_arrays(arrays).fusion
+    assert kept.kinds == fit.fusion.kinds
+    for one, other in zip(kept.parts, fit.fusion.parts, strict=True):
+        assert all(np.allclose(mine, theirs) for mine, theirs in zip(one, other, strict=True))
     with pytest.raises(BundleError, match=r"null\.spread"):
         from_arrays({name: value for name, value in arrays.items() if name != "null.spread"})
     with pytest.raises(BundleError, match="shape"):
@@ -197,6 +201,8 @@ def test_the_fit_is_kept_as_it_was_and_another_is_refused(tmp_path: Path) -> Non
     for name, value, words in (
         ("mass.off.scale", np.zeros_like(arrays["mass.off.scale"]), "not above 0"),
         ("mass.error.gamma", np.array(-1e6), "not above 0"),
+        ("fusion.kinds", np.frombuffer(b"same\nsame", np.uint8), "names that differ"),
+        ("papers.kinds", np.array([255.0, 254.0]), "no text"),
         ("null.scores", np.zeros(0), "expected some that rise"),
         ("network", np.array([-1.0, 300.0]), "whole numbers"),
     ):
