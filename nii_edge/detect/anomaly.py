@@ -108,10 +108,10 @@ def traits(measures: Measures, papers: Papers | None, seen: shapes.Seen | None) 
     )  # fmt: skip
 
 
-def foreign(measures: Measures) -> float:
-    """How likely something lies among the goods that does not belong to them: log-odds above `DOUBT`, 0
+def foreign(measures: Measures, doubt: float = DOUBT) -> float:
+    """How likely something lies among the goods that does not belong to them: log-odds above `doubt`, 0
     below."""
-    return float(np.clip(measures.hidden - DOUBT, 0.0, SURE - DOUBT))
+    return float(np.clip(measures.hidden - doubt, 0.0, SURE - doubt))
 
 
 def pool(consignments: Sequence[Values], seed: int) -> Null:

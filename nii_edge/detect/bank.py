@@ -32,13 +32,16 @@ SHAPE_WEIGHT = 0.1
 consignments of the frozen test with seed 606 (docs/decisions/0017)."""
 
 
+FOREIGN_FROM, FOREIGN_WEIGHT = -4.0, 0.4
+"""Log-odds from which something foreign counts against the heading's goods, in which the same may often seem
+to lie, and what it adds against the mean of all traits: chosen on the cartons that the fit is made from."""
 VALUES = len(TRAITS) + 1
 """Of a carton that no object detector looked at: see `Entry`."""
 
 
 class Entry(NamedTuple):
     """One carton to learn from. `values`: len(TRAITS), without what is declared, how likely something foreign
-    is (`anomaly.foreign`), and where an object detector looked, len(shapes.CLASSES) more
+    is (`anomaly.foreign`, from `FOREIGN_FROM`), and where an object detector looked, len(shapes.CLASSES) more
     (`shapes.by_class`)."""
 
     heading: str
@@ -98,12 +101,12 @@ def _away(bank: Bank, values: Values, entries: Values) -> float:
     length, many = min(values.size, bank.spread.size), len(TRAITS)
     off = (values[:length] - entries[:, :length]) / bank.spread[:length]
     apart = np.log1p(off[:, :many] ** 2 / 2).mean(axis=1)
-    more = np.log1p(np.maximum(off[:, many:], 0) ** 2 / 2).sum(axis=1)
-    return float((apart + SHAPE_WEIGHT * more).min())
+    more = np.log1p(np.maximum(off[:, many:], 0) ** 2 / 2)
+    return float((apart + FOREIGN_WEIGHT * more[:, 0] + SHAPE_WEIGHT * more[:, 1:].sum(axis=1)).min())
 
 
 def _values(measures: Measures, seen: shapes.Seen | None) -> Values:
     found = traits(measures, None, None)
     found[[MASS, *APART]] = 0.0  # what is declared, and what is found in it, which follows
-    found = np.concatenate([found, [foreign(measures)]])
+    found = np.concatenate([found, [foreign(measures, FOREIGN_FROM)]])
     return found if seen is None else np.concatenate([found, shapes.by_class(seen)])
