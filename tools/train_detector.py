@@ -1,9 +1,10 @@
-"""How a detector is made, from nothing but the simulator, in four steps.
+"""How a detector is made, from nothing but the simulator, in four steps, and what its input may be.
 
     python tools/train_detector.py sprites WORK --seed 11        things, bags and cartons (extra `simulate`)
     python tools/train_detector.py pictures WORK --seed 1        scenes of them, on makers' displays
     python tools/train_detector.py train WORK --minutes 60       the network (extra `train`); goes on
     python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden frames, card
+    python tools/train_detector.py compare WORK TEST             mAP of every --variant trained in WORK
 
 WORK is a folder of several GB. VALIDATION is one that `nii-edge simulate` wrote with the training recipe.
 Several `sprites` and `pictures` with different seeds may run beside each other.
@@ -12,6 +13,7 @@ Several `sprites` and `pictures` with different seeds may run beside each other.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "models" / "detector" / "0.5.0"
 CLASSES = ("gun", "knife", "scissors", "wrench", "lithium_pack", "bottle", "pressed_block", "inner_parcel")
+VARIANTS = ("imagenet", "imagenet-rgb", "imagenet-grey", "imagenet-xray", "xray", "rgb", "grey")
+"""`nii_edge.learn.network.Variant`."""
 WEIGHTS: dict[str, float] = {
     "gun": 3, "knife": 3, "wrench": 3, "scissors": 2, "lithium_pack": 1, "bottle": 1, "pressed_block": 1,
     "inner_parcel": 0.6, "tablets": 0.3, "currency": 0.3,
@@ -208,12 +212,40 @@ def bundle(work: Path, validation: Path, out: Path, variant: str, shape: Shape) 
         sys.stderr.write(f"{label.name}: threshold {label.threshold}\n")
 
 
+def compare(work: Path, folder: Path) -> None:
+    """Tell what each input that was tried reaches on the same pictures, in 32 bits, with one look."""
+    import torch
+
+    from nii_edge.commands.export import renamed
+    from nii_edge.learn.bundling import Shape, scores_of
+    from nii_edge.learn.export import to_onnx
+    from nii_edge.learn.network import Detector
+    from nii_edge.learn.readers import read_dataset
+    from nii_edge.learn.scoring import matched_names
+
+    dataset = read_dataset(folder / "annotations.json", folder / "images")
+    pairs, _ = matched_names(CLASSES, dataset.names)
+    own = renamed(dataset, pairs, CLASSES)
+    for variant in VARIANTS:
+        file = work / f"run-{variant}" / "checkpoint.pt"
+        if not file.is_file():
+            continue
+        detector = Detector(len(CLASSES), variant)  # type: ignore[arg-type]
+        state = torch.load(file, weights_only=True)
+        detector.load_state_dict(state["mean"])
+        shape = Shape(320, looks=1)
+        scores, _ = scores_of(to_onnx(detector.eval(), 320), shape, own, range(len(own.pictures)), CLASSES)
+        seen = json.loads(state["progress"])["images"]
+        sys.stdout.write(f"{variant}: {seen} views, mAP50 {scores.map50:.4f}, AP30 {scores.ap30:.4f}\n")
+        sys.stdout.flush()
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=("sprites", "pictures", "train", "bundle"))
+    parser.add_argument("step", choices=("sprites", "pictures", "train", "bundle", "compare"))
     parser.add_argument("work", type=Path)
     parser.add_argument("validation", type=Path, nargs="?")
     parser.add_argument("out", type=Path, nargs="?", default=SHIPPED)
@@ -229,7 +261,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--looks", type=int, choices=(1, 2, 4, 8), default=4, help="at each input")
     parser.add_argument("--pieces", type=int, default=1, help="of a long picture, at most")
-    parser.add_argument("--variant", choices=("imagenet", "xray", "rgb", "grey"), default="imagenet")
+    parser.add_argument("--variant", choices=VARIANTS, default="imagenet", help="what the network sees")
     given = parser.parse_args()
     if given.step == "sprites":
         sprites(given.work, given.seed, given.things, given.cartons)
@@ -243,7 +275,9 @@ def main() -> None:
             given.processes,
         )
     elif given.validation is None:
-        parser.error("bundle needs VALIDATION")
+        parser.error(f"{given.step} needs a folder of pictures")
+    elif given.step == "compare":
+        compare(given.work, given.validation)
     else:
         from nii_edge.learn.bundling import Shape
 

@@ -7,6 +7,7 @@ a maker's colours into what X-rays mean.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from nii_edge.learn.backbone import TAPS, Lite0
 
-Variant = Literal["imagenet", "xray", "rgb", "grey"]
+Variant = Literal["imagenet", "imagenet-rgb", "imagenet-grey", "imagenet-xray", "xray", "rgb", "grey"]
+"""What the network sees (`Front`): with ImageNet's features, as in what is shipped, or from scratch."""
 STRIDES = (8, 16, 32)
 DARKEST = 1 / 48
 """The darkest share of the ground's brightness whose logarithm is taken: displays have no darker levels."""
@@ -30,6 +32,9 @@ class Front(nn.Module):
     two differences of -ln between colours (which material), and density less its neighbourhood's mean, in
     two sizes. `ground` (batch, 3), 0-1: that of a picture of which the input is a part. `grey` lacks the
     colours, `rgb` gives colours as they are, ground and all.
+
+    For ImageNet's features to three planes from -1 to 1: colours against the ground (`imagenet`), as they are
+    (`-rgb`), their mean against the ground (`-grey`), or density and the two differences (`-xray`).
     """
 
     planes = 5
@@ -43,10 +48,18 @@ class Front(nn.Module):
         x = x.clamp(0, 1)
         if self.variant == "rgb":
             return torch.cat([(1 - x) * inside, torch.zeros_like(x[:, :2])], 1)
+        if self.variant == "imagenet-rgb":
+            return _as_photograph(x, inside)
         ground = self._ground(x, inside) if ground is None else ground[:, :, None, None].clamp(0.25, 1)
+        lit = (x / ground).clamp(0, 1)
         if self.variant == "imagenet":
-            return ((x / ground).clamp(0, 1) * inside + (1 - inside)) * 2 - 1
-        lit = (x / ground).clamp(DARKEST, 1)
+            return _as_photograph(lit, inside)
+        if self.variant == "imagenet-grey":
+            return _as_photograph(lit.mean(1, keepdim=True).expand_as(lit), inside)
+        return self._physical(lit.clamp(min=DARKEST), inside)
+
+    def _physical(self, lit: Tensor, inside: Tensor) -> Tensor:
+        """Density and differences between colours, of colours against the ground."""
         depth = -torch.log((lit[:, :1] + lit[:, 1:2]) / 2)
         logs = torch.log(lit)
         red, green, blue = logs[:, :1], logs[:, 1:2], logs[:, 2:]
@@ -55,8 +68,11 @@ class Front(nn.Module):
         if self.variant == "grey":
             warm, leaf = warm * 0, leaf * 0
         elif self.training:
-            keep = (torch.rand(len(x), 1, 1, 1) > CHROMA_DROPOUT).to(x.dtype)
+            keep = (torch.rand(len(lit), 1, 1, 1) > CHROMA_DROPOUT).to(lit.dtype)
             warm, leaf = warm * keep, leaf * keep
+        if self.variant == "imagenet-xray":
+            planes = [1 + 2 * depth / math.log(DARKEST), warm / 2, leaf / 2]
+            return torch.cat(planes, 1) * inside + (1 - inside)
         depth = depth * inside
         near = depth - F.avg_pool2d(depth, 5, 1, 2)
         coarse = F.avg_pool2d(F.avg_pool2d(depth, 8), 3, 1, 1)
@@ -71,6 +87,11 @@ class Front(nn.Module):
         weight = torch.exp(60 * (least - least.amax(dim=(2, 3), keepdim=True)))
         ground = (coarse * weight).sum(dim=(2, 3), keepdim=True) / weight.sum(dim=(2, 3), keepdim=True)
         return ground.clamp(0.25, 1)
+
+
+def _as_photograph(x: Tensor, inside: Tensor) -> Tensor:
+    """0-1 as ImageNet's features take pictures, white beyond this one."""
+    return (x * inside + (1 - inside)) * 2 - 1
 
 
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -152,7 +173,7 @@ class Detector(nn.Module):
         self.classes = classes
         self.front = Front(variant)
         a, b, c, d, e = 16, 32, 64, 112, 160
-        self.lite = Lite0() if variant == "imagenet" else None
+        self.lite = Lite0() if variant.startswith("imagenet") else None
         if self.lite is None:
             self.stem = nn.Sequential(conv(Front.planes, a, 3, 2), conv(a, b, 3, 2))
         if self.lite is None:
