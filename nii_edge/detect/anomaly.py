@@ -114,6 +114,12 @@ def foreign(measures: Measures, doubt: float = DOUBT) -> float:
     return float(np.clip(measures.hidden - doubt, 0.0, SURE - doubt))
 
 
+def _means(cartons: Values) -> Values:
+    """Of every trait that is known of a carton; NaN of those that are known of none."""
+    known = np.isfinite(cartons).sum(axis=0)
+    return np.where(known > 0, np.nansum(cartons, axis=0) / np.maximum(known, 1), np.nan)
+
+
 def pool(consignments: Sequence[Values], seed: int) -> Null:
     """The null of many honest consignments, each (cartons, len(TRAITS)); only those of three cartons and more
     count. Scores are of every carton against as many of its fellows as come in a random order.
@@ -124,10 +130,7 @@ def pool(consignments: Sequence[Values], seed: int) -> Null:
     several = [cartons for cartons in consignments if len(cartons) > TEACHERS]
     if len(several) < 5:
         raise ValueError(f"{len(several)} consignments of three cartons or more; expected five")
-    apart = [
-        (cartons - np.nanmean(cartons, axis=0)) * np.sqrt(len(cartons) / (len(cartons) - 1))
-        for cartons in several
-    ]
+    apart = [(cartons - _means(cartons)) * np.sqrt(len(cartons) / (len(cartons) - 1)) for cartons in several]
     off = np.concatenate(apart)
     off[:, APART] = np.nan_to_num(np.concatenate(several)[:, APART])
     spread = np.maximum(np.sqrt(np.nanmean(off**2, axis=0)), 1e-3)

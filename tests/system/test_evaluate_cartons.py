@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import SHIELDING, command
+import yaml
+from harness import ROOT, SHIELDING, command
 
 KEYS = {
     "auroc_bank", "auroc_online", "master_carton_pd_at_pfa1", "count_ok", "mass_error_median",
@@ -55,10 +56,20 @@ def test_a_fit_of_few_cartons_is_measured_and_measures_the_same_twice(tmp_path: 
 
 def test_too_few_cartons_and_another_detector_are_named(tmp_path: Path) -> None:
     """No fit of cartons none of which lies, and none measured with a detector that it was not fitted with."""
-    few = ("fit-cartons", "--out", str(tmp_path / "fit.npz"), "--consignments", "20")
-    done = refused(*few, "--without-detector", "--seed", "5")
-    assert "cartons cannot be fitted to" in done
+    tree = yaml.safe_load((ROOT / "configs" / "simulate" / "train.yaml").read_text())
+    tree["consignments"] |= {"stories": {"plain": 1}, "cartons": [3, 3], "litres": [8, 10]}
+    recipe, honest = tmp_path / "honest.yaml", tmp_path / "honest"
+    recipe.write_text(yaml.safe_dump(tree))
+    run(
+        "simulate", "--out", honest, "--recipe", recipe, "--consignments", "8", "--luggage", "0",
+        "--no-pictures", "--seed", "5",
+    )  # fmt: skip
+    done = refused(
+        "fit-cartons", "--out", str(tmp_path / "fit.npz"), "--from", str(honest), "--without-detector"
+    )
+    assert "24 cartons cannot be fitted to: none of 24 cartons lies" in done
     assert "Traceback" not in done
+    assert "Warning" not in done
     assert not (tmp_path / "fit.npz").exists()
     other = refused("evaluate-cartons", "--cartons", "60", "--detector", str(SHIELDING))
     assert "was fitted with detector" in other
