@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.commands.recorded_scans import frames_of, scans_of
 from nii_edge.config import Profile, load
+from nii_edge.errors import NiiEdgeError
 from nii_edge.records import Reason
 from nii_edge.xray import whole
 from nii_edge.xray.calibrate import Calibration
@@ -46,16 +49,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of nii-edge simulate")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    told = measured(given.folder)
+    try:
+        told, took = measured(given.folder)
+    except NiiEdgeError as error:
+        raise SystemExit(str(error)) from error
+    each = round(statistics.median(took), 2)
     if given.json:
-        sys.stdout.write(json.dumps(dict(sorted(told.items()))) + "\n")
+        sys.stdout.write(json.dumps(dict(sorted(told.items())) | {"ms_a_whole_view": each}) + "\n")
         return
+    sys.stdout.write(f"a whole view takes {each} ms, median of {len(took)}\n")
     for name, (right, count) in sorted(told.items()):
         sys.stdout.write(f"{name}: {right} of {count}\n")
 
 
-def measured(folder: Path) -> dict[str, list[int]]:
-    """How many were told, of how many, by what was done to them and by scanner."""
+def measured(folder: Path) -> tuple[dict[str, list[int]], list[float]]:
+    """How many were told, of how many, by what was done to them and by scanner; and the milliseconds that
+    each view of a whole carton took. Raises NiiEdgeError."""
+    took: list[float] = []
     told: dict[str, list[int]] = defaultdict(lambda: [0, 0])
 
     def note(scanner: str, name: str, *, right: bool) -> None:
@@ -70,7 +80,9 @@ def measured(folder: Path) -> dict[str, list[int]]:
             lanes[scanner] = Lane(folder / "scanners", scanner)
         lane = lanes[scanner]
         views: list[Counts] = [frame.pixels for frame in frames_of(lane.profile, frames)]
+        began = time.perf_counter()
         note(scanner, "whole, passed", right=not lane.said(views))
+        took.append(1000 * (time.perf_counter() - began) / len(views))
         for share in PLACES:
             for lead in (False, True):
                 note(scanner, "cut, told", right=Reason.CUT in lane.said(lane.cut(views, share, lead=lead)))
@@ -79,7 +91,7 @@ def measured(folder: Path) -> dict[str, list[int]]:
                 both = lane.joined(before[scanner], views, gap)
                 note(scanner, f"merged at {gap} mm, told", right=Reason.MERGED in lane.said(both))
         before[scanner] = views
-    return told
+    return told, took
 
 
 class Lane:

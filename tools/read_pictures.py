@@ -91,8 +91,10 @@ def main() -> None:
     given = parser.parse_args()
     if not 0 < given.longest_mm <= MOST_SQUARES * MAP_MM:
         parser.error(f"--longest-mm {given.longest_mm}: expected up to {MOST_SQUARES * MAP_MM:.0f}")
-    read = Sight(Eyes(given.fit or fit_file(), None)).read
     files = sorted(given.folder.glob(given.glob))
+    if not files:
+        parser.error(f"{given.folder}: holds nothing that is called {given.glob}")
+    read = Sight(Eyes(given.fit or fit_file(), None)).read
     found = []
     for first in range(0, len(files), given.views):
         own = files[first : first + given.views]

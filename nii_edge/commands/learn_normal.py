@@ -118,8 +118,8 @@ class _Class:
         lack = missing(lane.profile, lane.optics, shown)
         if lack is not None:
             raise LeftOutError("cannot_weigh", lack)
-        for frame, optics in zip(shown, lane.optics, strict=True):
-            flaw = whole.problem(frame, lane.profile, optics.detector)
+        for frame in shown:
+            flaw = whole.problem(frame, lane.profile, lane.optics[frame.view].detector)
             if flaw is not None:
                 raise LeftOutError("bad_frame", f"{flaw[0]}: {flaw[1]}")
         try:

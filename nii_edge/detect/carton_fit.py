@@ -21,9 +21,8 @@ Values = npt.NDArray[np.float64]
 
 class CartonFit(NamedTuple):
     """`mass` puts masses right before anything else looks at them. `network`: the bytes of an ONNX file that
-    reads cartons (`xray.carton_map`). `fusion`: all evidence; `papers`: what
-    papers say without any X-ray; `detector`: SHA-256 of the model whose shapes were evidence,
-    empty if none were."""
+    reads cartons (`xray.carton_map`). `fusion`: all evidence; `papers`: what papers say without any
+    X-ray; `detector`: SHA-256 of the model whose shapes were evidence, empty if none were."""
 
     mass: MassModel
     network: npt.NDArray[np.uint8]

@@ -18,7 +18,7 @@ from nii_edge.simulate.declaring import papers_of
 from nii_edge.simulate.goods import KINDS
 from nii_edge.simulate.judging import EXTRA_PARCELS, MATERIALS, OBJECTS
 from nii_edge.simulate.kit import Generator, Spread, draw, pick
-from nii_edge.simulate.loads import LOADS, Load, articles_for, fits, room_for, without_missing
+from nii_edge.simulate.loads import LOADS, PARCELLED, Load, articles_for, fits, room_for, without_missing
 from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
 from nii_edge.simulate.scene import Placed, Scene, Size, joined, set_down
 from nii_edge.simulate.shapes import rotation
@@ -41,9 +41,7 @@ LIES: dict[Story, Fault] = {
 }
 """The fault that each lying story is about; a lie may bring others with it (a hidden object also weighs)."""
 TWINS: tuple[Story, ...] = ("plain", "multipack", "consolidation", "mixed", "part_filled", "turned")
-_PARCELLED: frozenset[Story] = frozenset({"consolidation", "master_carton", "extra_parcels"})
-"""Stories whose cartons hold parcels of many senders."""
-_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - _PARCELLED)
+_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - PARCELLED)
 """Stories whose cartons are packed in rows."""
 
 MANY_PARCELS = 10
@@ -127,7 +125,7 @@ def _honest(story: Story) -> Story:
     """The honest load that a story starts from."""
     if story in {"plain", "part_filled", "turned", "mixed", "multipack", "consolidation"}:
         return story
-    return "consolidation" if story in _PARCELLED else "plain"
+    return "consolidation" if story in PARCELLED else "plain"
 
 
 def _told(rng: Generator, lie: Story | None, careful: float) -> str | None:

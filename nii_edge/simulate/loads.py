@@ -17,6 +17,10 @@ SMALL = 1.2e6
 """mm³: what is sent as one parcel among many is no larger than this."""
 
 
+PARCELLED = frozenset({"consolidation", "master_carton", "extra_parcels"})
+"""Stories whose cartons hold parcels of many senders."""
+
+
 class Load(NamedTuple):
     """What is to go into a carton, the stock behind each line of its papers, and the lines of each bill."""
 
@@ -27,17 +31,12 @@ class Load(NamedTuple):
 
 def articles_for(goods: Sequence[str], rng: Generator, story: str) -> list[Stock]:
     """The stocks that cartons are filled from. The first is what a carton of one sort holds."""
-    many = {
-        "mixed": int(rng.integers(2, 6)),
-        "consolidation": 6,
-        "master_carton": 6,
-        "extra_parcels": 6,
-        "swapped_goods": 2,
-    }.get(story, 1)
+    several = {"mixed": int(rng.integers(2, 6)), "swapped_goods": 2} | dict.fromkeys(PARCELLED, 6)
+    many = several.get(story, 1)
     if many == 1:
         return [stock(pick(rng, goods), rng)]
     first = pick(rng, goods)
-    if story in {"consolidation", "master_carton", "extra_parcels"}:
+    if story in PARCELLED:
         return _small_articles(goods, rng, many)
     others = [name for name in goods if KINDS[name].code[:2] != KINDS[first].code[:2]]
     chosen = rng.choice(len(others), min(many - 1, len(others)), replace=False)
