@@ -79,7 +79,8 @@ def write(folder: Path) -> None:
     truth: list[dict[str, Any]] = []
     with RecordingWriter(folder / "demo.mcap") as recording:
         for number, carton in enumerate(made.cartons):
-            frames = frames_of(carton.shots, unit)
+            shots = made.scans[number].shots
+            frames = frames_of(shots, unit)
             scan_id = ScanId(edge="demo", scanner=LANE, epoch=1, seq=number + 1)
             (found,) = detector.detect([Scan(id=scan_id, scan_type=ScanType.OPERATIONAL, frames=frames)])
             hidden = [thing for thing in carton.truth if thing.role in ("hidden", "shielding")]
@@ -94,9 +95,9 @@ def write(folder: Path) -> None:
                     "alarms": bool(found),
                 }
             )
-            for view, shot in enumerate(carton.shots):
+            for view, shot in enumerate(shots):
                 at = MADE_AT_NS + number * PACE_NS + view * VIEW_NS
-                code, views = barcode(made, number), len(carton.shots)
+                code, views = barcode(made, number), len(shots)
                 recording.write_frame(*frame_message(LANE, number + 1, view, views, code, shot, at), at)
     runtime.close()
     (folder / "demo.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")

@@ -81,7 +81,7 @@ def sample_of(made: Made, number: int) -> Sample | None:
 
     unit = calibrated(next(make for make in made.job.recipe.makes() if make.name == made.scanner))
     located = locate(unit.profile, unit.optics, frames_of(made, number))
-    shots = made.cartons[number].shots
+    shots = made.scans[number].shots
     if located is None or len(located.maps) != len(shots):
         return None
     views = []

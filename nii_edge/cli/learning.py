@@ -56,6 +56,12 @@ def simulate(
     objects: Annotated[
         bool, typer.Option("--objects", help="Also write objects.json: every thing's mask and box.")
     ] = False,
+    cut: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the cartons that the scanner cuts in two.")
+    ] = 0.0,
+    merged: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of them that it sends in one frame with the next.")
+    ] = 0.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one for each core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -70,7 +76,7 @@ def simulate(
     path = recipe or shipped("configs") / "simulate" / "train.yaml"
     request = command.Request(
         out, consignments, luggage, seed, path, scanner, recording, pictures, objects,
-        workers or cores(),
+        workers or cores(), cut, merged,
     )  # fmt: skip
     part, before = command.unfinished(out), command.unfinished(out).exists()
     try:

@@ -68,7 +68,7 @@ def regime() -> Regime:
 def frames_of(made: Made, carton: int) -> tuple[Frame, ...]:
     """A simulated carton's frames as the daemon would have them."""
     profile = _unit(made).profile
-    return tuple(_frame(profile, view, shot.counts) for view, shot in enumerate(made.cartons[carton].shots))
+    return tuple(_frame(profile, view, shot.counts) for view, shot in enumerate(made.scans[carton].shots))
 
 
 def papers_of(made: Made) -> list[Papers]:

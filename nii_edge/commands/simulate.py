@@ -19,7 +19,8 @@ try:
     from nii_edge.commands.workers import in_order, never
     from nii_edge.simulate import labels
     from nii_edge.simulate.calibrated import MADE_AT_NS, Calibrated, calibrated
-    from nii_edge.simulate.produce import Made, Scanned, Shot, jobs, produce
+    from nii_edge.simulate.framing import Framing
+    from nii_edge.simulate.produce import Framed, Made, Seen, Shot, jobs, produce
     from nii_edge.simulate.recipe import load_recipe
 except ImportError as missing:
     raise RuntimeMissingError(
@@ -32,7 +33,8 @@ CARTON_NS = 1_200_000_000
 
 
 class Request(NamedTuple):
-    """The command's options. `objects`: annotate every thing there is, in a file of its own."""
+    """The command's options. `objects`: annotate every thing there is, in a file of its own. `cut`, `merged`:
+    see `simulate.framing.Framing`."""
 
     out: Path
     consignments: int
@@ -44,13 +46,17 @@ class Request(NamedTuple):
     pictures: bool
     objects: bool
     workers: int
+    cut: float = 0.0
+    merged: float = 0.0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints. `scans`: cartons and stretches of luggage; `images`: pictures written; `threats`:
-    annotated things that are prohibited or hidden; `cartons_per_s` with everything written."""
+    """What --json prints. `scans`: what the scanners took for a carton, or a stretch of luggage; `cartons`:
+    what really passed; `images`: pictures written; `threats`: annotated things that are prohibited or hidden;
+    `cartons_per_s` with everything written."""
 
     scans: int
+    cartons: int
     views: int
     images: int
     annotations: int
@@ -79,6 +85,8 @@ def simulate(
         raise ConfigError("--consignments 0 --luggage 0: nothing to simulate; ask for some of either")
     if request.objects and not (request.pictures or request.recording):
         raise ConfigError("--objects: boxes and masks are of pictures or recorded frames; write one of them")
+    if request.cut + request.merged > 1:
+        raise ConfigError(f"--cut {request.cut:g} --merged {request.merged:g}: expected at most 1 together")
     finished, out = request.out, _begun(request.out)
     request = request._replace(out=out)
     names = [make.name for make in recipe.makes()]
@@ -90,7 +98,7 @@ def simulate(
         raise ConfigError(f"--out: {out} cannot be made: {error.strerror}") from error
     work = jobs(
         recipe, request.seed, request.consignments, request.luggage, request.scanner, request.pictures,
-        "everything" if request.objects else "labelled",
+        "everything" if request.objects else "labelled", Framing(request.cut, request.merged),
     )  # fmt: skip
     makes = [make for make in recipe.makes() if request.scanner in (None, make.name)]
     units = [calibrated(make) for make in makes]
@@ -149,17 +157,22 @@ class _Writer:
         if made.master is not None:
             self._manifests.append(labels.manifest(made))
             self._papers.append(made._replace(cartons=()))
-        for carton, scanned in enumerate(made.cartons):
-            self._truth.append(labels.truth(made, carton))
-            self._threats += sum(
-                seen.label not in (None, "inner_parcel") and not seen.lawful for seen in scanned.shots[0].seen
-            )
-            self._add_carton(made, carton, scanned)
+        first = self._seqs.get(made.scanner, 0) + 1
+        self._truth += [
+            labels.truth(made, carton) | {"scans": labels.scans(made, carton, first)}
+            for carton in range(len(made.cartons))
+        ]
+        threats: set[tuple[tuple[int, ...], int]] = set()
+        for scan in made.scans:
+            threats |= {(scan.cartons, seen.thing) for seen in scan.shots[0].seen if _is_threat(seen)}
+            self._add_scan(made, scan)
+        self._threats += len(threats)
 
     def summary(self, seconds: float) -> Summary:
         """What was written."""
         return Summary(
-            scans=len(self._truth),
+            scans=sum(self._seqs.values()),
+            cartons=len(self._truth),
             views=self._views,
             images=len(self._images),
             annotations=len(self._annotations),
@@ -193,18 +206,18 @@ class _Writer:
         (out / "manifests.json").write_bytes(_readable(self._manifests))
         (out / "manifests.csv").write_text(labels.manifest_csv(self._papers), encoding="utf-8")
 
-    def _add_carton(self, made: Made, carton: int, scanned: Scanned) -> None:
+    def _add_scan(self, made: Made, scan: Framed) -> None:
         seq = self._seqs[made.scanner] = self._seqs.get(made.scanner, 0) + 1
-        at = MADE_AT_NS + len(self._truth) * CARTON_NS
-        code = labels.barcode(made, carton)
-        for view, shot in enumerate(scanned.shots):
+        at = MADE_AT_NS + sum(self._seqs.values()) * CARTON_NS
+        code = labels.barcode(made, scan.cartons[0])
+        for view, shot in enumerate(scan.shots):
             self._views += 1
             if self._recording is not None:
-                views = len(scanned.shots)
+                views = len(scan.shots)
                 self._recording.write_frame(
                     *labels.frame_message(made.scanner, seq, view, views, code, shot, at), at
                 )
-            where = {"carton": code, "seq": seq, "view": view}
+            where = {"carton": code, "seq": seq, "view": view, "shows": scan.shows}
             if shot.picture is not None:
                 number = len(self._images) + 1
                 file = f"{number:06d}.jpg"
@@ -226,6 +239,10 @@ class _Writer:
             if self._request.objects:
                 count = len(self._objects) + 1
                 self._objects.append(labels.role_annotation(count, number, seen, shot, size))
+
+
+def _is_threat(seen: Seen) -> bool:
+    return seen.label not in (None, "inner_parcel") and not seen.lawful
 
 
 def _write_scanners(out: Path, units: list[Calibrated], shows: Literal["belt", "carton"]) -> None:

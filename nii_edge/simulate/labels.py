@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.simulate.produce import LABELS, Made, Scanned, Seen, Shot
+from nii_edge.simulate.produce import LABELS, Made, Seen, Shot
 from nii_edge.simulate.scene import Role
 from nii_edge.wire import FrameMessage
 
@@ -150,16 +150,25 @@ def image(number: int, file: str, size: tuple[int, int], made: Made, where: dict
     }
 
 
+def scans(made: Made, carton: int, first_seq: int) -> list[dict[str, Any]]:
+    """The scans that one carton is in, the first of the job's being number `first_seq`."""
+    return [
+        {"seq": seq, "shows": scan.shows}
+        for seq, scan in enumerate(made.scans, first_seq)
+        if carton in scan.cartons
+    ]
+
+
 def truth(made: Made, carton: int) -> dict[str, Any]:
     """Everything that is true of one carton."""
-    scanned: Scanned = made.cartons[carton]
+    passed = made.cartons[carton]
     return {
         "barcode": barcode(made, carton),
         "scanner": made.scanner,
         "story": made.story,
-        "lie": scanned.lie,
-        "faults": sorted(scanned.faults),
-        "parcels": sum(thing.role == "parcel" for thing in scanned.truth),
+        "lie": passed.lie,
+        "faults": sorted(passed.faults),
+        "parcels": sum(thing.role == "parcel" for thing in passed.truth),
         "things": [
             {
                 "label": thing.label,
@@ -172,7 +181,7 @@ def truth(made: Made, carton: int) -> dict[str, Any]:
                 "parcel": thing.parcel,
                 "box_mm": np.round(thing.box, 1).tolist(),
             }
-            for thing in scanned.truth
+            for thing in passed.truth
         ],
     }
 

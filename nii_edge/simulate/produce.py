@@ -15,13 +15,14 @@ from nii_edge.simulate import goods, threats
 from nii_edge.simulate.calibrated import Calibrated, calibrated, upright
 from nii_edge.simulate.consignment import Story, make_consignment
 from nii_edge.simulate.display import draw_display, render_jpeg
+from nii_edge.simulate.framing import ALWAYS_WHOLE, Framing, Shows, both, cut_at, framed
 from nii_edge.simulate.judging import faults
 from nii_edge.simulate.luggage import make_luggage
 from nii_edge.simulate.materials import DENSITIES
 from nii_edge.simulate.papers import Fault, MasterBill
 from nii_edge.simulate.project import Footprint, footprint
 from nii_edge.simulate.recipe import Recipe
-from nii_edge.simulate.scan import ScannedView, check_fit, scan, visibility
+from nii_edge.simulate.scan import ScannedView, check_fit, cut, scan, visibility
 from nii_edge.simulate.scanner import VirtualScanner
 from nii_edge.simulate.scene import Placed, Role, Scene, Truth, all_placed, set_down, truths
 from nii_edge.simulate.shapes import rotation
@@ -45,7 +46,8 @@ TRIES = 30
 
 class Job(NamedTuple):
     """What one worker is asked for. The result depends on nothing else. `pictures`: as a maker shows them;
-    `seen`: what is annotated in the views, nothing, what has a label, or every thing there is."""
+    `seen`: what is annotated in the views, nothing, what has a label, or every thing there is; `framing`:
+    how often cartons are cut and merged."""
 
     recipe: Recipe
     kind: Kind
@@ -54,6 +56,7 @@ class Job(NamedTuple):
     scanner: str | None  # one of the recipe's; None for any of them
     pictures: bool
     seen: Wanted = "labelled"
+    framing: Framing = ALWAYS_WHOLE
 
 
 class Seen(NamedTuple):
@@ -92,23 +95,32 @@ class Shot(NamedTuple):
     display: str
 
 
-class Scanned(NamedTuple):
-    """One carton (or one stretch of luggage). `lie` and `faults` are None and empty where it may pass."""
+class Framed(NamedTuple):
+    """What the scanner sent as one carton: a shot for each view, and which of the job's cartons they show.
+    Of two, the things of the second count on behind those of the first (`Seen.thing`)."""
 
     shots: tuple[Shot, ...]
+    cartons: tuple[int, ...]
+    shows: Shows
+
+
+class Passed(NamedTuple):
+    """One carton (or one stretch of luggage). `lie` and `faults` are None and empty where it may pass."""
+
     truth: tuple[Truth, ...]
     lie: Story | None
     faults: frozenset[Fault]
 
 
 class Made(NamedTuple):
-    """What a job came to. `master` is None for luggage."""
+    """What a job came to: what passed the scanner, and what it sent. `master` is None for luggage."""
 
     job: Job
     scanner: str
     story: str
     master: MasterBill | None
-    cartons: tuple[Scanned, ...]
+    cartons: tuple[Passed, ...]
+    scans: tuple[Framed, ...]
 
 
 def produce(job: Job) -> Made:
@@ -136,21 +148,32 @@ def produce(job: Job) -> Made:
 def _consignment(job: Job, scanner: VirtualScanner, rng: np.random.Generator) -> Made:
     made = make_consignment(job.recipe.for_consignments(), rng, DENSITIES)
     scenes = [_centred(carton.scene, scanner) for carton in made.cartons]
-    unit = calibrated(scanner)
-    cartons = []
-    for k, (carton, scene) in enumerate(zip(made.cartons, scenes, strict=True)):
-        wrong = faults(carton.scene, made.master.lines_of(k), DENSITIES)
-        shots = _shots(job, scene, unit, rng)
-        cartons.append(Scanned(shots, truths(scene, DENSITIES), carton.lie, wrong))
-    return Made(job, scanner.name, made.story, made.master, tuple(cartons))
+    cartons = [
+        Passed(truths(scene, DENSITIES), carton.lie, faults(carton.scene, made.master.lines_of(k), DENSITIES))
+        for k, (carton, scene) in enumerate(zip(made.cartons, scenes, strict=True))
+    ]
+    scans = _scans(job, scenes, calibrated(scanner), rng)
+    return Made(job, scanner.name, made.story, made.master, tuple(cartons), tuple(scans))
 
 
 def _luggage(job: Job, scanner: VirtualScanner, rng: np.random.Generator) -> Made:
     scene = _centred(make_luggage(job.recipe.for_luggage(), rng), scanner)
-    shots = _shots(job, scene, calibrated(scanner), rng)
-    return Made(
-        job, scanner.name, "luggage", None, (Scanned(shots, truths(scene, DENSITIES), None, frozenset()),)
-    )
+    scans = _scans(job._replace(framing=ALWAYS_WHOLE), [scene], calibrated(scanner), rng)
+    passed = Passed(truths(scene, DENSITIES), None, frozenset())
+    return Made(job, scanner.name, "luggage", None, (passed,), tuple(scans))
+
+
+def _scans(job: Job, scenes: Sequence[Scene], unit: Calibrated, rng: np.random.Generator) -> list[Framed]:
+    """What the scanner sends of cartons that pass one behind the other. How it frames them is drawn apart,
+    so that the rest is the same however often they are cut."""
+    own = rng.spawn(1)[0]
+    found = []
+    for cartons, shows in framed(len(scenes), job.framing, own):
+        scene = scenes[cartons[0]] if len(cartons) == 1 else both(scenes[cartons[0]], scenes[cartons[1]], own)
+        views = scan([placed.thing for placed in scene.things], unit.scanner, rng)
+        parts = cut(views, cut_at(own)) if shows == "cut" else (views,)
+        found += [Framed(_shots(job, scene, part, unit, rng), cartons, shows) for part in parts]
+    return found
 
 
 def _centred(scene: Scene, scanner: VirtualScanner) -> Scene:
@@ -172,9 +195,9 @@ def _quarter(scene: Scene) -> Scene:
     return Scene(tuple(set_down(scene.things, rotation("z", 90.0))))
 
 
-def _shots(job: Job, scene: Scene, unit: Calibrated, rng: np.random.Generator) -> tuple[Shot, ...]:
-    things = [placed.thing for placed in scene.things]
-    views = scan(things, unit.scanner, rng)
+def _shots(
+    job: Job, scene: Scene, views: Sequence[ScannedView], unit: Calibrated, rng: np.random.Generator
+) -> tuple[Shot, ...]:
     shots = []
     for index, view in enumerate(views):
         counts = upright(view.counts).astype(np.uint16, copy=False)
@@ -254,12 +277,12 @@ def _picture(
 
 def jobs(
     recipe: Recipe, seed: int, consignments: int, luggage: int, scanner: str | None, pictures: bool,
-    seen: Wanted = "labelled",
+    seen: Wanted = "labelled", framing: Framing = ALWAYS_WHOLE,
 ) -> list[Job]:  # fmt: skip
     """All that is to be done, in order."""
     every: list[tuple[Kind, int]] = [("consignment", consignments), ("luggage", luggage)]
     return [
-        Job(recipe, kind, seed, index, scanner, pictures, seen)
+        Job(recipe, kind, seed, index, scanner, pictures, seen, framing)
         for kind, index in itertools.chain.from_iterable(
             ((kind, index) for index in range(count)) for kind, count in every
         )

@@ -230,11 +230,10 @@ def cut(views: Sequence[ScannedView], share: float) -> tuple[list[ScannedView], 
     return heads, tails
 
 
-def merged(first: Sequence[Thing], second: Sequence[Thing], gap_mm: float) -> list[Thing]:
-    """Two cartons on the belt as one scene, the second `gap_mm` behind the first. Below 0 they overlap,
-    as cartons lying askew do in the picture."""
-    move = span_of(first)[1] - span_of(second)[0] - 2 * LEAD_MM + gap_mm
-    return [*first, *(moved_along(thing, move) for thing in second)]
+def behind(first: Sequence[Thing], second: Sequence[Thing], gap_mm: float) -> float:
+    """How far along the belt, in mm, the second must go to lie `gap_mm` behind the first. Below 0 they
+    overlap, as cartons lying askew do in the picture."""
+    return span_of(first)[1] - span_of(second)[0] - 2 * LEAD_MM + gap_mm
 
 
 def moved_along(thing: Thing, distance: float) -> Thing:

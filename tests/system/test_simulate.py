@@ -19,6 +19,7 @@ import pytest
 from nii_edge.adapters.calibration_files import read_calibration
 from nii_edge.adapters.mcap_recording import McapSource
 from nii_edge.config import Profile, load
+from nii_edge.xray import whole
 
 ARGUMENTS = ("--consignments", "2", "--luggage", "2", "--seed", "11", "--json")
 
@@ -113,6 +114,43 @@ def test_the_same_seed_gives_the_same_files(made: tuple[Path, dict[str, Any]], t
     simulate(tmp_path / "again", "--scanner", "depot", "--workers", "1")
     for file in sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file()):
         assert (out / file).read_bytes() == (tmp_path / "again" / file).read_bytes(), file
+
+
+@pytest.mark.timeout(300)
+def test_cartons_that_are_cut_and_merged(tmp_path: Path) -> None:
+    """Each carton's truth says which scans it is in; what they show is what a lane of whole cartons finds;
+    labels lie in their parts, and the cartons themselves are those of a run that frames them whole."""
+    asked = ("--scanner", "depot", "--luggage", "0", "--consignments", "3", "--cut", "0.4", "--merged", "0.3")
+    summary = simulate(tmp_path / "out", *asked)
+    coco, truth = (read(tmp_path / "out" / f"{name}.json") for name in ("annotations", "truth"))
+    shown = {scan["seq"]: scan["shows"] for tree in truth for scan in tree["scans"]}
+    assert set(shown) == set(range(1, summary["scans"] + 1))
+    assert {"whole", "cut", "merged"} == set(shown.values())
+    for tree in truth:
+        assert [scan["shows"] for scan in tree["scans"]] in (["whole"], ["cut", "cut"], ["merged"])
+    assert summary["cartons"] == len(truth)
+    profile = load(tmp_path / "out" / "scanners" / "depot.yaml", Profile)
+    files = [tmp_path / "out" / "scanners" / f"depot-{view}.cal" for view in range(len(profile.views))]
+    detectors = [read_calibration(file).calibration for file in files]
+    told: dict[int, set[str]] = {seq: set() for seq in shown}
+    for frame in McapSource(tmp_path / "out" / "recording.mcap"):
+        header = frame.header
+        assert header.height is not None
+        assert header.width is not None
+        counts = np.frombuffer(frame.payload, "<u2").reshape(header.height, header.width, -1)
+        found = whole.flaw(counts, detectors[header.view])
+        told[header.seq] |= {"whole" if found is None else found[0].value.lower()}
+    for seq, shows in shown.items():
+        assert shows in told[seq], (seq, shows, told[seq])
+    for image in coco["images"]:
+        assert image["shows"] == shown[image["seq"]]
+    seen = {image["id"]: image for image in coco["images"]}
+    for found in coco["annotations"]:
+        x, _, width, _ = found["bbox"]
+        assert 0 <= x <= x + width <= seen[found["image_id"]]["width"] + 0.5
+    simulate(tmp_path / "whole", *asked[:-4])
+    cartons = [{**tree, "scans": None} for tree in truth]
+    assert cartons == [{**tree, "scans": None} for tree in read(tmp_path / "whole" / "truth.json")]
 
 
 def test_wrong_use_is_said_in_words(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from nii_edge.simulate.scan import (
     MOST_PIXELS,
     ScannedView,
     air_frames,
+    behind,
     belt_lines,
     cut,
     dark_frames,
     ideal,
-    merged,
+    moved_along,
     scan,
     span_of,
     visibility,
@@ -215,8 +216,8 @@ def test_a_cut_carton_is_its_two_halves() -> None:
 
 @pytest.mark.parametrize("gap", [-20.0, 0.0, 30.0])
 def test_merged_cartons_lie_as_far_apart_as_asked(gap: float) -> None:
-    both = merged([CARTON], SCENE, gap)
-    assert len(both) == 1 + len(SCENE)
+    move = behind([CARTON], SCENE, gap)
+    both = [CARTON, *(moved_along(thing, move) for thing in SCENE)]
     (first_low, first_high), (second_low, _) = (span_of(part) for part in (both[:1], both[1:]))
     assert second_low - first_high + 2 * LEAD_MM == pytest.approx(gap, abs=1e-3)
     assert first_low == -100 - LEAD_MM
