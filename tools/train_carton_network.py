@@ -11,6 +11,7 @@ WORK is a folder of several GB. Several `maps` may run beside each other, each w
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -34,12 +35,16 @@ STORIES = {
     "part_filled": 0.7, "turned": 0.7,
 }  # fmt: skip
 """How often each story is told: those with parcels and with something hidden more than elsewhere."""
+FEW_EVERY, FEWEST = 2, 2
+"""In every so manieth consignment, cartons of many senders' parcels may hold as few as these."""
 HIDDEN_STORIES = ("hidden_object", "shielding", "undeclared_material")
 ROLES = ("parcel", "hidden", "shielding")
 EVERY = 20
 """Every so manieth consignment validates."""
 BATCH = 10
 RATE, DECAY, EMA, WARM_UP = 2e-3, 0.05, 0.998, 200
+NORMED = 60
+"""Batches that tell what the norms of a network have to expect that a fit holds."""
 TOLD_EVERY, CHECK_S = 100, 240.0
 
 
@@ -53,14 +58,16 @@ def maps(work: Path, seed: int, consignments: int) -> None:
     cv2.setNumThreads(1)
     recipe = load_recipe(ROOT / "configs" / "simulate" / "train.yaml")
     told = msgspec.structs.replace(recipe.consignments, stories=STORIES)
-    recipe = msgspec.structs.replace(recipe, consignments=told)
+    few = msgspec.structs.replace(told, parcels=FEWEST)
+    usual, other = (msgspec.structs.replace(recipe, consignments=each) for each in (told, few))
     (work / "cartons").mkdir(parents=True, exist_ok=True)
     for number in range(consignments):
         file = work / "cartons" / f"{seed}_{number:05d}.npz"
         if file.exists():
             continue
         try:
-            made = produce(Job(recipe, "consignment", seed, number, None, False, "labelled"))
+            drawn = usual if number % FEW_EVERY else other
+            made = produce(Job(drawn, "consignment", seed, number, None, False, "labelled"))
         except SceneError as error:
             sys.stderr.write(f"{error}\n")
             continue
@@ -132,7 +139,7 @@ def learn(work: Path, minutes: float, seed: int, processes: int, start: Path | N
         raise SystemExit(f"{work}: {len(files)} consignments; run `maps` first, for a few thousand")
     samples = read_samples([file for number, file in enumerate(files) if number % EVERY][rank() :: processes])
     tests = read_samples(files[::EVERY]) if rank() == 0 else []
-    network = fresh(start)
+    network = begun(start, samples, seed)
     mean = Mean(network, EMA)
     network = network.to(memory_format=torch.channels_last).train()
     optimiser = _optimiser(network)
@@ -202,7 +209,7 @@ def headings() -> list[str]:
 
 
 def fresh(start: Path | None = None) -> CartonNetwork:
-    """A network that knows nothing, or what one knew whose weights are in a file."""
+    """A network that knows nothing, or what one knew whose weights are in a `network.pt`."""
     import torch
 
     from nii_edge.learn.carton_network import CartonNetwork
@@ -211,6 +218,20 @@ def fresh(start: Path | None = None) -> CartonNetwork:
     if start is not None:
         network.load_state_dict(torch.load(start, weights_only=True))
     return network
+
+
+def begun(start: Path | None, samples: list[Sample], seed: int) -> CartonNetwork:
+    """What training begins with: nothing, a `network.pt`, or the network of a fit."""
+    from nii_edge.adapters.array_files import read_arrays
+    from nii_edge.detect.carton_fit import from_arrays
+    from nii_edge.learn.carton_network import from_onnx
+    from nii_edge.learn.carton_pool import feed
+
+    if start is None or start.suffix != ".npz":
+        return fresh(start)
+    batches = feed(samples, {}, BATCH, np.random.default_rng(seed))
+    model = from_arrays(read_arrays(start)[0]).network.tobytes()
+    return from_onnx(model, len(headings()), itertools.islice(batches, NORMED))
 
 
 def _same(share: float, processes: int) -> float:
@@ -274,7 +295,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7001)
     parser.add_argument("--consignments", type=int, default=4000)
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--start", type=Path, help="network.pt of a run to go on from")
+    parser.add_argument("--start", type=Path, help="network.pt, or fit.npz, to go on from")
     given = parser.parse_args()
     if given.step == "maps":
         maps(given.work, given.seed, given.consignments)

@@ -18,7 +18,7 @@ from nii_edge.config import Config, Profile, load
 from nii_edge.errors import CalibrationError, ConfigError, RecordingError
 from nii_edge.records import Channel, Frame, Name
 from nii_edge.xray import self_test, trend
-from nii_edge.xray.calibrate import Calibration, Origin
+from nii_edge.xray.calibrate import Calibration, Origin, check_room
 from nii_edge.xray.calibrate import calibrate as make_calibration
 from nii_edge.xray.optics import optics as optics_of
 from nii_edge.xray.optics import planes_of
@@ -74,6 +74,7 @@ def calibrate(
         raise ConfigError(f"--out {out}: expected a file to write, in a folder that exists")
     lines = _lines(air, form)
     detector = make_calibration(_lines(dark, form), lines, origin)
+    check_room(detector.width, view, form)
     measured = () if wedges is None else _measured(wedges, detector)
     optics_of(detector, measured, form.penetration_limit)  # refuses wedges that make no table
     write_calibration(out, detector, measured)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import copy
 import io
 import warnings
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everyone calls it
+from onnx import numpy_helper
 from torch import Tensor, nn
 
+from nii_edge.errors import BundleError
 from nii_edge.learn.export import OPSET
 from nii_edge.learn.network import Residual, conv
 from nii_edge.xray.carton_map import CELL, COUNTS, PLANES, SCALARS, STEP, Inputs
@@ -195,6 +198,73 @@ def to_onnx(network: CartonNetwork) -> bytes:
     model.producer_name, model.producer_version = "nii_edge", ""
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def from_onnx(model: bytes, sorts: int, batches: Iterable[Batch]) -> CartonNetwork:
+    """The network in a file of `to_onnx`, to be taught further.
+
+    The file holds each convolution and its batch norm as one; the norms get the statistics that `batches`
+    have there, so that nothing it says changes. What only teaches (`sorts`) begins anew.
+
+    Raises:
+        BundleError: it is another network.
+    """
+    network = CartonNetwork(sorts)
+    network.eval()
+    blocks = [each for each in network.modules() if isinstance(each, nn.Sequential) and _is_block(each)]
+    norms = [block[1] for block in blocks]
+    layers = [block[0] for block in blocks] + [network.density, network.heat]
+    layers += [network.view[0], network.both[0], network.counts, network.hidden]
+    held = _layers_of(model)
+    if [layer.weight.shape for layer in layers] != [weight.shape for weight, _ in held]:
+        raise BundleError("the file holds another network than this version's, which cannot go on from it")
+    with torch.no_grad():
+        for layer, (weight, _) in zip(layers, held, strict=True):
+            layer.weight.copy_(weight)
+        for layer, (_, bias) in zip([*norms, *layers[len(norms) :]], held, strict=True):
+            layer.bias.copy_(bias)
+        for norm in norms:
+            norm.weight.fill_(1 + norm.eps).sqrt_()  # mean 0 and variance 1 pass unchanged
+        _measure(norms, network, batches)
+    return network
+
+
+def _layers_of(model: bytes) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of all convolutions, then of all linear layers, in the order they are run."""
+    graph = onnx.load_from_string(model).graph
+    held = {each.name: each for each in graph.initializer}
+    nodes = [node for kind in ("Conv", "Gemm") for node in graph.node if node.op_type == kind]
+    weights = [[numpy_helper.to_array(held[name]).copy() for name in node.input[1:3]] for node in nodes]
+    return [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in weights]
+
+
+def _is_block(block: nn.Sequential) -> bool:
+    """Whether it is a `conv`."""
+    return len(block) > 1 and isinstance(block[0], nn.Conv2d) and isinstance(block[1], nn.BatchNorm2d)
+
+
+def _measure(norms: list[nn.BatchNorm2d], network: CartonNetwork, batches: Iterable[Batch]) -> None:
+    """Give norms that pass everything unchanged but for their bias the statistics of what comes to them."""
+    sums = {norm: [torch.zeros(norm.num_features, dtype=torch.float64) for _ in range(3)] for norm in norms}
+
+    def note(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
+        values = given[0].double()
+        count, first, second = sums[norm]
+        count += values.numel() / values.shape[1]
+        first += values.sum((0, 2, 3))
+        second += values.square().sum((0, 2, 3))
+
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    for batch in batches:
+        network(batch.planes, batch.owner, batch.scalars)
+    for hook in hooks:
+        hook.remove()
+    for norm, (count, first, second) in sums.items():
+        mean = first / count
+        norm.running_mean = mean.float()
+        norm.running_var = (second / count - mean.square()).clamp(min=1e-6).float()
+        norm.bias.add_(mean.float())
+        norm.weight.copy_((norm.running_var + norm.eps).sqrt())
 
 
 def as_planes(stacked: Inputs) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from nii_edge.errors import SceneError
 from nii_edge.simulate.bulk import all_masses
 from nii_edge.simulate.carton import CELL, Unit, carton_shell, laid, pack, void_fill
 from nii_edge.simulate.contents import Stock, hidden, piece, stock
@@ -46,6 +47,9 @@ _TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - PARCE
 
 MANY_PARCELS = 10
 """So many parcels make a carton of them."""
+MANY_PACKS, FEWEST_PACKS = 0.7, 2
+"""The share of consignments of retail packs whose cartons hold as many packs as others hold parcels, and the
+fewest packs in a carton of the others."""
 SHARE_UNDECLARED = (0.25, 0.6)
 """Of the parcels of a carton that holds more than its papers say."""
 
@@ -60,6 +64,7 @@ class ConsignmentRecipe(NamedTuple):
         goods: the sorts there may be.
         families: which families hidden things are drawn from, by label.
         careful: the share of cartons full of undeclared parcels whose papers are written to look right.
+        parcels: the fewest in a carton of many senders' parcels.
     """
 
     stories: Mapping[Story, float]
@@ -68,6 +73,7 @@ class ConsignmentRecipe(NamedTuple):
     goods: tuple[str, ...]
     families: Mapping[str, tuple[str, ...]]
     careful: float
+    parcels: int = MANY_PARCELS
 
 
 class Carton(NamedTuple):
@@ -98,7 +104,8 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
     chances = np.asarray([recipe.stories[name] for name in names])
     story = names[int(rng.choice(len(names), p=chances / chances.sum()))]
     count = int(rng.integers(recipe.cartons[0], recipe.cartons[1] + 1))
-    articles = articles_for(recipe.goods, rng, story)
+    least = _least_parcels(recipe, rng, story)
+    articles = articles_for(recipe.goods, rng, story, small=least >= recipe.parcels)
     room = _tight(rng, story, room_for(rng, recipe.litres, articles), articles)
     lying = _lying(rng, story, count)
     cartons: list[Carton] = []
@@ -106,7 +113,7 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
     gross: list[float] = []
     for k in range(count):
         lie = story if k in lying else None
-        things, load = _loaded(recipe, rng, story, lie, room, articles, k == count - 1)
+        things, load = _loaded(recipe, rng, (story, lie), room, articles, least, k == count - 1)
         scene = _on_belt(rng, things, story == "turned")
         weighed = all_masses([placed.thing for placed in scene.things], density)
         kilos = [sum(grams.values()) / 1000 for grams in weighed]
@@ -119,6 +126,14 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
     number = f"{int(rng.integers(100, 999))}-{int(rng.integers(10**7, 10**8))}"
     master = MasterBill(number=number, cartons=count, gross_kg=tuple(gross), house_bills=tuple(bills))
     return Consignment(story, master, tuple(cartons))
+
+
+def _least_parcels(recipe: ConsignmentRecipe, rng: Generator, story: Story) -> int:
+    """The fewest parcels in each carton. Retail packs under one bill look most like parcels of many senders
+    where there are as many of them."""
+    if _honest(story) == "multipack":
+        return recipe.parcels if rng.random() < MANY_PACKS else FEWEST_PACKS
+    return recipe.parcels if _honest(story) == "consolidation" else 0
 
 
 def _honest(story: Story) -> Story:
@@ -161,7 +176,7 @@ def _tampered(recipe: ConsignmentRecipe, rng: Generator, story: Story, load: Loa
         for made in tries:
             if all(size < space for size, space in zip(made.size, room, strict=True)):
                 return [made]
-        raise ValueError(f"nothing prohibited fits a carton of {room} mm in 40 tries; make `litres` larger")
+        raise SceneError(f"nothing prohibited fits a carton of {room} mm in 40 tries; make `litres` larger")
     return []
 
 
@@ -171,13 +186,15 @@ def _other(recipe: ConsignmentRecipe, rng: Generator, first: Stock) -> Stock:
 
 
 def _loaded(
-    recipe: ConsignmentRecipe, rng: Generator, story: Story, lie: Story | None, room: Size,
-    articles: Sequence[Stock], last: bool,
+    recipe: ConsignmentRecipe, rng: Generator, told: tuple[Story, Story | None], room: Size,
+    articles: Sequence[Stock], least: int, last: bool,
 ) -> tuple[list[Placed], Load]:  # fmt: skip
     """One carton's things at rest in their shell, and the load they come from, less what found no room.
+    `told`: the consignment's story, and this carton's lie.
 
-    It is packed again in a larger carton until what the story needs is in it.
+    It is packed again in a larger carton until what the story needs is in it, `least` parcels among it.
     """
+    story, lie = told
     tidy = story in _TIDY
     for _ in range(12):
         load = LOADS[_honest(story)](rng, room, articles, story == "part_filled" and last)
@@ -191,13 +208,12 @@ def _loaded(
                 things += joined(laid(content, spot, quarter), len(things))
         roles = [placed.role for placed in things]
         hiding = len(extra) == 1 and "hidden" not in roles and lie != "swapped_goods"
-        few = _honest(story) == "consolidation" and roles.count("parcel") < MANY_PARCELS
-        if "goods" in roles and not hiding and not few:
+        if "goods" in roles and not hiding and roles.count("parcel") >= least:
             break
         x, y, z = room
         room = 1.15 * x, 1.15 * y, 1.15 * z
     else:
-        raise ValueError(f"a carton of {room} mm still has no room for what {story} needs; use smaller goods")
+        raise SceneError(f"a carton of {room} mm still has no room for what {story} needs; use smaller goods")
     if lie == "extra_parcels":
         things = _some_undeclared(rng, things)
     if lie != "swapped_goods":

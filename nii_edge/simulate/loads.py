@@ -29,10 +29,13 @@ class Load(NamedTuple):
     bills: list[tuple[int, ...]]
 
 
-def articles_for(goods: Sequence[str], rng: Generator, story: str) -> list[Stock]:
-    """The stocks that cartons are filled from. The first is what a carton of one sort holds."""
+def articles_for(goods: Sequence[str], rng: Generator, story: str, *, small: bool = False) -> list[Stock]:
+    """The stocks that cartons are filled from. The first is what a carton of one sort holds, one of many in
+    a carton if it must be `small`."""
     several = {"mixed": int(rng.integers(2, 6)), "swapped_goods": 2} | dict.fromkeys(PARCELLED, 6)
     many = several.get(story, 1)
+    if many == 1 and small:
+        return _small_articles(goods, rng, 1)
     if many == 1:
         return [stock(pick(rng, goods), rng)]
     first = pick(rng, goods)

@@ -11,7 +11,7 @@ from msgspec import Meta
 from nii_edge.config import Config, load
 from nii_edge.errors import ConfigError
 from nii_edge.simulate import threats
-from nii_edge.simulate.consignment import LIES, TWINS, ConsignmentRecipe, Story
+from nii_edge.simulate.consignment import LIES, MANY_PARCELS, TWINS, ConsignmentRecipe, Story
 from nii_edge.simulate.families import FAMILIES, HELD_OUT
 from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS
 from nii_edge.simulate.luggage import LuggageRecipe
@@ -40,7 +40,8 @@ class Luggage(Config, frozen=True, kw_only=True):
 class Consignments(Config, frozen=True, kw_only=True):
     """Cartons and their papers. `stories`: weights; `cartons`: fewest and most under one master bill;
     `litres`: smallest and largest carton; `hidden_labels`: what may be hidden in them; `careful`: the share
-    of cartons full of undeclared parcels whose papers are written to look right."""
+    of cartons full of undeclared parcels whose papers are written to look right; `parcels`: the fewest in a
+    carton of many senders' parcels."""
 
     stories: dict[Story, Weight]
     cartons: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]]
@@ -48,6 +49,7 @@ class Consignments(Config, frozen=True, kw_only=True):
     goods: Which
     hidden_labels: tuple[str, ...]
     careful: Share = 0.0
+    parcels: Annotated[int, Meta(ge=2)] = MANY_PARCELS
 
 
 class Recipe(Config, frozen=True, kw_only=True):
@@ -106,6 +108,7 @@ class Recipe(Config, frozen=True, kw_only=True):
             goods=_chosen(KINDS, HELD_OUT_GOODS, self.consignments.goods),
             families={label: families(label, self.families) for label in self.consignments.hidden_labels},
             careful=self.consignments.careful,
+            parcels=self.consignments.parcels,
         )
 
 

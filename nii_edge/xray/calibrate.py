@@ -21,6 +21,7 @@ import numpy.typing as npt
 from nii_edge.config import Profile
 from nii_edge.errors import CalibrationError, CalibrationFault
 from nii_edge.records import Channel
+from nii_edge.xray.geometry import room_for
 from nii_edge.xray.pixels import (
     PixelState,
     Repair,
@@ -41,6 +42,8 @@ MAX_RUN = 8
 """Bad pixels side by side; a wider hole hides a wire or a blade."""
 MIN_RESPONSE_SIGMAS = 5.0
 """Air must stand out of the dark by this many standard deviations."""
+ROOM_SPARE = 0.02
+"""By which share a detector may have more or fewer pixels than its drawing has room for."""
 AIR_TOLERANCE = 0.5
 """How far the measured air level may be from the profile's `air`, as a share of it."""
 MAX_AIR_CHANGE = 0.05
@@ -154,7 +157,8 @@ def check_fits(
     """Refuse a calibration that is not this scanner's or view's, or too old.
 
     Raises:
-        CalibrationError: STALE (also if made in the future), or PROFILE_MISMATCH naming the field.
+        CalibrationError: STALE (also if made in the future), WRONG_WIDTH, or PROFILE_MISMATCH naming the
+            field.
     """
     form = next((form for form in profile.formats if form.channels == calibration.channels), None)
     problems = (
@@ -172,6 +176,7 @@ def check_fits(
     for wrong, detail in problems:
         if wrong:
             raise CalibrationError(CalibrationFault.PROFILE_MISMATCH, detail)
+    check_room(calibration.width, view, profile)
     age = now_ns - calibration.made_at_ns
     if not 0 <= age <= max_age_ns:
         raise CalibrationError(
@@ -185,6 +190,23 @@ def check_fits(
                 CalibrationFault.PROFILE_MISMATCH,
                 f"{name}: air is {level:.0f} counts, the profile says {nominal:.0f}",
             )
+
+
+def check_room(width: int, view: int, profile: Profile) -> None:
+    """Refuse a detector of `width` pixels where the profile's drawing has room for others.
+
+    Raises:
+        CalibrationError: WRONG_WIDTH.
+    """
+    if profile.geometry is None or view >= len(profile.geometry):
+        return
+    room = room_for(profile.geometry[view])
+    if abs(width - room) > max(ROOM_SPARE * room, 1):
+        raise CalibrationError(
+            CalibrationFault.WRONG_WIDTH,
+            f"view {view}: the detector has {width} pixels, the profile's `geometry` has room for {room}; "
+            "sizes and masses would be wrong",
+        )
 
 
 def _check_lines(dark: npt.NDArray[np.generic], air: npt.NDArray[np.generic], origin: Origin) -> None:

@@ -66,6 +66,14 @@ def rays_of(view: ViewGeometry, pixels: int) -> Rays:
     )
 
 
+def room_for(view: ViewGeometry) -> int:
+    """How many pixels a view's panels have room for."""
+    corners = np.array(view.detector_mm, np.float64)
+    length = float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
+    cards = np.ceil(length / (view.card * view.pitch_mm + view.gap_mm)) if view.card else 0
+    return round((length - max(cards - 1, 0) * view.gap_mm) / view.pitch_mm)
+
+
 def chords(rays: Rays, box: Box) -> tuple[Values, Values]:
     """Per pixel: how long its ray runs in the box, mm, and how far from the source the middle of that is."""
     low, high = np.array([box.left, 0.0]), np.array([box.right, box.height])

@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.errors import CalibrationError
 from nii_edge.records import Frame, Pixels, Reason
 from nii_edge.xray.calibrate import MAX_RUN, Calibration
-from nii_edge.xray.transmission import SWAP_PIXELS, compared, energies_swapped
+from nii_edge.xray.transmission import SWAP_PIXELS, compared, energies_swapped, outgrown
 
 ROWS = 24
 """Rows that are looked at, spread over the frame."""
@@ -78,7 +79,7 @@ Floats = npt.NDArray[np.float32]
 
 def problem(frame: Frame, detector: Calibration | None = None) -> Problem | None:
     """Why this view cannot be judged, if it cannot: not finite, blank, stuck, saturated, lines that do not
-    change or repeat, too few photons, an offset left in, energies swapped.
+    change or repeat, too few photons, an offset left in, a calibration outgrown, energies swapped.
 
     `detector`: what its counts are read with; they may have an offset then, which that subtracts.
     """
@@ -156,6 +157,13 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
         or _saturated(rows)
         or _repeated(columns, frame, "rows")
         or _repeated(rows, frame, "columns")
+    )
+    if words is None and detector is not None:
+        found = _outgrown(frame, detector)
+        if found is not None:
+            return found
+    words = (
+        words
         or _dim(frame, rows)
         or _empty(frame, rows, columns)
         or _noise(frame, (_fewer(rows), _fewer(columns)), detector is not None)
@@ -168,6 +176,25 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
         )
         return Reason.PROFILE_MISMATCH, detail
     return None
+
+
+def _outgrown(frame: Frame, detector: Calibration) -> Problem | None:
+    """Whether its calibration is of another tube or detector than the air at its ends shows, or of the same
+    with the energies the other way round."""
+    try:
+        words = outgrown(frame.pixels, detector)
+        other = None if words is None else outgrown(frame.pixels[:, :, ::-1], detector)
+    except CalibrationError as error:
+        return Reason.PROFILE_MISMATCH, f"view {frame.view}: {error}"
+    if words is None:
+        return None
+    if other is None and frame.channels == ("low", "high"):
+        return (
+            Reason.PROFILE_MISMATCH,
+            f"view {frame.view}: the air at its ends is that of the other energy's calibration; are low and "
+            "high swapped?",
+        )
+    return Reason.IMAGE_QUALITY, f"view {frame.view}: {words}"
 
 
 def _swapped(frame: Frame, detector: Calibration | None) -> bool:

@@ -23,6 +23,15 @@ needs a new calibration, and what lets nine tenths through may be cloth."""
 AIR_SPREAD = 0.05
 """Largest difference from line end to line end, as a share, of what is nothing but air."""
 
+MATTER_RATIO = 1.1
+"""ln T_low / ln T_high of matter is above this; of a tube with less current it is 1."""
+SAME_AIR = 0.01
+"""Both ends of a frame that are alike within this share, over the whole detector, show the same: air."""
+MAX_GRAIN = 0.01
+"""By which share single pixels may differ from what the calibration says of them."""
+CHI_SQUARED = 0.455
+"""Median of the square of a normal variable, in squares of its standard deviation."""
+
 CARD_DRIFT = 0.03
 """What a card may have drifted by, as a share, since the calibration."""
 MEDIANS = 3
@@ -121,21 +130,94 @@ def air_now(counts: npt.NDArray[np.generic], calibration: Calibration) -> Floats
     Raises:
         CalibrationError: see `apply`.
     """
+    for profiles in _ends(counts, calibration):
+        level = _level(profiles)
+        if _within(level) and _is_even(profiles, level):
+            now: Floats = _of_cards(profiles / level[:, None]) * level[:, None]
+            return now
+    return None
+
+
+def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration) -> str | None:
+    """Why the air at the ends of a frame of counts (height, width, channels) is not that of the calibration,
+    in words; None if it is, or if neither end is air.
+
+    Raises:
+        CalibrationError: see `apply`.
+    """
+    ends = _ends(counts, calibration)
+    levels = [_level(profiles) for profiles in ends]
+    even = [level for profiles, level in zip(ends, levels, strict=True) if _is_even(profiles, level)]
+    same = len(even) == 2 and bool((np.abs(even[0] - even[1]) < SAME_AIR * even[0]).all())
+    off = [level for level in even if not _within(level) and (same or not _may_be_matter(level))]
+    if off and len(off) == len(even):
+        said = " and ".join(
+            f"{share:.0%} of {channel}" for share, channel in zip(off[0], calibration.channels, strict=True)
+        )
+        return (
+            f"the air at its ends shows {said}, against 100% when the calibration was made: the tube, or the "
+            "channels, are not what they were; see to it, then `nii-edge scanner calibrate`"
+        )
+    grain = _grain(ends, levels)
+    if grain > MAX_GRAIN:
+        return (
+            f"single detector pixels show air {grain:.1%} too bright or too dark at both ends of the frame: "
+            "the calibration is of another detector, or too old; `nii-edge scanner calibrate`"
+        )
+    return None
+
+
+def _ends(counts: npt.NDArray[np.generic], calibration: Calibration) -> list[Floats]:
+    """Transmission (channels, detector pixels) of the first lines, and of the last. Raises as `apply`."""
     _check(counts, calibration)
     along = counts if calibration.belt_axis == "rows" else counts.swapaxes(0, 1)
+    found = []
     for end in (along[:AIR_LINES], along[-AIR_LINES:]):
         profiles = np.ascontiguousarray(end.mean(axis=0, dtype=np.float32).T)
         profiles -= calibration.offset
         profiles *= calibration.gain
         for profile, plan in zip(profiles, calibration.repairs, strict=True):
             repair(profile[:, None], plan, 0)
-        level = np.median(profiles, axis=1)
-        within = (level > AIR_RANGE[0]) & (level < AIR_RANGE[1])
-        smooth = _box(profiles, max(1, profiles.shape[1] // 16))
-        if within.all() and np.abs(smooth - level[:, None]).max() < AIR_SPREAD:
-            now: Floats = _of_cards(profiles / level[:, None]) * level[:, None]
-            return now
-    return None
+        found.append(profiles)
+    return found
+
+
+def _level(profiles: Floats) -> Floats:
+    """The middle of each channel (channels, pixels)."""
+    level: Floats = np.median(profiles, axis=1)
+    return level
+
+
+def _within(level: Floats) -> bool:
+    return bool(((level > AIR_RANGE[0]) & (level < AIR_RANGE[1])).all())
+
+
+def _is_even(profiles: Floats, level: Floats) -> bool:
+    """Whether one thing covers the whole detector: air, or matter as wide as the tunnel."""
+    smooth = _box(profiles, max(1, profiles.shape[1] // 16))
+    return bool((np.abs(smooth - level[:, None]).max(axis=1) < AIR_SPREAD * np.minimum(level, 1)).all())
+
+
+def _may_be_matter(level: Floats) -> bool:
+    """Whether matter could leave so much of (low, high): it takes more of the low energy, a tube that gives
+    less takes the same of both."""
+    if (level >= 1).any():
+        return False
+    low, high = np.log(np.maximum(level[[0, -1]], 1e-6))
+    return len(level) == 1 or bool(low < MATTER_RATIO * high)
+
+
+def _grain(ends: Sequence[Floats], levels: Sequence[Floats]) -> float:
+    """By which share (standard deviation) pixels differ from their neighbours in the same way at both ends,
+    in the channel that shows most of it. Of most pixels: edges that run along the belt are few."""
+    fine = [
+        np.stack(
+            [row - cv2.medianBlur(row[None], 5)[0] for row in profiles / np.maximum(level, 0.02)[:, None]]
+        )
+        for profiles, level in zip(ends, levels, strict=True)
+    ]
+    common = np.median(fine[0] * fine[1], axis=1) / CHI_SQUARED
+    return float(np.sqrt(np.maximum(common, 0)).max())
 
 
 def _of_cards(profiles: Floats) -> Floats:

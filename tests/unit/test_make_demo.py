@@ -76,8 +76,8 @@ def test_the_tool_makes_the_same_again() -> None:
     made = tool.consignment()
     kept = counts()
     assert [carton.lie for carton in made.cartons] == [entry["lie"] for entry in TRUTH]
-    for number, carton in enumerate(made.cartons, 1):
-        for view, shot in enumerate(carton.shots):
+    for number, scan in enumerate(made.scans, 1):
+        for view, shot in enumerate(scan.shots):
             stored = kept[number, view]
             assert shot.counts.shape == stored.shape
             off = np.abs(shot.counts.astype(np.int32) - stored)

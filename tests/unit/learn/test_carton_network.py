@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from cartons import consignment
 
 from nii_edge.adapters.carton_reader import CartonReader
 from nii_edge.errors import BundleError, DetectorFaultError
-from nii_edge.learn.carton_network import CartonNetwork, losses, to_onnx
+from nii_edge.learn.carton_network import CartonNetwork, from_onnx, losses, to_onnx
 from nii_edge.learn.carton_pool import (
     Sample,
     View,
@@ -174,3 +175,33 @@ def test_an_answer_that_is_no_number_is_a_fault(wrong: str) -> None:
     read = CartonReader(to_onnx(network))
     with pytest.raises(DetectorFaultError, match="cannot be"):
         read([np.ones((3, 40, 40), np.float32)], np.zeros(8))
+
+
+def test_a_file_is_gone_on_from_where_it_stopped() -> None:
+    """The network read back from its file says what it said, and goes on saying it while its norms learn
+    from the cartons at hand; one of another shape is refused."""
+    torch.manual_seed(5)
+    network = CartonNetwork(3)
+    rng = np.random.default_rng(5)
+    batches = [lay([varied(sample(2, 1), rng), varied(sample(1, 2), rng)], {}, rng) for _ in range(6)]
+    with torch.no_grad():
+        for norm in network.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.weight.uniform_(0.5, 1.5)
+                norm.bias.uniform_(-0.5, 0.5)
+        network.train()
+        for batch in batches * 20:
+            network(batch.planes, batch.owner, batch.scalars)
+        network.eval()
+        again = from_onnx(to_onnx(network), 3, batches)
+        for mode, near in ((again.eval(), 1e-3), (again.train(), 0.35)):
+            mode.both[2].p = 0.0
+            for batch in batches:
+                said, before = (each(batch.planes, batch.owner, batch.scalars) for each in (mode, network))
+                for one, other in zip(said[:4], before[:4], strict=True):
+                    assert (one - other).abs().max() < near * (1 + other.abs().max())
+    graph = onnx.load_from_string(to_onnx(network))
+    first = next(node for node in graph.graph.node if node.op_type == "Conv")
+    graph.graph.node.remove(first)
+    with pytest.raises(BundleError, match="another network"):
+        from_onnx(graph.SerializeToString(), 3, batches)

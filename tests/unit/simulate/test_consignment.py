@@ -7,8 +7,10 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
+from nii_edge.commands.rates import auroc
 from nii_edge.simulate import threats
 from nii_edge.simulate.consignment import (
+    FEWEST_PACKS,
     LIES,
     MANY_PARCELS,
     TWINS,
@@ -122,6 +124,20 @@ def test_a_master_carton_looks_like_a_consolidation_and_differs_only_on_paper(
         else:
             assert len(bills) == len(bills[0].lines) == bills[0].packages == 1
             assert not any(p.declared for p in carton.scene.things)
+
+
+def test_retail_packs_are_about_as_many_as_undeclared_parcels() -> None:
+    """The number of parcels alone must not tell a carton full of undeclared ones from packs of one sort."""
+    counts: dict[Story, list[int]] = {}
+    for story in ("master_carton", "multipack"):
+        counts[story] = [
+            sum(placed.role == "parcel" for placed in carton.scene.things)
+            for seed in range(40)
+            for carton in make_consignment(recipe(story), np.random.default_rng((7, seed)), DENSITY).cartons
+            if story == "multipack" or carton.lie is not None
+        ]
+    assert min(counts["multipack"]) >= FEWEST_PACKS
+    assert auroc(np.array(counts["multipack"], float), np.array(counts["master_carton"], float)) < 0.72
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nii_edge.records import Frame, Reason
 from nii_edge.xray import quality
 from nii_edge.xray.calibrate import Calibration, Origin, assemble
+from nii_edge.xray.transmission import outgrown
 
 RNG = np.random.default_rng(3)
 GOOD = RNG.normal(40_000, 150, (64, 96, 2)).astype(np.uint16)
@@ -134,14 +135,15 @@ def carton(photons: float = 8_000, level: float = 50_000, seed: int = 1) -> np.n
     return np.clip(np.round(counts), 0, 65_535).astype(np.uint16)
 
 
-def detector(offset: float = 0.0, turned: bool = False) -> Calibration:
-    """What a lane of such cartons is calibrated with, its belt along the columns or, `turned`, the rows."""
+def detector(offset: float = 0.0, turned: bool = False, air: float | np.ndarray = 50_000.0) -> Calibration:
+    """What a lane of such cartons is calibrated with, its belt along the columns or, `turned`, the rows;
+    `air`: its counts, of all pixels or of each."""
     shape = (2, HEIGHT)
     origin = Origin("lane", 0, 1, "rows" if turned else "columns", ("low", "high"))
     return assemble(
         origin,
         np.full(shape, offset, np.float32),
-        np.full(shape, 1 / 50_000, np.float32),
+        np.full(shape, 1 / np.asarray(air), np.float32),
         np.zeros(shape, np.uint8),
         (50_000.0, 50_000.0),
         (0.001, 0.001),
@@ -236,7 +238,45 @@ def test_pixels_that_differ_are_no_noise(turned: bool) -> None:
     pixels = (carton(level=40_000) * uneven).astype(np.uint16)
     if turned:
         pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
-    assert quality.problem(frame(pixels), detector(turned=turned)) is None
+    assert quality.problem(frame(pixels), detector(turned=turned, air=40_000 * uneven[:, 0, 0])) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("share", [1.2, 0.85, 0.5, 0.1, 0.03])
+def test_a_tube_that_is_not_what_it_was_is_named(share: float, turned: bool) -> None:
+    """Its air is far from that of the calibration: all of it would be read as matter, or as none."""
+    pixels = carton(8_000 * share, 50_000 * share)
+    if turned:
+        pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
+    found = quality.problem(frame(pixels), detector(turned=turned))
+    assert found is not None
+    assert found[0] is Reason.IMAGE_QUALITY
+    assert "the air at its ends shows" in found[1]
+
+
+@pytest.mark.parametrize("share", [0.94, 1.06])
+def test_a_tube_that_drifts_is_followed(share: float) -> None:
+    assert quality.problem(frame(carton(8_000 * share, 50_000 * share)), detector()) is None
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.05, 0.2])
+def test_the_calibration_of_another_detector_is_named(spread: float) -> None:
+    """Of the same width and level, but its pixels answer otherwise."""
+    uneven = RNG.normal(1, spread, (HEIGHT, 1, 1)).clip(0.5, 1.3)
+    pixels = (carton(level=40_000) * uneven).astype(np.uint16)
+    found = quality.problem(frame(pixels), detector(air=40_000 * uneven[::-1, 0, 0]))
+    assert found is not None
+    assert "the calibration is of another detector" in found[1]
+
+
+def test_frames_that_begin_in_goods_say_nothing_of_air() -> None:
+    """Goods with edges along the belt reach over both ends of the frame: no fault of tube or calibration."""
+    counts = carton().astype(np.float32)
+    goods = np.random.default_rng(4).uniform(0.3, 0.9, (8, 1, 2)).repeat(HEIGHT // 8, axis=0)
+    goods[..., 0] *= goods[..., 1]
+    covered = (counts[: len(goods)] * goods)[:, 35:225]
+    filled = np.concatenate([covered, counts[len(goods) :, 35:225]]).astype(np.uint16)
+    assert outgrown(filled, detector()) is None
 
 
 def test_a_frame_without_air_is_not_dim() -> None:
@@ -268,7 +308,7 @@ def test_an_offset_that_nobody_subtracted_is_named(offset: float, photons: float
         said = words(turned)
         assert said is not None
         assert "an offset was not subtracted" in said
-        found = quality.problem(frame(turned), detector(offset, turned=turned is not pixels))
+        found = quality.problem(frame(turned), detector(offset, air=45_000.0, turned=turned is not pixels))
         assert found is None
         ratio = (turned / 50_000).astype(np.float32)
         assert quality.problem(frame(ratio), detector()) is not None

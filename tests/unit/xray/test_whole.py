@@ -33,7 +33,7 @@ def scanned(make: str) -> tuple[Calibrated, list[tuple[Counts, ...]]]:
     made = produce(Job(msgspec.structs.replace(recipe, consignments=small), "consignment", 5, 0, make, False))
     unit = calibrated(SCANNERS[make])
     axis = 1 if unit.profile.belt_axis == "columns" else 0
-    views = [tuple(np.moveaxis(shot.counts, axis, 0) for shot in carton.shots) for carton in made.cartons]
+    views = [tuple(np.moveaxis(shot.counts, axis, 0) for shot in scan.shots) for scan in made.scans]
     return unit, views
 
 
