@@ -109,13 +109,17 @@ def threats(
     kilovolts: Annotated[float, typer.Option(help="Of the scanner's tube.")] = 160.0,
     pitch_mm: Annotated[float, typer.Option(min=0.2, max=10, help="Of their pixels, at the belt.")] = 0.8,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    families: Annotated[
+        Literal["held_out", "training", "all"],
+        typer.Option(help="Shapes that the shipped detector never saw, those it saw, or both."),
+    ] = "held_out",
     as_json: JsonFlag = False,
 ) -> None:
     """Make a library of simulated threats, to be projected into live scans (`tip.library`)."""
     from nii_edge.commands import threats as command
 
     asked = command.USUAL if labels is None else tuple(label.strip() for label in labels.split(","))
-    request = command.Request(out, asked, each, kilovolts, pitch_mm, seed)
+    request = command.Request(out, asked, each, kilovolts, pitch_mm, seed, families)
     with Progress(console=ERR, transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
         bar = progress.add_task("making threats", total=None)
         count = command.write(request, lambda done, total: progress.update(bar, completed=done, total=total))

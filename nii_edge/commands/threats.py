@@ -18,6 +18,7 @@ try:
     from nii_edge.simulate.detector import Layers, transmissions
     from nii_edge.simulate.geometry import View
     from nii_edge.simulate.project import footprint
+    from nii_edge.simulate.recipe import Which, families
     from nii_edge.simulate.scene import corners, lay, pose, shift
     from nii_edge.simulate.spectrum import Tube
 except ImportError as missing:
@@ -35,7 +36,8 @@ TRIES = 20
 
 
 class Request(NamedTuple):
-    """The command's options. `each`: threats of a label; `pitch_mm` of their pixels at the belt."""
+    """The command's options. `each`: threats of a label; `pitch_mm` of their pixels at the belt; `which` of
+    the shape families."""
 
     out: Path
     labels: tuple[str, ...]
@@ -43,6 +45,7 @@ class Request(NamedTuple):
     kilovolts: float
     pitch_mm: float
     seed: int
+    which: Which = "held_out"
 
 
 def write(request: Request, told: Callable[[int, int], None]) -> int:
@@ -73,12 +76,12 @@ def write(request: Request, told: Callable[[int, int], None]) -> int:
 
 
 def _all(request: Request) -> Iterator[Threat]:
-    """`each` of every label, of as many families as there are."""
+    """`each` of every label, of as many families as there are; of all where none is held out."""
     for label in request.labels:
         rng = np.random.default_rng((request.seed, LABELS.index(label)))
-        families = rng.permutation(threats.families(label)).tolist()
+        drawn = rng.permutation(families(label, request.which)).tolist()
         for number in range(request.each):
-            yield _threat(label, families[number % len(families)], number, request, rng)
+            yield _threat(label, drawn[number % len(drawn)], number, request, rng)
 
 
 def _threat(label: str, family: str, number: int, request: Request, rng: np.random.Generator) -> Threat:

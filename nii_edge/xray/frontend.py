@@ -1,7 +1,9 @@
 """The one front end: a frame of any scanner to the input tensor of any model. Pure.
 
-Training and the daemon both call `model_input`, so that a model sees the same thing in both. What a
-value means comes from the frame's own header (`full_scale`, `opaque_below`), never from its pixels.
+A model must see the same thing in training and in the daemon. Detectors of colours learn from pictures, cut
+to the same `content`; that the daemon shows pictures, and counts that it colours itself, just so is held by
+tests/unit/learn/test_parity.py. What a value means comes from the frame's own header (`full_scale`,
+`opaque_below`), never from its pixels.
 
 A scanner whose calibration we hold gives more: transmission by its own pixels' offset and gain, effective Z
 and areal density by its own wedges, and the operator's colours, all by way of `Optics`.
@@ -24,7 +26,7 @@ from nii_edge.errors import FrameError
 from nii_edge.records import Box, Channel, Frame, Reason
 from nii_edge.xray.content import Rectangle, content, pieces
 from nii_edge.xray.material import named_z_and_density
-from nii_edge.xray.optics import Optics, planes_of
+from nii_edge.xray.optics import Air, Optics, air_of, planes_of
 from nii_edge.xray.render import pseudo_colour
 
 Floats = npt.NDArray[np.float32]
@@ -161,9 +163,10 @@ def model_inputs(frame: Frame, spec: ModelInput, view: Optics | None = None) -> 
         placement = place((int(frame.pixels.shape[0]), int(frame.pixels.shape[1])), spec)
         planes = _resized(frame, names, placement, view)
         return [Shown(None, _tensor(frame, planes, spec, view), placement)]
-    parts = pieces(content(frame, view), spec.pieces)
+    air = air_of(frame, view)
+    parts = pieces(content(frame, view, air), spec.pieces)
     calibrated = frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None
-    whole = _scaled(frame, names, parts[0], spec, view) if calibrated else None
+    whole = _scaled(frame, names, parts[0], spec, view, air) if calibrated else None
     made = []
     for part in parts:
         if whole is None:
@@ -199,15 +202,16 @@ class _Scaled(NamedTuple):
 
 
 def _scaled(
-    frame: Frame, names: tuple[Channel, ...], part: Rectangle, spec: ModelInput, view: Optics | None
-) -> _Scaled:
+    frame: Frame, names: tuple[Channel, ...], part: Rectangle, spec: ModelInput, view: Optics | None,
+    air: Air,
+) -> _Scaled:  # fmt: skip
     """Where pixels have a calibration of their own, the whole frame is resized, once for all its parts."""
     whole = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
     sides = part[2] - part[0], part[3] - part[1]
     fits = place(sides, spec).content
     scale = fits[0] / sides[0], fits[1] / sides[1]
     size = max(1, round(whole[0] * scale[0])), max(1, round(whole[1] * scale[1]))
-    return _Scaled(whole, scale, _resized(frame, names, Placement(whole, size, size), view))
+    return _Scaled(whole, scale, _resized(frame, names, Placement(whole, size, size), view, air))
 
 
 def _window(whole: _Scaled, part: Rectangle, spec: ModelInput) -> tuple[Placement, dict[Channel, Floats]]:
@@ -284,8 +288,9 @@ def _check_header(frame: Frame) -> None:
 
 
 def _resized(
-    frame: Frame, names: tuple[Channel, ...], placement: Placement, view: Optics | None
-) -> dict[Channel, Floats]:
+    frame: Frame, names: tuple[Channel, ...], placement: Placement, view: Optics | None,
+    air: Air | None = None,
+) -> dict[Channel, Floats]:  # fmt: skip
     """The named planes at the size of the placement's content, as fractions of full scale.
 
     Integer pixels without a calibration are resized as integers, so a value may be off by half a count.
@@ -294,7 +299,7 @@ def _resized(
     shrinks = height <= placement.frame[0] and width <= placement.frame[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     if frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None:
-        planes = planes_of(frame, view, (height, width))
+        planes = planes_of(frame, view, (height, width), air)
         return {name: planes[frame.channels.index(name)] for name in names}
     if names == frame.channels:
         small = cv2.resize(frame.pixels, (width, height), interpolation=how)

@@ -13,6 +13,7 @@ from nii_edge.records import Frame, Reason
 from nii_edge.xray.calibrate import Calibration, Noise
 from nii_edge.xray.colour import ColourTable, colour_table
 from nii_edge.xray.material import MaterialTable, build_table
+from nii_edge.xray.pixels import Floats
 from nii_edge.xray.transmission import Planes, air_now, apply, apply_reduced
 from nii_edge.xray.wedges import Wedge
 
@@ -49,10 +50,32 @@ def optics(
     return Optics(detector, materials, colour_table(materials))
 
 
-def planes_of(frame: Frame, view: Optics | None = None, size: tuple[int, int] | None = None) -> Planes:
+class Air(NamedTuple):
+    """What `transmission.air_now` said of a frame: kept by those who read it more than once."""
+
+    now: Floats | None
+
+
+def air_of(frame: Frame, view: Optics | None) -> Air:
+    """What air shows now at the frame's ends; nothing if its counts are not corrected here.
+
+    Raises:
+        FrameError: PROFILE_MISMATCH if the frame does not fit the calibration.
+    """
+    if view is None or view.detector is None or frame.pixels.dtype.kind == "f":
+        return Air(None)
+    try:
+        return Air(air_now(frame.pixels, view.detector))
+    except CalibrationError as error:
+        raise FrameError(Reason.PROFILE_MISMATCH, f"view {frame.view}: {error}") from error
+
+
+def planes_of(
+    frame: Frame, view: Optics | None = None, size: tuple[int, int] | None = None, air: Air | None = None
+) -> Planes:
     """Transmission (channels, height, width) of a frame of counts or of transmission, resized to `size`
     (height, width) if that is given. Counts follow the tube and the detector's cards, as far as air at
-    the frame's ends shows them.
+    the frame's ends shows them, or as `air` says.
 
     Raises:
         FrameError: PROFILE_MISMATCH if the frame is a display picture or does not fit the calibration.
@@ -67,10 +90,10 @@ def planes_of(frame: Frame, view: Optics | None = None, size: tuple[int, int] | 
     if view is None or view.detector is None or frame.pixels.dtype.kind == "f":
         return _resized(_scaled(frame), size, shrinks)
     try:
-        air = air_now(frame.pixels, view.detector)
+        now = (air or air_of(frame, view)).now
         if size is not None and shrinks:
-            return apply_reduced(frame.pixels, view.detector, size, air)
-        return _resized(apply(frame.pixels, view.detector, air), size, shrinks)
+            return apply_reduced(frame.pixels, view.detector, size, now)
+        return _resized(apply(frame.pixels, view.detector, now), size, shrinks)
     except CalibrationError as error:
         raise FrameError(Reason.PROFILE_MISMATCH, f"view {frame.view}: {error}") from error
 

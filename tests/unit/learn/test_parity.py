@@ -1,0 +1,72 @@
+"""What is taught is what the daemon shows: the same picture, and the same counts, by both ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from cartons import consignment
+from harness import ROOT
+
+from nii_edge.bundle import load_bundle
+from nii_edge.config import ModelInput
+from nii_edge.learn.augment import NOTHING, augmented
+from nii_edge.learn.cache import Sample, frame_of, sample_of
+from nii_edge.learn.readers import Labelled, Problems
+from nii_edge.xray.content import content
+from nii_edge.xray.frontend import model_inputs
+from nii_edge.xray.optics import planes_of
+from nii_edge.xray.render import pseudo_colour
+
+BUNDLE = ROOT / "models" / "detector" / "0.5.0"
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelInput:
+    return load_bundle(BUNDLE).manifest.input
+
+
+def taught(sample: Sample, spec: ModelInput) -> np.ndarray:
+    """A picture as training shows it when nothing is changed at random."""
+    return augmented(sample, None, spec.size[0], NOTHING, np.random.default_rng(0)).input
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference where either shows something, 0-1."""
+    shown = (one >= 0) | (other >= 0)
+    return float(np.abs(one - other)[shown].mean())
+
+
+def test_pictures_are_shown_as_they_are_taught(tmp_path: Path, spec: ModelInput) -> None:
+    rng = np.random.default_rng(3)
+    for number in range(4):
+        picture = np.full((300 + 60 * number, 500, 3), 245, np.uint8)
+        for _ in range(25):
+            y, x = rng.integers(30, 240), rng.integers(30, 430)
+            picture[y : y + 40, x : x + 40] = rng.integers(0, 220, 3)
+        (shown,) = model_inputs(frame_of(picture), spec)
+        cv2.imwrite(str(tmp_path / "picture.png"), picture[:, :, ::-1])
+        sample = sample_of(Labelled(tmp_path / "picture.png", ()), Problems())
+        assert apart(taught(sample, spec), shown.tensor) < 0.004
+
+
+def test_counts_are_shown_as_their_colours_are_taught(spec: ModelInput) -> None:
+    """The daemon makes counts smaller and then colours them; pictures are coloured first. What of a frame is
+    shown is found on counts there and on colours here, which differ by little of its length: thin board is
+    hardly darker than the belt in colour."""
+    found = consignment()
+    for frames in found.frames:
+        for frame, view in zip(frames, found.lane.optics, strict=True):
+            assert view.colours is not None
+            picture = np.ascontiguousarray(pseudo_colour(planes_of(frame, view), view.colours)[:, :, ::-1])
+            (shown,) = model_inputs(frame, spec, view)
+            assert shown.placement.part is not None
+            top, left, high, wide = (round(side) for side in shown.placement.part)
+            own = picture[top : top + high, left : left + wide]
+            none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+            made = taught(Sample(np.ascontiguousarray(own), *none), spec)
+            assert apart(made, shown.tensor) < 0.03
+            near = np.subtract(content(frame_of(picture)), shown.part)
+            assert np.abs(near).max() < 0.1 * max(frame.pixels.shape)
