@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polychromatic as model
 import pytest
 
-from nii_edge.config import Profile, load
+from nii_edge.config import Profile, ViewGeometry, load
 from nii_edge.errors import CalibrationError, CalibrationFault
 from nii_edge.records import Channel
 from nii_edge.xray.calibrate import Calibration, Origin, calibrate, check_fits
 from nii_edge.xray.pixels import PixelState, longest_run, plan_repair
-from nii_edge.xray.transmission import air_now, apply, energies_swapped
+from nii_edge.xray.transmission import air_now, apply, energies_swapped, outgrown
 
 DUAL: tuple[Channel, ...] = ("low", "high")
 NOW = 1_800_000_000_000_000_000
@@ -254,3 +255,36 @@ def test_an_air_level_that_is_no_number_does_not_fit() -> None:
     with pytest.raises(CalibrationError, match="low: air is nan") as caught:
         check_fits(broken, "s1", 0, PROFILE, NOW, HOUR)
     assert caught.value.fault is CalibrationFault.PROFILE_MISMATCH
+
+
+@pytest.mark.parametrize(("card", "gap"), [(0, 0.0), (50, 0.0), (32, 1.5)])
+def test_a_detector_that_its_drawing_has_no_room_for_is_refused(card: int, gap: float) -> None:
+    """Millimetres come from the drawing: with another number of pixels they would be wrong."""
+    length = WIDTH * 1.6 + ((WIDTH - 1) // card * gap if card else 0.0)
+    drawn = ViewGeometry(
+        source_mm=(0.0, 900.0), detector_mm=((-length / 2, -20.0), (length / 2, -20.0)), pitch_mm=1.6,
+        card=card, gap_mm=gap,
+    )  # fmt: skip
+    profile = msgspec.structs.replace(PROFILE, geometry=(drawn, drawn))
+    check_fits(Detector().calibration(), "s1", 0, profile, NOW, HOUR)
+    for width in (WIDTH - 20, WIDTH + 8):
+        with pytest.raises(CalibrationError, match=f"has {width} pixels, .* has room for") as caught:
+            check_fits(Detector(width=width).calibration(), "s1", 0, profile, NOW, HOUR)
+        assert caught.value.fault is CalibrationFault.WRONG_WIDTH
+
+
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+def test_air_tells_another_detector_and_another_tube(axis: str) -> None:
+    """Its own detector, drifted a little, is told nothing of; another of the same make, its own with the
+    energies swapped, and a weak tube are."""
+    own, other = Detector(seed=1), Detector(seed=2)
+    calibration = own.calibration(axis)
+    drifted = own.flat(0.95) * (1 + 0.003 * np.sin(np.arange(WIDTH)))[:, None]
+    assert outgrown(frame(drifted, axis), calibration) is None
+    said = outgrown(frame(other.flat(1.0), axis), calibration)
+    assert said is not None
+    assert "of another detector" in said
+    said = outgrown(frame(own.flat(0.6), axis), calibration)
+    assert said is not None
+    assert "60% of low and 60% of high" in said
+    assert outgrown(frame(own.flat(1.0)[:, :, ::-1], axis), calibration) is not None
