@@ -19,6 +19,8 @@ from nii_edge.seal import Seal
 Values = npt.NDArray[np.float64]
 
 MAX_BYTES = 256 << 20
+ARCHIVE = b"PK\x03\x04"
+"""How the files begin: they are zip archives."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Values]) -> str:
@@ -46,12 +48,16 @@ def read_arrays(path: Path, seal: Seal | None = None) -> tuple[dict[str, Values]
         data = path.read_bytes()
         if seal is not None:
             seal.check(path, data)
+        if not data.startswith(ARCHIVE):
+            raise BundleError(f"{path}: is no archive of arrays (.npz): it begins with {data[:8].hex(' ')}")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name], np.float64) for name in archive.files}
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (
-        OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+        ValueError, TypeError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
-        raise BundleError(f"{path}: cannot be read: {error}") from error
+        raise BundleError(f"{path}: is damaged, or holds what is no number: {error}") from error
     for name, value in arrays.items():
         if not np.isfinite(value).all():
             raise BundleError(f"{path}: {name} holds values that are not finite")
