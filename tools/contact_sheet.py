@@ -34,6 +34,8 @@ def chosen(folder: Path, luggage: int) -> list[tuple[str, Path]]:
     for image in coco["images"]:
         file = folder / "images" / image["file_name"]
         story, tree = image["story"], truth[image["carton"]]
+        if not file.exists():
+            raise SystemExit(f"{folder}: has no pictures; simulate without --no-pictures")
         if image["view"] or image.get("shows", "whole") != "whole":
             continue
         if story == "luggage":
