@@ -1,6 +1,6 @@
 """A sheet of pictures of a simulation: the first of each story, and some luggage.
 
-    nii-edge simulate --out sim --consignments 60 --luggage 12 --seed 41
+    nii-edge simulate --out sim --consignments 60 --luggage 7 --seed 41
     python tools/contact_sheet.py sim docs/pictures/simulated.jpg
 
 Each tile says what it shows: the story, and whether that carton lies.

@@ -35,7 +35,7 @@ STORIES = {
     "part_filled": 0.7, "turned": 0.7,
 }  # fmt: skip
 """How often each story is told: those with parcels and with something hidden more than elsewhere."""
-FEW_EVERY, FEWEST = 2, 2
+FEW_EVERY, FEWEST = 2, 4
 """In every so manieth consignment, cartons of many senders' parcels may hold as few as these."""
 HIDDEN_STORIES = ("hidden_object", "shielding", "undeclared_material")
 ROLES = ("parcel", "hidden", "shielding")

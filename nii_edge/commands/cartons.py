@@ -66,7 +66,8 @@ def regime() -> Regime:
 
 
 def frames_of(made: Made, carton: int) -> tuple[Frame, ...]:
-    """A simulated carton's frames as the daemon would have them."""
+    """A simulated carton's frames as the daemon would have them, of a consignment without cut and merged ones
+    (`simulate.framing`)."""
     profile = _unit(made).profile
     return tuple(_frame(profile, view, shot.counts) for view, shot in enumerate(made.scans[carton].shots))
 
@@ -80,7 +81,8 @@ def papers_of(made: Made) -> list[Papers]:
 
 
 def recorded(folder: Path, sight: Sight) -> list[Carton]:
-    """Cartons that `nii-edge simulate` wrote to a folder. Raises ConfigError, RecordingError."""
+    """Cartons that `nii-edge simulate` wrote to a folder, of those that it shows whole. Raises ConfigError,
+    RecordingError."""
     truth = {tree["barcode"]: tree for tree in json.loads((folder / "truth.json").read_text())}
     columns = Columns(version=1)
     rows = Collecting(regime(), columns, NAMES_KEY)
@@ -93,8 +95,8 @@ def recorded(folder: Path, sight: Sight) -> list[Carton]:
         units[path.stem] = profile, [read_optics(file, profile.penetration_limit) for file in files]
     found = []
     for scanner, barcode, frames in _scans(folder / "recording.mcap"):
-        if barcode not in papers:
-            continue  # luggage
+        if barcode not in papers or any(scan["shows"] != "whole" for scan in truth[barcode].get("scans", ())):
+            continue  # luggage; cut, or merged with another
         profile, optics = units[scanner]
         shown = [_frame(profile, view, counts) for view, counts in enumerate(frames)]
         measures = measure(profile, optics, shown, sight.read)

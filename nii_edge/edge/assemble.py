@@ -345,7 +345,8 @@ class Assembler:
             return
         frame, detector = self._slots.frame(view.frame), self._detector(view)
         profile = self._profiles[view.message.scanner]
-        problem = quality.problem(frame, detector) or whole.problem(frame, profile, detector)
+        bare = profile.shows == "carton" or profile.line_scan is not None
+        problem = quality.problem(frame, detector, bare=bare) or whole.problem(frame, profile, detector)
         if problem is not None:
             raise FrameError(*problem)
         if frame.channels[0] in ("low", "high"):  # two views that carry noise are never equal

@@ -204,7 +204,7 @@ def from_onnx(model: bytes, sorts: int, batches: Iterable[Batch]) -> CartonNetwo
     """The network in a file of `to_onnx`, to be taught further.
 
     The file holds each convolution and its batch norm as one; the norms get the statistics that `batches`
-    have there, so that nothing it says changes. What only teaches (`sorts`) begins anew.
+    have there, so that nothing it says changes. What only teaches (`traits`, `sorts`) begins anew.
 
     Raises:
         BundleError: it is another network.

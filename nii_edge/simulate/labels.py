@@ -83,7 +83,7 @@ def _annotation(
 
     `segmentation` is a run-length mask of the picture, columns first, as COCO has it; beside COCO's own:
     `family`, `visible`, `sigma`, `cover_g_cm2`, `declared`, `lawful`, `thing` (its place in the carton's
-    truth).
+    truth, or in those of two merged ones, one after the other).
     """
     height, width = shot.counts.shape[:2]
     scale_y, scale_x = size[0] / height, size[1] / width

@@ -165,7 +165,7 @@ def _luggage(job: Job, scanner: VirtualScanner, rng: np.random.Generator) -> Mad
 
 def _scans(job: Job, scenes: Sequence[Scene], unit: Calibrated, rng: np.random.Generator) -> list[Framed]:
     """What the scanner sends of cartons that pass one behind the other. How it frames them is drawn apart,
-    so that the rest is the same however often they are cut."""
+    so that the cartons are the same however often they are cut and merged."""
     own = rng.spawn(1)[0]
     found = []
     for cartons, shows in framed(len(scenes), job.framing, own):

@@ -14,6 +14,7 @@ from nii_edge.simulate import threats
 from nii_edge.simulate.consignment import LIES, MANY_PARCELS, TWINS, ConsignmentRecipe, Story
 from nii_edge.simulate.families import FAMILIES, HELD_OUT
 from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS
+from nii_edge.simulate.judging import EXTRA_PARCELS
 from nii_edge.simulate.luggage import LuggageRecipe
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS
 from nii_edge.simulate.makes import SCANNERS
@@ -49,7 +50,7 @@ class Consignments(Config, frozen=True, kw_only=True):
     goods: Which
     hidden_labels: tuple[str, ...]
     careful: Share = 0.0
-    parcels: Annotated[int, Meta(ge=2)] = MANY_PARCELS
+    parcels: Annotated[int, Meta(ge=EXTRA_PARCELS + 1)] = MANY_PARCELS
 
 
 class Recipe(Config, frozen=True, kw_only=True):

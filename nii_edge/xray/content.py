@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.records import Frame
+from nii_edge.records import Frame, Pixels
 from nii_edge.xray.optics import Air, Optics, air_of, planes_of
 
 Floats = npt.NDArray[np.float32]
@@ -18,8 +18,6 @@ Rectangle = tuple[int, int, int, int]
 
 THUMBNAIL = 160
 """Pixels of the longer side of the small picture on which a frame's content is looked for."""
-ENOUGH_LINES = 2
-"""Lines of a frame for each pixel of the small picture at most; of more, some are left out."""
 GROUND_PERCENTILE = 96.0
 """How bright the empty belt is: some of it is in every picture, and little is brighter."""
 CONTENT_DARKER = 0.06
@@ -44,34 +42,52 @@ def content(frame: Frame, view: Optics | None = None, air: Air | None = None) ->
     a speck is not blown up; the whole frame where nothing is darker. `air`: as in `planes_of`.
     """
     height, width = (int(side) for side in frame.pixels.shape[:2])
-    share = min(1.0, THUMBNAIL / max(height, width))
-    size = max(1, round(height * share)), max(1, round(width * share))
-    if frame.channels[0] in ("low", "high"):
-        bright = planes_of(_fewer_lines(frame, view), view, size, air or air_of(frame, view))[-1]
-    else:
-        small = cv2.resize(frame.pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-        bright = small.reshape(*size, -1).mean(axis=2, dtype=np.float32) * np.float32(1 / frame.full_scale)
+    bright, (high, wide) = _small(frame, view, air)
     ground = np.float32(np.percentile(bright, GROUND_PERCENTILE))
     dark = bright < ground * np.float32(1 - CONTENT_DARKER)
     rows = np.flatnonzero(dark.sum(axis=1) >= CONTENT_PIXELS)
     columns = np.flatnonzero(dark.sum(axis=0) >= CONTENT_PIXELS)
     if not len(rows) or not len(columns):
         return 0, 0, height, width
-    top, bottom = _stretched(rows[0] / size[0], (rows[-1] + 1) / size[0], height)
-    left, right = _stretched(columns[0] / size[1], (columns[-1] + 1) / size[1], width)
+    top, bottom = _stretched(rows[0] * high / height, min((rows[-1] + 1) * high / height, 1.0), height)
+    left, right = _stretched(columns[0] * wide / width, min((columns[-1] + 1) * wide / width, 1.0), width)
     return top, left, bottom, right
 
 
-def _fewer_lines(frame: Frame, view: Optics | None) -> Frame:
-    """Some lines of calibrated counts, evenly along the belt: enough for a small picture without noise."""
-    if view is None or view.detector is None:
-        return frame
-    height, width = frame.pixels.shape[:2]
-    along = view.detector.belt_axis == "columns"
-    count = ENOUGH_LINES * THUMBNAIL
-    size = (min(width, count), height) if along else (width, min(height, count))
-    lines = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_NEAREST)
-    return msgspec.structs.replace(frame, pixels=lines.reshape(size[1], size[0], -1))
+def _small(frame: Frame, view: Optics | None, air: Air | None) -> tuple[Floats, tuple[float, float]]:
+    """Brightness of the frame on a small picture, and how many of its pixels, down and across, one is."""
+    height, width = (int(side) for side in frame.pixels.shape[:2])
+    share = min(1.0, THUMBNAIL / max(height, width))
+    size = max(1, round(height * share)), max(1, round(width * share))
+    if frame.channels[0] not in ("low", "high"):
+        small = cv2.resize(frame.pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        bright: Floats = small.reshape(*size, -1).mean(axis=2, dtype=np.float32)
+        return bright * np.float32(1 / frame.full_scale), (height / size[0], width / size[1])
+    if view is None or view.detector is None or frame.pixels.dtype.kind == "f":
+        return planes_of(frame, view, size)[-1], (height / size[0], width / size[1])
+    axis = 1 if view.detector.belt_axis == "columns" else 0
+    lines, step = _fewer_lines(frame.pixels, axis)
+    size = (size[0], lines.shape[1]) if axis else (lines.shape[0], size[1])
+    fewer = msgspec.structs.replace(frame, pixels=lines)
+    steps = (height / size[0], float(step)) if axis else (float(step), width / size[1])
+    return planes_of(fewer, view, size, air or air_of(frame, view))[-1], steps
+
+
+def _fewer_lines(counts: Pixels, axis: int) -> tuple[Pixels, int]:
+    """Lines along `axis`, averaged down to about what the small picture has, and how many each is of: a whole
+    number, which takes half of the time. What is left at the end is in the mean of the last ones."""
+    along = counts if axis else counts.swapaxes(0, 1)
+    step = -(-along.shape[1] // THUMBNAIL)
+    whole = along.shape[1] // step
+    parts = [along[:, : whole * step]] + ([along[:, -step:]] if along.shape[1] % step else [])
+    made = []
+    for part in parts:
+        shown = part if axis else part.swapaxes(0, 1)
+        count = part.shape[1] // step
+        size = (count, shown.shape[0]) if axis else (shown.shape[1], count)
+        small = cv2.resize(shown, size, interpolation=cv2.INTER_AREA)
+        made.append(small.reshape(size[1], size[0], counts.shape[2]))
+    return (made[0] if len(made) == 1 else np.concatenate(made, axis=axis)), step
 
 
 def _stretched(start: float, end: float, side: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from nii_edge.errors import CalibrationError
 from nii_edge.records import Frame, Pixels, Reason
 from nii_edge.xray.calibrate import MAX_RUN, Calibration
-from nii_edge.xray.transmission import SWAP_PIXELS, compared, energies_swapped, outgrown
+from nii_edge.xray.transmission import SWAP_PIXELS, air_now, compared, energies_swapped, outgrown
 
 ROWS = 24
 """Rows that are looked at, spread over the frame."""
@@ -77,17 +77,18 @@ Problem = tuple[Reason, str]
 Floats = npt.NDArray[np.float32]
 
 
-def problem(frame: Frame, detector: Calibration | None = None) -> Problem | None:
+def problem(frame: Frame, detector: Calibration | None = None, *, bare: bool = False) -> Problem | None:
     """Why this view cannot be judged, if it cannot: not finite, blank, stuck, saturated, lines that do not
     change or repeat, too few photons, an offset left in, a calibration outgrown, energies swapped.
 
-    `detector`: what its counts are read with; they may have an offset then, which that subtracts.
+    `detector`: what its counts are read with; they may have an offset then, which that subtracts. `bare`: the
+    frame is known to begin and end with empty belt.
     """
     found = _not_finite(frame)
     if found is not None:
         return found
     if frame.channels[0] in ("low", "high"):
-        return _counts(frame, detector if frame.pixels.dtype.kind == "u" else None)
+        return _counts(frame, detector if frame.pixels.dtype.kind == "u" else None, bare)
     return _display(frame)
 
 
@@ -146,7 +147,7 @@ def _not_finite(frame: Frame) -> Problem | None:
     return None
 
 
-def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
+def _counts(frame: Frame, detector: Calibration | None, bare: bool) -> Problem | None:
     """What is wrong with counts, in words."""
     across = frame.pixels
     down = frame.pixels.swapaxes(0, 1)
@@ -159,7 +160,7 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
         or _repeated(rows, frame, "columns")
     )
     if words is None and detector is not None:
-        found = _outgrown(frame, detector)
+        found = _outgrown(frame, detector, bare)
         if found is not None:
             return found
     words = (
@@ -178,17 +179,22 @@ def _counts(frame: Frame, detector: Calibration | None) -> Problem | None:
     return None
 
 
-def _outgrown(frame: Frame, detector: Calibration) -> Problem | None:
+def _outgrown(frame: Frame, detector: Calibration, bare: bool) -> Problem | None:
     """Whether its calibration is of another tube or detector than the air at its ends shows, or of the same
     with the energies the other way round."""
     try:
-        words = outgrown(frame.pixels, detector)
-        other = None if words is None else outgrown(frame.pixels[:, :, ::-1], detector)
+        words = outgrown(frame.pixels, detector, bare=bare)
+        other = frame.pixels[:, :, ::-1]
+        swapped = (
+            words is not None
+            and air_now(other, detector) is not None
+            and outgrown(other, detector, bare=bare) is None
+        )
     except CalibrationError as error:
         return Reason.PROFILE_MISMATCH, f"view {frame.view}: {error}"
     if words is None:
         return None
-    if other is None and frame.channels == ("low", "high"):
+    if swapped and frame.channels == ("low", "high"):
         return (
             Reason.PROFILE_MISMATCH,
             f"view {frame.view}: the air at its ends is that of the other energy's calibration; are low and "

@@ -25,12 +25,18 @@ AIR_SPREAD = 0.05
 
 MATTER_RATIO = 1.1
 """ln T_low / ln T_high of matter is above this; of a tube with less current it is 1."""
-SAME_AIR = 0.01
-"""Both ends of a frame that are alike within this share, over the whole detector, show the same: air."""
-MAX_GRAIN = 0.01
+SAME_AIR = 0.02
+"""Stretches of the detector whose means at both ends of a frame differ by less than this share are alike."""
+STRETCH = 32
+"""Detector pixels that are judged together: half of a card, or one."""
+MIN_STRETCHES = 3
+MIN_LINES_TOLD = 4 * AIR_LINES
+"""Shorter frames have ends that are hardly apart."""
+MAX_GRAIN = 0.015
 """By which share single pixels may differ from what the calibration says of them."""
-CHI_SQUARED = 0.455
-"""Median of the square of a normal variable, in squares of its standard deviation."""
+OF_MEDIANS = 0.242
+"""Median of the square of what a normal variable differs by from the median of five, in squares of its
+standard deviation."""
 
 CARD_DRIFT = 0.03
 """What a card may have drifted by, as a share, since the calibration."""
@@ -138,27 +144,46 @@ def air_now(counts: npt.NDArray[np.generic], calibration: Calibration) -> Floats
     return None
 
 
-def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration) -> str | None:
+def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration, *, bare: bool = False) -> str | None:
     """Why the air at the ends of a frame of counts (height, width, channels) is not that of the calibration,
-    in words; None if it is, or if neither end is air.
+    in words; None if it is, or if nothing can be said.
+
+    Looked at are stretches of the detector that show the same at both ends. `bare`: the ends are known to be
+    empty belt; otherwise what weakens the low energy more may be goods that reach over both.
 
     Raises:
         CalibrationError: see `apply`.
     """
-    ends = _ends(counts, calibration)
-    levels = [_level(profiles) for profiles in ends]
-    even = [level for profiles, level in zip(ends, levels, strict=True) if _is_even(profiles, level)]
-    same = len(even) == 2 and bool((np.abs(even[0] - even[1]) < SAME_AIR * even[0]).all())
-    off = [level for level in even if not _within(level) and (same or not _may_be_matter(level))]
-    if off and len(off) == len(even):
-        said = " and ".join(
-            f"{share:.0%} of {channel}" for share, channel in zip(off[0], calibration.channels, strict=True)
-        )
+    ends = np.stack(_ends(counts, calibration))
+    lines = counts.shape[1 - _detector_axis(calibration)]
+    count = ends.shape[2] // STRETCH
+    if lines < MIN_LINES_TOLD or count < MIN_STRETCHES:
+        return None
+    parts = ends[:, :, : count * STRETCH].reshape(*ends.shape[:2], count, STRETCH)
+    means = np.maximum(parts.mean(axis=3), np.float32(1e-3))
+    alike = (np.abs(means[0] - means[1]) < SAME_AIR * means[0]).all(axis=0)
+    if np.count_nonzero(alike) < MIN_STRETCHES:
+        return None
+    shown: Floats = means[0][:, alike]
+    level = np.median(shown, axis=1)
+    matter = np.full(shown.shape[1], False) if bare else _may_be_matter(shown)
+    off = ((shown < AIR_RANGE[0]) | (shown > AIR_RANGE[1])).any(axis=0) & ~matter
+    if 2 * np.count_nonzero(off) > off.size:
+        said = " and ".join(f"{a:.0%} of {name}" for a, name in zip(level, calibration.channels, strict=True))
         return (
             f"the air at its ends shows {said}, against 100% when the calibration was made: the tube, or the "
             "channels, are not what they were; see to it, then `nii-edge scanner calibrate`"
         )
-    grain = _grain(ends, levels)
+    share = shown / level[:, None]
+    uneven = (np.abs(share - 1) > AIR_SPREAD).any(axis=0)
+    odd = uneven & ~matter & ~(np.zeros(off.size, np.bool_) if bare else _may_be_matter(share))
+    if odd.any() and not off.all():
+        worst = float(share[:, odd].flat[int(np.argmax(np.abs(share[:, odd] - 1)))])
+        return (
+            f"a part of the detector shows air as {worst:.0%} of what the rest of it does, at both ends: a "
+            "card has changed; `nii-edge scanner calibrate`"
+        )
+    grain = _grain(parts[:, :, alike][:, :, ~off & ~uneven])
     if grain > MAX_GRAIN:
         return (
             f"single detector pixels show air {grain:.1%} too bright or too dark at both ends of the frame: "
@@ -198,25 +223,23 @@ def _is_even(profiles: Floats, level: Floats) -> bool:
     return bool((np.abs(smooth - level[:, None]).max(axis=1) < AIR_SPREAD * np.minimum(level, 1)).all())
 
 
-def _may_be_matter(level: Floats) -> bool:
-    """Whether matter could leave so much of (low, high): it takes more of the low energy, a tube that gives
+def _may_be_matter(level: Floats) -> npt.NDArray[np.bool_]:
+    """Where (channels, places) matter could leave so much: it takes more of the low energy, a tube that gives
     less takes the same of both."""
-    if (level >= 1).any():
-        return False
-    low, high = np.log(np.maximum(level[[0, -1]], 1e-6))
-    return len(level) == 1 or bool(low < MATTER_RATIO * high)
+    low, high = np.log(np.maximum(level[[0, -1]], np.float32(1e-3)))
+    weaker = (level < 1).all(axis=0)
+    return np.asarray(weaker & (low < MATTER_RATIO * high) if len(level) > 1 else weaker, np.bool_)
 
 
-def _grain(ends: Sequence[Floats], levels: Sequence[Floats]) -> float:
-    """By which share (standard deviation) pixels differ from their neighbours in the same way at both ends,
-    in the channel that shows most of it. Of most pixels: edges that run along the belt are few."""
-    fine = [
-        np.stack(
-            [row - cv2.medianBlur(row[None], 5)[0] for row in profiles / np.maximum(level, 0.02)[:, None]]
-        )
-        for profiles, level in zip(ends, levels, strict=True)
-    ]
-    common = np.median(fine[0] * fine[1], axis=1) / CHI_SQUARED
+def _grain(parts: Floats) -> float:
+    """By which share (standard deviation) single pixels differ from their neighbours in the same way at both
+    ends, where that is most; `parts` (ends, channels, stretches, pixels). Of most pixels of a stretch: edges
+    that run along the belt are few."""
+    if not parts.size:
+        return 0.0
+    even = (parts / parts.mean(axis=3, keepdims=True)).reshape(-1, parts.shape[3])
+    fine = np.stack([row - cv2.medianBlur(row[None], 5)[0] for row in even]).reshape(parts.shape)
+    common = np.median(fine[0] * fine[1], axis=2) / OF_MEDIANS
     return float(np.sqrt(np.maximum(common, 0)).max())
 
 

@@ -288,3 +288,38 @@ def test_air_tells_another_detector_and_another_tube(axis: str) -> None:
     assert said is not None
     assert "60% of low and 60% of high" in said
     assert outgrown(frame(own.flat(1.0)[:, :, ::-1], axis), calibration) is not None
+
+
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+@pytest.mark.parametrize("factor", [0.7, 1.08, 1.3])
+def test_air_tells_a_card_that_has_changed(axis: str, factor: float) -> None:
+    """One of its cards, whether its level changed or its pixels did."""
+    own = Detector()
+    calibration = own.calibration(axis)
+    counts = own.flat(1.0).astype(np.float32)
+    counts[:, 64:128] *= factor
+    said = outgrown(frame(counts.astype(np.uint16), axis), calibration, bare=True)
+    assert said is not None
+    assert "a card has changed" in said
+    counts = own.flat(1.0).astype(np.float32)
+    counts[:, 64:128] *= np.random.default_rng(3).normal(1, 0.04, 64)[:, None]
+    said = outgrown(frame(counts.astype(np.uint16), axis), calibration)
+    assert said is not None
+    assert "of another detector" in said
+
+
+@pytest.mark.parametrize("axis", ["rows", "columns"])
+def test_goods_over_both_ends_are_no_fault_of_the_calibration(axis: str) -> None:
+    """A sheet as wide as the tunnel, ribs along the belt, and something nearly opaque; where the ends are
+    known to be bare, the sheet is none."""
+    own = Detector()
+    calibration = own.calibration(axis)
+    sheet = own.lines(np.broadcast_to([0.55, 0.62], (200, WIDTH, 2)))
+    assert outgrown(frame(sheet, axis), calibration) is None
+    assert outgrown(frame(sheet, axis), calibration, bare=True) is not None
+    ribs = np.where(np.arange(WIDTH)[:, None] % 8 < 4, 0.5, 0.9) ** np.array([1.3, 1.0])
+    assert outgrown(frame(own.lines(np.broadcast_to(ribs, (200, WIDTH, 2))), axis), calibration) is None
+    dark = own.lines(np.broadcast_to([0.003, 0.006], (200, WIDTH, 2)))
+    assert outgrown(frame(dark, axis), calibration) is None
+    for count in (1, 8, 16, 31):
+        assert outgrown(frame(own.flat(0.5, count), axis), calibration) is None, "too short to tell"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import cv2
 import msgspec
@@ -16,8 +17,10 @@ from nii_edge.records import Frame
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.scan import air_frames
+from nii_edge.xray.calibrate import Origin, assemble
 from nii_edge.xray.content import OVERLAP, content, pieces
 from nii_edge.xray.frontend import model_input, model_inputs
+from nii_edge.xray.optics import Optics
 
 
 def cropping(size: tuple[int, int]) -> ModelInput:
@@ -121,6 +124,32 @@ def test_pieces_cover_all_of_a_long_content_and_share_what_lies_at_a_cut(
     assert max(lengths) - min(lengths) <= 1
     assert len(made) == 1 or ratio > 1.55
     assert len(made) > 1 or most == 1 or ratio < 1.65
+
+
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+@pytest.mark.parametrize("bar", [1, 2, 5])
+def test_nothing_narrow_is_lost_in_a_long_frame_of_counts(axis: Literal["rows", "columns"], bar: int) -> None:
+    """A bar across the belt, a line or two wide and far from the goods, is content wherever it lies."""
+    shape, lines = (2, 400), 1_700
+    detector = assemble(
+        Origin("lane", 0, 1, axis, ("low", "high")), np.zeros(shape, np.float32),
+        np.full(shape, 2e-5, np.float32), np.zeros(shape, np.uint8), (5e4, 5e4), (1e-3, 1e-3), (1e-2, 1e-2),
+    )  # fmt: skip
+    rng = np.random.default_rng(bar)
+    for at in (*range(100, 112), lines - 30):
+        through = np.ones((400, lines, 2))
+        through[100:300, 700:1_200] = 0.5
+        through[150:200, at : at + bar] = 0.01
+        counts = (rng.poisson(through * 8_000) * 6.25).astype(np.uint16)
+        if axis == "rows":
+            counts = np.ascontiguousarray(counts.swapaxes(0, 1))
+        frame = Frame(
+            view=0, channels=("low", "high"), pixels=counts, full_scale=5e4, opaque_below=1e-3
+        )  # fmt: skip
+        found = content(frame, Optics(detector))
+        first, last = (found[1], found[3]) if axis == "columns" else (found[0], found[2])
+        assert first <= min(at, 700)
+        assert last >= max(at + bar, 1_200)
 
 
 def test_a_row_of_bags_is_shown_in_pieces_as_large_as_one_bag() -> None:
