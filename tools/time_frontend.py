@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 import cv2
+import msgspec
 import numpy as np
 
 from nii_edge.config import ModelInput
@@ -82,6 +83,7 @@ def jobs() -> dict[str, Callable[[], object]]:
     raw416 = spec("transmission_low", "transmission_high", "opacity", side=416)
     full = spec("opacity", "effective_z", "areal_density", side=320)
     full416 = spec("opacity", "effective_z", "areal_density", side=416)
+    shipped = msgspec.structs.replace(spec("red", "green", "blue", side=320), crop="content", pad=-1.0)
     colour416 = spec("red", "green", "blue", side=416)
     return {
         "counts to transmission": lambda: apply(frame.pixels, detector),
@@ -91,11 +93,13 @@ def jobs() -> dict[str, Callable[[], object]]:
         "model input 320, opacity, Z, density": lambda: model_input(frame, full, view),
         "model input 416, opacity, Z, density": lambda: model_input(frame, full416, view),
         "model input 416, colour": lambda: model_input(frame, colour416, view),
+        "model input 320, colour, its content": lambda: model_input(frame, shipped, view),
         "full pseudo-colour": lambda: pseudo_colour(planes_of(frame, view), colours),
         "full grey": lambda: grey(planes_of(frame, view)[1]),
         "full high penetration": lambda: high_penetration(planes_of(frame, view)[1]),
         "full Z, density, classes": lambda: look_up(planes, materials),
         "image quality": lambda: quality.problem(frame),
+        "image quality, calibrated": lambda: quality.problem(frame, detector),
     }
 
 
