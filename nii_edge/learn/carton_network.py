@@ -233,6 +233,9 @@ def _layers_of(model: bytes) -> list[tuple[Tensor, Tensor]]:
     """Weights and biases of all convolutions, then of all linear layers, in the order they are run."""
     graph = onnx.load_from_string(model).graph
     held = {each.name: each for each in graph.initializer}
+    for node in graph.node:  # of equal values only one is kept, and the others say so
+        if node.op_type == "Identity" and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
     nodes = [node for kind in ("Conv", "Gemm") for node in graph.node if node.op_type == kind]
     weights = [[numpy_helper.to_array(held[name]).copy() for name in node.input[1:3]] for node in nodes]
     return [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in weights]

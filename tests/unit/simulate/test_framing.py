@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
+from harness import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.simulate.framing import CUT_AT, Framing, cut_at, framed
+from nii_edge.simulate.labels import truth
+from nii_edge.simulate.produce import Job, produce
+from nii_edge.simulate.recipe import load_recipe
 
 SHARES = st.floats(0, 1).flatmap(lambda cut: st.tuples(st.just(cut), st.floats(0, 1 - cut)))
 
@@ -35,3 +40,21 @@ def test_all_may_be_cut_or_merged() -> None:
     assert {shows for _, shows in framed(9, Framing(cut=1.0), rng)} == {"cut"}
     assert [cartons for cartons, _ in framed(5, Framing(merged=1.0), rng)] == [(0, 1), (2, 3), (4,)]
     assert all(CUT_AT[0] <= cut_at(rng) <= CUT_AT[1] for _ in range(100))
+
+
+def test_cartons_are_the_same_however_they_are_framed() -> None:
+    """What passes the scanner does not depend on how often it cuts and merges."""
+    recipe = load_recipe(ROOT / "configs" / "simulate" / "train.yaml")
+    small = msgspec.structs.replace(recipe.consignments, cartons=(4, 4), litres=(8.0, 10.0))
+    job = Job(
+        msgspec.structs.replace(recipe, consignments=small), "consignment", 5, 0, "depot", False, "nothing"
+    )
+    whole, framed_otherwise = (
+        produce(job._replace(framing=framing)) for framing in (Framing(), Framing(0.5, 0.4))
+    )
+    one, other = (
+        [truth(made, carton) for carton in range(len(made.cartons))] for made in (whole, framed_otherwise)
+    )
+    assert one == other
+    assert {scan.shows for scan in whole.scans} == {"whole"}
+    assert {scan.shows for scan in framed_otherwise.scans} - {"whole"}
