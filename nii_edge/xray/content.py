@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.records import Frame, Pixels
-from nii_edge.xray.optics import Air, Optics, air_of, planes_of
+from nii_edge.xray.optics import Air, Optics, air_of, are_raw, planes_of
 
 Floats = npt.NDArray[np.float32]
 Rectangle = tuple[int, int, int, int]
@@ -63,7 +63,7 @@ def _small(frame: Frame, view: Optics | None, air: Air | None) -> tuple[Floats, 
         small = cv2.resize(frame.pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
         bright: Floats = small.reshape(*size, -1).mean(axis=2, dtype=np.float32)
         return bright * np.float32(1 / frame.full_scale), (height / size[0], width / size[1])
-    if view is None or view.detector is None or frame.pixels.dtype.kind == "f":
+    if view is None or view.detector is None or not are_raw(frame):
         return planes_of(frame, view, size)[-1], (height / size[0], width / size[1])
     axis = 1 if view.detector.belt_axis == "columns" else 0
     lines, step = _fewer_lines(frame.pixels, axis)

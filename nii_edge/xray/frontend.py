@@ -26,7 +26,7 @@ from nii_edge.errors import FrameError
 from nii_edge.records import Box, Channel, Frame, Reason
 from nii_edge.xray.content import Rectangle, content, pieces
 from nii_edge.xray.material import named_z_and_density
-from nii_edge.xray.optics import Air, Optics, air_of, planes_of
+from nii_edge.xray.optics import Air, Optics, air_of, are_raw, planes_of
 from nii_edge.xray.render import pseudo_colour
 
 Floats = npt.NDArray[np.float32]
@@ -165,7 +165,7 @@ def model_inputs(frame: Frame, spec: ModelInput, view: Optics | None = None) -> 
         return [Shown(None, _tensor(frame, planes, spec, view), placement)]
     air = air_of(frame, view)
     parts = pieces(content(frame, view, air), spec.pieces)
-    calibrated = frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None
+    calibrated = are_raw(frame) and view is not None and view.detector is not None
     whole = _scaled(frame, names, parts[0], spec, view, air) if calibrated else None
     made = []
     for part in parts:
@@ -298,7 +298,7 @@ def _resized(
     height, width = placement.content
     shrinks = height <= placement.frame[0] and width <= placement.frame[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    if frame.pixels.dtype.kind == "u" and view is not None and view.detector is not None:
+    if are_raw(frame) and view is not None and view.detector is not None:
         planes = planes_of(frame, view, (height, width), air)
         return {name: planes[frame.channels.index(name)] for name in names}
     if names == frame.channels:

@@ -50,6 +50,11 @@ def optics(
     return Optics(detector, materials, colour_table(materials))
 
 
+def are_raw(frame: Frame) -> bool:
+    """Whether its pixels are counts that a calibration corrects: no display picture, and no transmission."""
+    return frame.channels[0] in ("low", "high") and frame.pixels.dtype.kind == "u"
+
+
 class Air(NamedTuple):
     """What `transmission.air_now` said of a frame: kept by those who read it more than once."""
 
@@ -62,7 +67,7 @@ def air_of(frame: Frame, view: Optics | None) -> Air:
     Raises:
         FrameError: PROFILE_MISMATCH if the frame does not fit the calibration.
     """
-    if view is None or view.detector is None or frame.pixels.dtype.kind == "f":
+    if view is None or view.detector is None or not are_raw(frame):
         return Air(None)
     try:
         return Air(air_now(frame.pixels, view.detector))

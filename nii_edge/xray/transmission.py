@@ -167,7 +167,8 @@ def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration, *, bare:
     shown: Floats = means[0][:, alike]
     level = np.median(shown, axis=1)
     matter = np.full(shown.shape[1], False) if bare else _may_be_matter(shown)
-    off = ((shown < AIR_RANGE[0]) | (shown > AIR_RANGE[1])).any(axis=0) & ~matter
+    other = ((shown < AIR_RANGE[0]) | (shown > AIR_RANGE[1])).any(axis=0)
+    off = other & ~matter
     if 2 * np.count_nonzero(off) > off.size:
         said = " and ".join(f"{a:.0%} of {name}" for a, name in zip(level, calibration.channels, strict=True))
         return (
@@ -183,7 +184,7 @@ def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration, *, bare:
             f"a part of the detector shows air as {worst:.0%} of what the rest of it does, at both ends: a "
             "card has changed; `nii-edge scanner calibrate`"
         )
-    grain = _grain(parts[:, :, alike][:, :, ~off & ~uneven])
+    grain = _grain(parts[:, :, alike][:, :, ~other & ~uneven])
     if grain > MAX_GRAIN:
         return (
             f"single detector pixels show air {grain:.1%} too bright or too dark at both ends of the frame: "

@@ -126,6 +126,25 @@ def test_pieces_cover_all_of_a_long_content_and_share_what_lies_at_a_cut(
     assert len(made) > 1 or most == 1 or ratio < 1.65
 
 
+@pytest.mark.parametrize("crop", ["none", "content"])
+def test_a_picture_on_a_calibrated_lane_is_shown_as_on_any_other(crop: Literal["none", "content"]) -> None:
+    """A lane may send counts, which its calibration corrects, and pictures, which it does not."""
+    shape = (2, 90)
+    detector = assemble(
+        Origin("lane", 0, 1, "columns", ("low", "high")), np.zeros(shape, np.float32),
+        np.full(shape, 2e-5, np.float32), np.zeros(shape, np.uint8), (5e4, 5e4), (1e-3, 1e-3), (1e-2, 1e-2),
+    )  # fmt: skip
+    pixels = np.random.default_rng(1).integers(200, 250, (90, 140, 3)).astype(np.uint8)
+    pixels[30:60, 40:80] = 40
+    picture = Frame(
+        view=0, channels=("red", "green", "blue"), pixels=pixels, full_scale=255.0, opaque_below=0.17
+    )  # fmt: skip
+    spec = msgspec.structs.replace(cropping((64, 64)), channels=("red", "green", "blue"), crop=crop)
+    with_it, without = model_input(picture, spec, Optics(detector)), model_input(picture, spec)
+    assert np.array_equal(with_it[0], without[0])
+    assert with_it[1] == without[1]
+
+
 @pytest.mark.parametrize("axis", ["columns", "rows"])
 @pytest.mark.parametrize("bar", [1, 2, 5])
 def test_nothing_narrow_is_lost_in_a_long_frame_of_counts(axis: Literal["rows", "columns"], bar: int) -> None:
