@@ -28,7 +28,7 @@ from nii_edge.allow_list import read_allow
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig, EdgeConfig, Profile, load
-from nii_edge.detect.anomaly import Null
+from nii_edge.detect.fellows import ConsignmentFit
 from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
@@ -71,7 +71,7 @@ class EdgePlan(NamedTuple):
     tip: TipPlan | None
     manifest: ManifestSetup | None
     self_tests: Mapping[str, Duty]
-    null: Null | None
+    consignments: ConsignmentFit | None
     signers: tuple[str, ...] | None
 
 
@@ -86,7 +86,7 @@ def plan_edge(path: Path) -> EdgePlan:
     bundles = {name: _bundle(here / entry.bundle, signers) for name, entry in config.detectors.items()}
     check_policy(policy, policy_path, labels_of(config, bundles), config)
     manifest = plan_manifest(config, here, profiles, signers)
-    null = None if manifest is None else read_fit(Path(manifest.fit), signers)[0].null
+    consignments = None if manifest is None else _consignments(Path(manifest.fit), signers)
     if config.inference.runtime == "torch" and not config.inference.allow_torch:
         raise ConfigError(
             f"{path}: inference.runtime is torch, whose files can carry code; say `allow_torch: true` "
@@ -119,9 +119,14 @@ def plan_edge(path: Path) -> EdgePlan:
         tip,
         manifest,
         duties,
-        null,
+        consignments,
         signers,
     )
+
+
+def _consignments(path: Path, signers: tuple[str, ...] | None) -> ConsignmentFit:
+    fit, _ = read_fit(path, signers)
+    return ConsignmentFit(fit.null, fit.fusion)
 
 
 def signers_of(config: EdgeConfig, here: Path) -> tuple[str, ...] | None:
@@ -298,7 +303,7 @@ def edge(plan: EdgePlan) -> Daemon:
         manifest=plan.manifest,
         self_tests=plan.self_tests,
         read_self_tests=read_history,
-        null=plan.null,
+        consignments=plan.consignments,
         open_papers=papers_of(plan),
     )
     return Daemon(parts, SystemClock(), metrics)

@@ -165,10 +165,13 @@ def inference(connection: Line, setup: Setup) -> None:
     traits: dict[ScanId, CartonTraits] = {}
     chapters: dict[ScanId, tuple[int, ...]] = {}
 
-    def measured(scan: ScanId, papers: Papers, values: Values, blocks: tuple[Blocks, ...]) -> None:
+    def measured(
+        scan: ScanId, papers: Papers, values: Values, ways: Values, blocks: tuple[Blocks, ...]
+    ) -> None:
         traits[scan] = CartonTraits(
             master_bill=papers.master_bill,
             values=tuple(values.tolist()),
+            ways=tuple(ways.tolist()),
             views=tuple(ViewBlocks.of(each) for each in blocks),
             declared=contradicted(ODD_LABEL, papers),
         )

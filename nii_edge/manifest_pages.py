@@ -20,6 +20,7 @@ from nii_edge.papers import (
     MAX_LINES,
     MAX_NUMBER,
     MAX_TEXT,
+    ORIGIN,
     HouseBill,
     Line,
     PaperProblem,
@@ -140,7 +141,7 @@ def _wrong(papers: Papers) -> Iterator[str]:
     yield from _text("master_bill", papers.master_bill, MAX_CODE)
     yield from _whole("carton", papers.carton)
     yield from _whole("cartons", papers.cartons)
-    yield from _amount("gross_kg", papers.gross_kg)
+    yield from _weight("gross_kg", papers.gross_kg)
     lines = sum(len(bill.lines) for bill in papers.house_bills)
     if max(lines, len(papers.house_bills)) > MAX_LINES:
         yield f"{lines} lines of {len(papers.house_bills)} house bills, at most {MAX_LINES}"
@@ -164,9 +165,10 @@ def _wrong_line(line: Line) -> Iterator[str]:
     if line.hs_code and not digits:
         yield f"hs_code {line.hs_code[:20]!r}, expected 2 to 12 digits"
     yield from _text("description", line.description, MAX_TEXT)
-    yield from _text("origin", line.origin, 2)
+    if line.origin and not ORIGIN.fullmatch(line.origin):
+        yield f"origin {line.origin[:20]!r}, expected two letters A to Z"
     yield from _whole("quantity", line.quantity)
-    yield from _amount("weight_kg", line.weight_kg)
+    yield from _weight("weight_kg", line.weight_kg)
     yield from _amount("value_usd", line.value_usd)
 
 
@@ -178,6 +180,12 @@ def _text(name: str, value: str, most: int) -> Iterator[str]:
 def _whole(name: str, value: int | None) -> Iterator[str]:
     if value is not None and not 1 <= value <= MAX_NUMBER:
         yield f"{name} {value}, expected 1 to {MAX_NUMBER:g}"
+
+
+def _weight(name: str, value: float | None) -> Iterator[str]:
+    if value == 0:
+        yield f"{name} 0, expected more"
+    yield from _amount(name, value)
 
 
 def _amount(name: str, value: float | None) -> Iterator[str]:

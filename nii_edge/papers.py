@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import unicodedata
 from enum import StrEnum
 
@@ -20,6 +21,8 @@ MAX_CODE = 64
 """Characters of a barcode or bill number."""
 MAX_LINES = 20_000
 """Lines of one carton that are kept."""
+ORIGIN = re.compile(r"[A-Z]{2}")
+"""An ISO 3166 alpha-2 code."""
 MAX_NUMBER = 1e9
 """A quantity, weight or value beyond this is no such thing."""
 
@@ -32,7 +35,8 @@ class PaperProblem(StrEnum):
     BAD_BARCODE = "BAD_BARCODE"  # too long, or not printable
     TOO_LONG = "TOO_LONG"  # a text over its limit; it was cut
     BAD_NUMBER = "BAD_NUMBER"  # a quantity, weight or value that is no number; left out
-    NEGATIVE = "NEGATIVE"  # below zero, or a quantity of zero; left out
+    NEGATIVE = "NEGATIVE"  # below zero, or a quantity or weight of zero; left out
+    BAD_ORIGIN = "BAD_ORIGIN"  # no ISO 3166 alpha-2 code; left out
     UNKNOWN_HS = "UNKNOWN_HS"  # no code of the Harmonized System as the regime wants it
     LISTED_TWICE = "LISTED_TWICE"  # the same carton stands under two master bills, or a row stands twice
     CONTRADICTION = "CONTRADICTION"  # rows of one carton or bill disagree
@@ -100,10 +104,10 @@ class Papers(PaperRecord, frozen=True, kw_only=True):
 
     @property
     def packages(self) -> int | None:
-        """Declared parcels; None if any house bill leaves them out or there is none."""
-        counts = [bill.packages for bill in self.house_bills]
-        known = [count for count in counts if count is not None]
-        return sum(known) if known and len(known) == len(counts) else None
+        """Declared parcels; None if there is no house bill. A bill that leaves them out counts as one parcel:
+        saying nothing must not be better than saying too few."""
+        counts = [1 if bill.packages is None else bill.packages for bill in self.house_bills]
+        return sum(counts) if counts else None
 
     @property
     def net_kg(self) -> float | None:

@@ -58,6 +58,9 @@ class Detector(Protocol):
     def not_applicable(self, scan: Scan) -> str | None:
         """Why this detector cannot look at such a scan, in words; None if it can."""
 
+    def beside(self, scan: Scan) -> tuple[Finding, ...]:
+        """What there is to tell of a scan that it cannot look at: of its papers, say. It stays uncovered."""
+
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """One tuple of findings for each scan. Raises DetectorFaultError."""
 

@@ -234,11 +234,8 @@ class Finding(Record, frozen=True, kw_only=True):
 
 
 class Outcome(Record, frozen=True, kw_only=True):
-    """What one detector says of one scan: findings, or why it does not apply, or its fault.
-
-    Exactly one of three: `findings` (perhaps empty: it looked and saw nothing), `not_applicable`
-    (the reason in words), `fault` (what broke, in words).
-    """
+    """What one detector says of one scan: `findings` (perhaps none: it looked and saw nothing), or why it is
+    `not_applicable`, in words, with what it can tell all the same; or its `fault`: what broke, in words."""
 
     detector: Name
     findings: tuple[Finding, ...] = ()

@@ -54,14 +54,21 @@ class Regime(Config, frozen=True, kw_only=True):
 
 class Columns(Config, frozen=True, kw_only=True):
     """How a customer's file is to be read. `columns`: our field to their column (CSV) or key (JSON); fields
-    not listed keep our names. `unit`: of weights. `decimal`: what stands before the fraction."""
+    not listed keep our names. `unit`: of weights. `decimal`: what stands before the fraction; `thousands`:
+    what stands between groups of three digits, empty if nothing does. A number that looks otherwise is
+    none."""
 
     version: Literal[1]
     columns: dict[Field, str] = msgspec.field(default_factory=dict)
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
     encoding: str = "utf-8-sig"
     decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ",", " ", "'"] = ""
     unit: Literal["kg", "g", "lb"] = "kg"
+
+    def __post_init__(self) -> None:
+        if self.thousands == self.decimal:
+            raise ValueError(f"`decimal` and `thousands` are both {self.decimal!r}; expected two characters")
 
     def name(self, field: Field) -> str:
         """What the file calls a field."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ MAX_FILE_BYTES = 1 << 30
 """The largest manifest that is read."""
 MAX_FIELD = 1 << 20
 """Characters of one CSV field; a longer one ends the import, as the file is no manifest."""
+MAX_COLUMNS = 1_000
 
 
 def read_into(path: Path, columns: Columns, rows: Collecting) -> None:
@@ -46,8 +48,8 @@ def read_into(path: Path, columns: Columns, rows: Collecting) -> None:
         raise ManifestError(
             f"{path}: not {error.encoding} at byte {error.start}; say its `encoding` in a --columns file"
         ) from error
-    except LookupError as error:
-        raise ManifestError(f"{path}: encoding {columns.encoding!r} is not known") from error
+    except (LookupError, UnicodeError) as error:
+        raise ManifestError(f"{path}: encoding {columns.encoding!r} is none that can be read") from error
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error}") from error
 
@@ -57,9 +59,11 @@ def _read_csv(path: Path, columns: Columns, rows: Collecting) -> None:
     try:
         with path.open(encoding=columns.encoding, newline="") as file:
             reader = csv.reader(_without_nul(file), delimiter=columns.delimiter, strict=True)
-            _read_rows(path, reader, columns, rows)
-    except csv.Error as error:
-        raise ManifestError(f"{path}: not CSV with {columns.delimiter!r} between fields: {error}") from error
+            try:
+                _read_rows(path, reader, columns, rows)
+            except csv.Error as error:
+                told = f"not CSV with {columns.delimiter!r} between fields"
+                raise ManifestError(f"{path}: line {reader.line_num}: {told}: {error}") from error
     finally:
         csv.field_size_limit(limit)
 
@@ -73,15 +77,7 @@ def _read_rows(path: Path, reader: Any, columns: Columns, rows: Collecting) -> N
     if header is None:
         raise ManifestError(f"{path}: is empty; expected a header and rows")
     names = [name.strip() for name in header]
-    twice = sorted({name for name in names if names.count(name) > 1 and name})
-    if twice:
-        raise ManifestError(f"{path}: the header names {', '.join(twice)} twice")
-    place = {field: names.index(columns.name(field)) for field in FIELDS if columns.name(field) in names}
-    if "barcode" not in place:
-        raise ManifestError(
-            f"{path}: no column {columns.name('barcode')!r} among {', '.join(names)[:300]}; say in a "
-            "--columns file which one is the barcode"
-        )
+    place = _places(path, names, columns)
     for number in itertools.count(1):
         values = next(reader, None)
         if values is None:
@@ -91,16 +87,42 @@ def _read_rows(path: Path, reader: Any, columns: Columns, rows: Collecting) -> N
         where = f"{path.name} row {number}"
         if len(values) != len(names):
             rows.complain(where, PaperProblem.BAD_ROW, f"{len(values)} fields; the header has {len(names)}")
-            barcode = values[place["barcode"]] if place["barcode"] < len(values) else ""
-            rows.spoil(barcode, PaperProblem.BAD_ROW)
+            for value in values:  # fields may have moved: any of them may be the barcode
+                rows.spoil(value, PaperProblem.BAD_ROW)
             continue
         rows.add(Row(where, {field: values[index] for field, index in place.items()}))
+
+
+def _places(path: Path, names: list[str], columns: Columns) -> dict[Field, int]:
+    """Where each of our fields stands. Raises ManifestError."""
+    if len(names) > MAX_COLUMNS:
+        told = f"is {columns.delimiter!r} what stands between fields?"
+        raise ManifestError(f"{path}: {len(names)} columns, at most {MAX_COLUMNS}: {told}")
+    twice = sorted(name for name, count in Counter(names).items() if count > 1 and name)
+    if twice:
+        raise ManifestError(f"{path}: the header names {', '.join(twice)} twice")
+    place = {field: names.index(columns.name(field)) for field in FIELDS if columns.name(field) in names}
+    there = ", ".join(names)[:300]
+    if "barcode" not in place:
+        raise ManifestError(
+            f"{path}: no column {columns.name('barcode')!r} among {there}; say in a --columns file which one "
+            "is the barcode"
+        )
+    absent = [f"{field} ({theirs})" for field, theirs in columns.columns.items() if field not in place]
+    if absent:
+        raise ManifestError(
+            f"{path}: no column for {', '.join(absent)} among {there}; what the --columns file names must be "
+            "there: correct its name, or leave the field out"
+        )
+    return place
 
 
 def _read_json(path: Path, columns: Columns, rows: Collecting) -> None:
     try:
         tree = json.loads(path.read_text(encoding=columns.encoding), parse_constant=str)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except UnicodeError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not JSON: {error}") from error
     if isinstance(tree, dict):
         tree = [tree]
@@ -124,6 +146,7 @@ def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -
 
 def _of_master(where: str, tree: dict[str, Any], rows: Collecting) -> Iterator[Row]:
     """The rows of one master bill: one that announces each carton, then one for each line."""
+    _check_lists(where, tree, rows)
     barcodes, gross = _list(tree.get("barcodes")), _list(tree.get("gross_kg"))
     master = _text(tree.get("number"))
     about: list[dict[Field, str]] = []
@@ -148,12 +171,25 @@ def _of_master(where: str, tree: dict[str, Any], rows: Collecting) -> Iterator[R
             "shipper": _text(bill.get("shipper")),
             "consignee": _text(bill.get("consignee")),
         }
+        if not _list(bill.get("lines")):
+            rows.complain(place, PaperProblem.BAD_ROW, "no lines; expected a list of what is in it")
+            rows.spoil(own["barcode"], PaperProblem.BAD_ROW)
         for k, line in enumerate(_list(bill.get("lines")), 1):
             if not isinstance(line, dict):
                 rows.complain(f"{place} line {k}", PaperProblem.BAD_ROW, "expected an object")
                 rows.spoil(own["barcode"], PaperProblem.BAD_ROW)
                 continue
             yield Row(f"{place} line {k}", {**own, **{name: _text(line.get(name)) for name in _LINE_FIELDS}})
+
+
+def _check_lists(where: str, tree: dict[str, Any], rows: Collecting) -> None:
+    """What must be lists: all that is in something else would be gone without a word."""
+    for name in ("barcodes", "gross_kg", "house_bills"):
+        if not isinstance(tree.get(name, []), list):
+            kind = type(tree[name]).__name__
+            rows.complain(where, PaperProblem.BAD_ROW, f"{name} is a {kind}; expected a list")
+            for barcode in _list(tree.get("barcodes")):
+                rows.spoil(_text(barcode), PaperProblem.BAD_ROW)
 
 
 _LINE_FIELDS: tuple[Field, ...] = (

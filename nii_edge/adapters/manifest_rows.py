@@ -5,6 +5,8 @@ carton it touches: a bad row never makes a carton look better than it is. No I/O
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from nii_edge.papers import (
     MAX_LINES,
     MAX_NUMBER,
     MAX_TEXT,
+    ORIGIN,
     HouseBill,
     Line,
     PaperProblem,
@@ -27,9 +30,9 @@ MAX_EXAMPLES = 20
 """Problems told in words; all are counted."""
 
 _KG = {"kg": 1.0, "g": 1e-3, "lb": 0.45359237}
-_FORMULA = ("=", "+", "@", "\t", "\r")
-"""How a text begins that spreadsheets take for a formula (OWASP, CSV injection); a minus only before a
-letter or bracket, as negative numbers begin with it too."""
+_FORMULA, _CONTROL = frozenset("=+@"), frozenset("\t\r")
+"""How a text begins, as it is kept or as it came, that spreadsheets take for a formula (OWASP, CSV
+injection); a minus only before a letter or bracket, as negative numbers begin with it too."""
 
 
 class Row(NamedTuple):
@@ -166,7 +169,7 @@ class Collecting:
                 quantity=take.whole("quantity"),
                 weight_kg=take.weight("weight_kg"),
                 value_usd=take.number("value_usd"),
-                origin=take.text("origin").upper()[:2],
+                origin=take.origin(),
             )
         )
 
@@ -234,6 +237,33 @@ _OF_A_LINE: tuple[Field, ...] = (
 )  # fmt: skip
 
 
+_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def number_of(raw: str, columns: Columns) -> float:
+    """A number as the columns file says that numbers are written; NaN if it is not written so."""
+    plain = raw.replace("\u00a0", " ").replace("\u202f", " ").replace("\u2019", "'")
+    if columns.thousands and columns.thousands in plain:
+        whole, dot, fraction = plain.partition(columns.decimal)
+        groups = whole.lstrip("+-").split(columns.thousands)
+        tidy = re.fullmatch(r"[1-9]\d{0,2}", groups[0], re.ASCII) and all(
+            re.fullmatch(r"\d{3}", group, re.ASCII) for group in groups[1:]
+        )
+        if not tidy or columns.thousands in fraction:
+            return math.nan
+        plain = whole.replace(columns.thousands, "") + dot + fraction
+    if columns.decimal == ",":
+        if "." in plain:
+            return math.nan
+        plain = plain.replace(",", ".")
+    return float(plain) if _PLAIN.fullmatch(plain) else math.nan
+
+
+def _cleaned(raw: str) -> str:
+    """Without what does not print, and with single spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in raw).split())
+
+
 class _Taking:
     """Takes fields out of one row, noting in `bad` what is wrong with them."""
 
@@ -250,14 +280,13 @@ class _Taking:
         if len(raw) > most:
             self.wrong(PaperProblem.TOO_LONG, f"{field} has {len(raw)} characters, at most {most} are kept")
             raw = raw[:most]
-        text = " ".join("".join(c if c.isprintable() else " " for c in raw).split())
         self.no_formula(field, raw)
-        return text
+        return _cleaned(raw)
 
     def no_formula(self, field: Field, raw: str) -> None:
-        text = raw.strip()
+        text = unicodedata.normalize("NFKC", _cleaned(raw[:MAX_TEXT]))
         dash = text[:1] == "-" and len(text) > 1 and not (text[1].isdigit() or text[1] in ".,")
-        if (raw and raw[:1] in _FORMULA) or dash:
+        if raw[:1] in _CONTROL or text[:1] in _FORMULA or dash:
             self.wrong(PaperProblem.FORMULA, f"{field} is {text[:40]!r}; kept as text, never to be run")
 
     def code(self, field: Field) -> str:
@@ -268,6 +297,15 @@ class _Taking:
         if name and self._all.is_nobody(name):
             self.wrong(PaperProblem.FICTITIOUS_NAME, f"the {field} is nobody's name")
         return self._all.hashed(name)
+
+    def origin(self) -> str:
+        code = self.text("origin").upper()
+        if code and not ORIGIN.fullmatch(code):
+            self.wrong(
+                PaperProblem.BAD_ORIGIN, f"{code[:40]!r}; expected two letters of ISO 3166, such as CN"
+            )
+            return ""
+        return code
 
     def hs_code(self, regime: Regime) -> str:
         raw = self.text("hs_code", MAX_CODE)
@@ -284,17 +322,14 @@ class _Taking:
         raw = self.row.fields.get(field, "").strip()
         if not raw:
             return None
-        plain = raw.replace(" ", "").replace("\u00a0", "")
-        if self._all.columns.decimal == ",":
-            plain = plain.replace(".", "").replace(",", ".")
-        elif plain.count(",") and all(len(part) == 3 for part in plain.split(".")[0].split(",")[1:]):
-            plain = plain.replace(",", "")
-        try:
-            value = float(plain) if plain.isascii() and "_" not in plain else math.nan
-        except ValueError:
-            value = math.nan
+        value = number_of(raw, self._all.columns)
         if not math.isfinite(value) or abs(value) > MAX_NUMBER:
-            self.wrong(PaperProblem.BAD_NUMBER, f"{field} is {raw[:40]!r}; expected a number")
+            decimal, thousands = self._all.columns.decimal, self._all.columns.thousands
+            self.wrong(
+                PaperProblem.BAD_NUMBER,
+                f"{field} is {raw[:40]!r}; expected a number, with {decimal!r} before the fraction and "
+                f"{thousands!r} between thousands (a --columns file may say otherwise)",
+            )
             return None
         if value < 0:
             self.wrong(PaperProblem.NEGATIVE, f"{field} is {raw[:40]}; expected no less than 0")
@@ -303,7 +338,13 @@ class _Taking:
 
     def weight(self, field: Field) -> float | None:
         value = self.number(field)
-        return None if value is None else round(value * _KG[self._all.columns.unit], 6)
+        if value is None:
+            return None
+        kilograms = round(value * _KG[self._all.columns.unit], 6)
+        if kilograms <= 0:
+            self.wrong(PaperProblem.NEGATIVE, f"{field} is {value:g}; expected more than nothing")
+            return None
+        return kilograms
 
     def whole(self, field: Field) -> int | None:
         value = self.number(field)

@@ -117,14 +117,14 @@ class ManifestStore:
         for told in every:
             before = _before(self._connection, told.barcode)
             papers = told
-            if before is not None and (before.master != told.master_bill or before.marked):
+            if before is not None and (_contradicts(before.master, told.master_bill) or before.marked):
                 papers = _marked(told)
             if before is None:
                 new += 1
             elif before.papers == papers:
                 same += 1
                 continue
-            elif before.master != papers.master_bill:
+            elif _contradicts(before.master, papers.master_bill):
                 moved += 1
             else:
                 amended += 1
@@ -229,6 +229,11 @@ def _before(connection: sqlite3.Connection, barcode: str) -> _Before | None:
         return _Before(row[0], _decoder.decode(row[1]))
     except msgspec.MsgspecError:
         return _Before(row[0], None)
+
+
+def _contradicts(before: str, now: str) -> bool:
+    """Whether a carton cannot be under both master bills: one of none contradicts nothing."""
+    return bool(before and now) and before != now
 
 
 def _marked(papers: Papers) -> Papers:

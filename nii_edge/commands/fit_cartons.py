@@ -14,7 +14,7 @@ from nii_edge.detect.carton_fit import CartonFit
 
 Values = npt.NDArray[np.float64]
 
-RIDGE = 10.0
+RIDGE = 20.0
 """Penalty on squared standardised weights, against a likelihood summed over all cartons."""
 UNLIKE = evidence.FEATURES.index(("other_material", "unlike its heading"))
 PAPERS = np.array([name in evidence.PAPERS_ALONE for _, name in evidence.FEATURES])

@@ -40,7 +40,7 @@ HISTORY_SHARE = 0.35
 """Cartons of history to one of the test."""
 LEAST_HISTORY = 40
 """Consignments of it at least."""
-SHIPPED_FIT = "carton/1.5.0/fit.npz"
+SHIPPED_FIT = "carton/1.6.0/fit.npz"
 
 
 def fit_file() -> Path:

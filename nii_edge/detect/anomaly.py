@@ -30,11 +30,16 @@ TRAITS: tuple[str, ...] = (
 )  # fmt: skip
 """What cartons of one consignment are compared in, as a person may read it."""
 MASS = 0
+MATERIAL = slice(1, 4)
+LOOK = slice(9, 16)
+"""Shares of materials; texture and outliers of every size."""
 APART = (len(TRAITS) - 2, len(TRAITS) - 1)
 """What is found in a carton, rather than how it is. Held against honest cartons of all consignments: what all
 cartons of one hide is no less odd."""
 DOUBT, SURE = -2.0, 6.0
-"""Log-odds below which something foreign says nothing, and above which it says no more."""
+"""Log-odds up to which something foreign says nothing by itself, and from which it says no more."""
+LEAST_ODDS = -8.0
+"""What a carton's log-odds of something foreign are at least: below, they differ by nothing that counts."""
 TEACHERS = 2
 """Cartons that must have gone before: one alone cannot say whether it or the next is the odd one."""
 OWN_WEIGHT = 6.0
@@ -63,11 +68,13 @@ class Null(NamedTuple):
 
 class Oddity(NamedTuple):
     """How odd one carton is among others. `deviations` (len(TRAITS),) in standard deviations, signed; `score`
-    their size; `chance`: the share of honest cartons that are at least as odd."""
+    their size; `chance`: the share of honest cartons that are at least as odd; `foreign`: the
+    log-odds that something foreign is in one of the others, at their median."""
 
     score: float
     chance: float
     deviations: Values
+    foreign: float
 
     @property
     def trait(self) -> str:
@@ -103,15 +110,22 @@ def traits(measures: Measures, papers: Papers | None, seen: shapes.Seen | None) 
             of("peaky1").mean() / 2, of("peaky1").max() / 2, of("peaky4").max() / 2,
             np.sqrt(max(of("metal_share").mean(), 0.0)), log("q99").max(), log("nearest_q90").max(),
             log("blocks_z").max(), log("blocks_mass").mean(), np.sqrt(measures.impenetrable_cm2) / 5,
-            shape, foreign(measures),
+            shape, np.clip(measures.hidden, LEAST_ODDS, SURE),
         ]
     )  # fmt: skip
 
 
-def foreign(measures: Measures, doubt: float = DOUBT) -> float:
+def foreign(measures: Measures, doubt: float) -> float:
     """How likely something lies among the goods that does not belong to them: log-odds above `doubt`, 0
     below."""
     return float(np.clip(measures.hidden - doubt, 0.0, SURE - doubt))
+
+
+def _beyond_doubt(cartons: Values) -> Values:
+    """Of cartons, (..., len(TRAITS)), what speaks by itself of something foreign in them: from `DOUBT` up."""
+    found = cartons.copy()
+    found[..., APART[1]] = np.maximum(found[..., APART[1]] - DOUBT, 0.0)
+    return found
 
 
 def _means(cartons: Values) -> Values:
@@ -132,7 +146,7 @@ def pool(consignments: Sequence[Values], seed: int) -> Null:
         raise ValueError(f"{len(several)} consignments of three cartons or more; expected five")
     apart = [(cartons - _means(cartons)) * np.sqrt(len(cartons) / (len(cartons) - 1)) for cartons in several]
     off = np.concatenate(apart)
-    off[:, APART] = np.nan_to_num(np.concatenate(several)[:, APART])
+    off[:, APART] = np.nan_to_num(_beyond_doubt(np.concatenate(several))[:, APART])
     spread = np.maximum(np.sqrt(np.nanmean(off**2, axis=0)), 1e-3)
     null = Null(spread, np.zeros(0))
     rng = np.random.default_rng(seed)
@@ -154,11 +168,12 @@ def oddity(null: Null, own: Values, others: Values) -> Oddity:
 
 class _Usual(NamedTuple):
     """What so many `cartons` have in common: `centre` and squared deviation `around` it, (len(TRAITS),); NaN
-    where none of them has a value."""
+    where none of them has a value. `foreign`: see `Oddity`."""
 
     centre: Values
     around: Values
     cartons: int
+    foreign: float
 
 
 def _usual(cartons: Values) -> _Usual:
@@ -166,19 +181,20 @@ def _usual(cartons: Values) -> _Usual:
     centre, around = np.full(cartons.shape[1], np.nan), np.full(cartons.shape[1], np.nan)
     centre[known] = np.nanmedian(cartons[:, known], axis=0)
     around[known] = np.nanmedian((cartons[:, known] - centre[known]) ** 2, axis=0) * MEDIAN_TO_VARIANCE
+    foreign = float(centre[APART[1]])
     centre[[*APART]] = 0.0
-    return _Usual(centre, around, len(cartons))
+    return _Usual(centre, around, len(cartons), foreign)
 
 
 def _oddity(null: Null, own: Values, usual: _Usual) -> Oddity:
-    centre, around, count = usual
+    centre, around, count, _ = usual
     variance = (OWN_WEIGHT * null.spread**2 + count * np.nan_to_num(around)) / (OWN_WEIGHT + count)
     variance[[*APART]] = null.spread[[*APART]] ** 2
-    off = np.nan_to_num((own - centre) / np.sqrt(variance * (1 + 1.5 / count)))
+    off = np.nan_to_num((_beyond_doubt(own) - centre) / np.sqrt(variance * (1 + 1.5 / count)))
     deviations = np.clip(off, -CUT, CUT)
     score = float(np.log1p(deviations**2 / 2).sum())
     at_least = len(null.scores) - int(np.searchsorted(null.scores, score, side="left"))
-    return Oddity(score, (at_least + 1) / (len(null.scores) + 1), deviations)
+    return Oddity(score, (at_least + 1) / (len(null.scores) + 1), deviations, usual.foreign)
 
 
 def probability(chance: float, prior: float) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.detect import shapes
-from nii_edge.detect.anomaly import APART, MASS, TRAITS, foreign, traits
+from nii_edge.detect.anomaly import APART, LOOK, MASS, MATERIAL, TRAITS, foreign, traits
 from nii_edge.papers import Papers
 from nii_edge.xray.carton import Measures
 
@@ -57,6 +57,20 @@ class Bank(NamedTuple):
     spread: Values
 
 
+class Unlike(NamedTuple):
+    """How unlike a carton is to everything of its headings: in all, about 0.2 for like ones; in `material`
+    and `look` alone; and how much more `foreign` it seems than the most foreign of them. NaN if the bank has
+    none of its headings."""
+
+    whole: float
+    material: float
+    look: float
+    foreign: float
+
+
+UNKNOWN = Unlike(*[float("nan")] * 4)
+
+
 def entry(measures: Measures, papers: Papers, seen: shapes.Seen | None) -> Entry | None:
     """A carton of one heading; None if it holds goods of several, or of none that is declared."""
     headings = {line.hs_code[:DIGITS] for line in papers.lines}
@@ -86,23 +100,29 @@ def learn(samples: Sequence[Entry], leave_out: str | None = None) -> Bank | None
     )
 
 
-def unlikeness(bank: Bank, measures: Measures, papers: Papers, seen: shapes.Seen | None) -> float:
-    """How unlike a carton is to everything of its headings, about 0.2 for like ones; NaN if the bank has none
-    of them. Of several declared headings the most similar one counts."""
+def unlikeness(bank: Bank, measures: Measures, papers: Papers, seen: shapes.Seen | None) -> Unlike:
+    """Of several declared headings the most similar one counts, in each respect."""
     known = {line.hs_code[:DIGITS] for line in papers.lines} & set(bank.entries)
     if not known:
-        return float("nan")
+        return UNKNOWN
     values = _values(measures, seen)
-    return min(_away(bank, values, bank.entries[name]) for name in known)
+    each = [_away(bank, values, bank.entries[name]) for name in known]
+    return Unlike(*[min(respect) for respect in zip(*each, strict=True)])
 
 
-def _away(bank: Bank, values: Values, entries: Values) -> float:
+def _away(bank: Bank, values: Values, entries: Values) -> Unlike:
     """From the most similar consignment. Of what is found in it only more than that has counts."""
     length, many = min(values.size, bank.spread.size), len(TRAITS)
     off = (values[:length] - entries[:, :length]) / bank.spread[:length]
-    apart = np.log1p(off[:, :many] ** 2 / 2).mean(axis=1)
+    apart = np.log1p(off[:, :many] ** 2 / 2)
     more = np.log1p(np.maximum(off[:, many:], 0) ** 2 / 2)
-    return float((apart + FOREIGN_WEIGHT * more[:, 0] + SHAPE_WEIGHT * more[:, 1:].sum(axis=1)).min())
+    whole = apart.mean(axis=1) + FOREIGN_WEIGHT * more[:, 0] + SHAPE_WEIGHT * more[:, 1:].sum(axis=1)
+    return Unlike(
+        float(whole.min()),
+        float(apart[:, MATERIAL].mean(axis=1).min()),
+        float(apart[:, LOOK].mean(axis=1).min()),
+        max(float(values[many] - entries[:, many].max()), 0.0),
+    )
 
 
 def _values(measures: Measures, seen: shapes.Seen | None) -> Values:

@@ -91,8 +91,8 @@ def from_arrays(arrays: Mapping[str, Values]) -> CartonFit:
         kinds = _names(f"{part}.kinds", get(f"{part}.kinds", None))
         shape = len(kinds), len(FEATURES)
         centre, scale = get(f"{part}.centre", *shape), positive(f"{part}.scale", *shape)
-        weights, bias = get(f"{part}.weights", *shape), get(f"{part}.bias", len(kinds))
-        each = zip(centre, scale, weights, bias.tolist(), strict=True)
+        weights, beyond = get(f"{part}.weights", *shape), get(f"{part}.beyond", *shape)
+        each = zip(centre, scale, weights, beyond, get(f"{part}.bias", len(kinds)).tolist(), strict=True)
         return Joint(kinds, tuple(Fusion(*values) for values in each))
 
     def ridge(part: str, many: int) -> Ridge:

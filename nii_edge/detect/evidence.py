@@ -6,13 +6,15 @@ NaN is where data are missing: it weighs nothing, and the indicator does not app
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.detect import bank, norms, parcels, shapes
-from nii_edge.detect.anomaly import APART, MASS, Oddity
+from nii_edge.detect.anomaly import APART, MASS, MATERIAL, Oddity
 from nii_edge.detect.parcels import ParcelCount
 from nii_edge.papers import Papers
 from nii_edge.records import Finding
@@ -36,6 +38,7 @@ FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("mass_differs", "lighter than net"),
     ("more_parcels", "over packages"),
     ("more_parcels", "far over packages"),
+    ("more_parcels", "more than packages of several lines"),
     ("more_parcels", "over pieces"),
     ("more_parcels", "count"),
     ("more_parcels", "few packages"),
@@ -50,6 +53,8 @@ FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("other_material", "shares off the norm"),
     ("other_material", "look off the norm"),
     ("other_material", "unlike its heading"),
+    ("other_material", "material unlike its heading"),
+    ("other_material", "look unlike its heading"),
     ("other_material", "metal"),
     ("dense_spot", "impenetrable"),
     ("dense_spot", "densest spot"),
@@ -63,8 +68,11 @@ FEATURES: tuple[tuple[Indicator, str], ...] = (
     ("odd_one_out", "score"),
     ("odd_one_out", "largest deviation"),
     ("odd_one_out", "mass deviation"),
+    ("odd_one_out", "material deviation"),
     *(("prohibited_shape", name) for name in shapes.SHAPES),
     ("foreign_object", "read from the maps"),
+    ("foreign_object", "more than its heading has"),
+    ("foreign_object", "what its fellows have"),
 )
 """Every number of the joint fusion, with the indicator whose contribution it is part of."""
 PAPERS_ALONE: tuple[str, ...] = (
@@ -73,6 +81,17 @@ PAPERS_ALONE: tuple[str, ...] = (
 )  # fmt: skip
 """Features that need no X-ray: what they reveal alone is reported apart."""
 
+OF_CONSIGNMENT: tuple[str, ...] = (
+    "score", "largest deviation", "mass deviation", "material deviation", "what its fellows have",
+)  # fmt: skip
+"""Features that need the cartons of its master bill that went before (`of_consignment`)."""
+_LATE = [[name for _, name in FEATURES].index(name) for name in OF_CONSIGNMENT]
+VERIFIER, FUSED = "manifest", "not_as_declared"
+"""Who weighs the evidence, and the label of the finding that says what all of it comes to."""
+SPEAKS_FROM = float(np.log(3.0))
+"""Log likelihood ratio from which an indicator is told by itself."""
+SHOWN_FROM = 0.02
+"""Probability from which the whole is told though no indicator is."""
 CLEAR_SIGMA = 2.0
 """Standard deviations that a mass may be off by chance."""
 TARE_LOG = 0.15
@@ -82,6 +101,8 @@ MISCOUNT = 0.3
 HIDDEN_TO = 8.0
 """Log-odds of something hidden that say no more."""
 _WORD = re.compile(r"[^\W\d_]+")
+MOST_WORDS = 20
+"""Words of a description that are looked at."""
 
 
 class Site(NamedTuple):
@@ -106,9 +127,16 @@ class Evidence(NamedTuple):
 
 
 def is_vague(description: str, regime: Regime) -> bool:
-    """Whether a description consists of nothing but words that say nothing, numbers and codes."""
-    words = _WORD.findall(description.casefold())
-    return all(word in regime.vague_words for word in words)
+    """Whether a description consists of nothing but words that say nothing, numbers and codes, or begins with
+    `MOST_WORDS` of them: whoever has something to say says it before."""
+    empty = _empty_words(regime.vague_words)
+    words = islice(_WORD.finditer(description.casefold()), MOST_WORDS)
+    return all(word[0] in empty for word in words)
+
+
+@lru_cache(maxsize=4)
+def _empty_words(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(words)
 
 
 def gather(
@@ -132,7 +160,7 @@ def gather(
     if site.norms is not None and chapters:
         away = norms.distance(site.norms, chapters, norms.values(measures, papers))
     shape = None if seen is None else shapes.weigh(seen, chapters)
-    unlike = np.nan if site.bank is None else bank.unlikeness(site.bank, measures, papers, seen)
+    unlike = bank.UNKNOWN if site.bank is None else bank.unlikeness(site.bank, measures, papers, seen)
     texture = measures.texture
     top = texture.max(axis=0)
 
@@ -142,15 +170,11 @@ def gather(
     likely, single = measures.parcels, float(len(lines) == 1)
     uneven = float(texture[:, TEXTURE.index("blocks_mass")].mean())
     spot = np.log(max(most("dense_blob"), 1e-3))
-    odd_three = [np.nan] * 3
-    if odd is not None:  # less what is found in it, which is evidence of its own
-        apart = np.abs(np.delete(odd.deviations, APART))
-        score = odd.score - float(np.log1p(odd.deviations[[*APART]] ** 2 / 2).sum())
-        odd_three = [min(score, 40.0) / 10, float(apart.max()), float(abs(odd.deviations[MASS]))]
     features = np.array(
         [
             max(off, 0.0), max(-off, 0.0), max(abs(off) - CLEAR_SIGMA, 0.0), max(tare, 0.0), max(-tare, 0.0),
             parcels.excess(likely, packages, 0.0), parcels.excess(likely, packages, MISCOUNT),
+            parcels.more_than(likely, packages) * (1.0 - single) if lines else np.nan,
             parcels.excess(likely, pieces, 0.0),
             parcels.mean_log(likely),
             -_log1p(packages), single if lines else np.nan,
@@ -158,15 +182,17 @@ def gather(
             _log(net, pieces), _log(value, net),
             float(any(is_vague(line.description, regime) for line in lines)) if lines else np.nan,
             np.sqrt((away[norms.MATERIAL] ** 2).mean()), np.sqrt((away[norms.LOOK] ** 2).mean()),
-            unlike, measures.metal,
+            unlike.whole, unlike.material, unlike.look, measures.metal,
             np.log1p(measures.impenetrable_cm2), spot, most("metal_blob"), most("dense_blob_z"),
             spot * (1.0 - min(measures.metal, 1.0)),
             uneven, uneven * single, most("repeat_along"), most("repeat_across"),
-            *odd_three,
+            *[np.nan] * (len(OF_CONSIGNMENT) - 1),
             *([np.nan] * len(shapes.SHAPES) if shape is None else shape.values),
-            float(np.clip(measures.hidden, -HIDDEN_TO, HIDDEN_TO)),
+            float(np.clip(measures.hidden, -HIDDEN_TO, HIDDEN_TO)), unlike.foreign, np.nan,
         ]
     )  # fmt: skip
+    if odd is not None:
+        features[_LATE] = of_consignment(odd)[_LATE]
     error = kilograms * measures.grams_error
     return Evidence(
         features,
@@ -179,8 +205,19 @@ def gather(
     )
 
 
+def of_consignment(odd: Oddity) -> Values:
+    """The evidence that comes from a carton's fellows alone, (len(FEATURES),); all else is NaN."""
+    # less what is found in it, which is evidence of its own
+    apart = np.abs(np.delete(odd.deviations, APART))
+    score = odd.score - float(np.log1p(odd.deviations[[*APART]] ** 2 / 2).sum())
+    material = np.abs(odd.deviations[MATERIAL]).max()
+    features = np.full(len(FEATURES), np.nan)
+    features[_LATE] = min(score, 40.0) / 10, apart.max(), abs(odd.deviations[MASS]), material, odd.foreign
+    return features
+
+
 def _log(one: float | None, other: float | None) -> float:
-    if not one or not other:
+    if one is None or other is None:
         return float("nan")
     return float(np.log(max(one, 1e-4) / max(other, 1e-4)))
 

@@ -18,8 +18,9 @@ from nii_edge.config import Profile
 from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
+from nii_edge.detect.evidence import FUSED, SHOWN_FROM, SPEAKS_FROM, VERIFIER
 from nii_edge.detect.model_detector import ModelDetector
-from nii_edge.errors import DetectorFaultError, FrameError, ManifestError
+from nii_edge.errors import DetectorFaultError, FrameError
 from nii_edge.papers import Papers
 from nii_edge.records import Box, Finding, Scan, ScanId
 from nii_edge.regime import Regime
@@ -27,7 +28,6 @@ from nii_edge.xray import carton
 from nii_edge.xray.carton_map import Read
 from nii_edge.xray.optics import Optics
 
-FUSED = "not_as_declared"
 SHAPE: evidence.Indicator = "prohibited_shape"
 FOREIGN: evidence.Indicator = "foreign_object"
 GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
@@ -36,19 +36,16 @@ LABELS: tuple[str, ...] = (
     paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE,
 )  # fmt: skip
 """Every label that a policy may speak of."""
-SPEAKS_FROM = np.log(3.0)
-"""Log likelihood ratio from which an indicator is told by itself."""
-SHOWN_FROM = 0.02
-"""Probability from which the whole is told though no indicator is."""
 
 
 NO_SITE = evidence.Site()
 
 Declared = Callable[[ScanId, Papers], None]
 """Hears of a scan the papers of its carton, if there are any."""
-Measured = Callable[[ScanId, Papers, npt.NDArray[np.float64], tuple[heat.Blocks, ...]], None]
-"""Hears of a scan its papers, and what the cartons of one master bill are compared in: `anomaly.TRAITS`, and
-blocks of views."""
+Values = npt.NDArray[np.float64]
+Measured = Callable[[ScanId, Papers, Values, Values, tuple[heat.Blocks, ...]], None]
+"""Hears of a scan its papers, what the cartons of one master bill are compared in (`anomaly.TRAITS`), the
+log-odds of each way to lie (`fusion.Weighed.ways`), and blocks of views."""
 
 
 def ignore(*_: object) -> None:
@@ -96,24 +93,32 @@ class ManifestDetector:
         told: Told = NOBODY,
         detector: ModelDetector | None = None,
     ) -> None:
-        self.name = "manifest"
+        self.name = VERIFIER
         self._lanes, self._find, self._regime = lanes, find, regime
         self._fit, self._read, self._prior, self._site = fitted.fit, fitted.read, prior, site
         self._told = told
         self._detector = detector
 
     def not_applicable(self, scan: Scan) -> str | None:
-        """Why the carton cannot be compared with its papers; None if it can, or if the papers alone speak."""
+        """Why the carton cannot be compared with its papers; None if it can."""
         if scan.carton is None:
             return "the scan names no carton, so nobody can tell which papers are its"
-        lack = self._lacks(scan)
-        if lack is None:
-            return None
-        try:
-            papers = self._papers(scan.id, scan.carton)
-        except ManifestError:  # `detect` will raise it again: a fault is no "not applicable"
-            return None
-        return None if paper_rules.remarks(scan.carton, papers, self._regime) else lack
+        return self._lacks(scan)
+
+    def beside(self, scan: Scan) -> tuple[Finding, ...]:
+        """What the papers say against a carton by themselves; without a barcode it has none.
+
+        Raises:
+            ManifestError: the store cannot be read.
+        """
+        papers = None if scan.carton is None else self._papers(scan.id, scan.carton)
+        return self._remarks(scan.carton, papers)
+
+    def _remarks(self, carton: str | None, papers: Papers | None) -> tuple[Finding, ...]:
+        return tuple(
+            self._finding(remark.label, remark.score, remark.why, papers)
+            for remark in paper_rules.remarks(carton, papers, self._regime)
+        )
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """The findings of each scan.
@@ -139,12 +144,9 @@ class ManifestDetector:
         if scan.carton is None:
             raise DetectorFaultError("asked for a scan that names no carton")
         papers = self._papers(scan.id, scan.carton)
-        found = [
-            self._finding(remark.label, remark.score, remark.why, papers)
-            for remark in paper_rules.remarks(scan.carton, papers, self._regime)
-        ]
-        if papers is None or self._lacks(scan) is not None:
-            return tuple(found)
+        found = self._remarks(scan.carton, papers)
+        if papers is None:
+            return found
         lane = self._lanes[scan.id.scanner]
         try:
             measures = carton.measure(lane.profile, lane.optics, scan.frames, self._read)
@@ -153,15 +155,15 @@ class ManifestDetector:
             raise DetectorFaultError(f"{self.name}: {error}") from error
         if measures is None:
             why = "The frames show nothing where a carton was announced."
-            found.append(self._finding(FUSED, 1.0, why, papers, joint=True))
-            return tuple(found)
+            return (*found, self._finding(FUSED, 1.0, why, papers, joint=True))
         for made in (measures, measures := mass.weighed(self._fit.mass, measures)):
             if not made.finite:  # missing evidence weighs nothing, and none may pass for that
                 raise DetectorFaultError(f"{self.name}: a measure is not finite: {made}"[:300])
         seen = self._seen(scan)
+        compared, ways = self._compared(measures, papers, seen)
         if papers.master_bill:
-            self._told.measured(scan.id, papers, anomaly.traits(measures, papers, seen), blocks)
-        return (*found, *self._compared(measures, papers, seen))
+            self._told.measured(scan.id, papers, anomaly.traits(measures, papers, seen), ways, blocks)
+        return (*found, *compared)
 
     def _seen(self, scan: Scan) -> shapes.Seen | None:
         """What the object detector sees in it; None if it cannot look."""
@@ -170,7 +172,10 @@ class ManifestDetector:
         (found,) = self._detector.detect([scan])
         return shapes.seen(found)
 
-    def _compared(self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None) -> list[Finding]:
+    def _compared(
+        self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None
+    ) -> tuple[list[Finding], Values]:
+        """What is found, and the log-odds of each way to lie."""
         facts = evidence.gather(measures, papers, self._regime, self._site, None, seen)
         weighed = fusion.weigh(self._fit.fusion, facts.features)
         ratios = fusion.by_group(weighed.terms, GROUPS)
@@ -200,7 +205,7 @@ class ManifestDetector:
                 if where is not None:
                     finding = msgspec.structs.replace(finding, box=where)
                 found.append(finding)
-        return found
+        return found, weighed.ways
 
     @staticmethod
     def _where(group: str, facts: evidence.Evidence, measures: carton.Measures) -> Box | None:

@@ -104,6 +104,10 @@ class ModelDetector:
             for label in self._manifest.labels
         )
 
+    def beside(self, scan: Scan) -> tuple[Finding, ...]:  # noqa: ARG002 - a port's method
+        """Nothing: it knows what it sees, and no more."""
+        return ()
+
     def not_applicable(self, scan: Scan) -> str | None:
         """Which channel the model needs and a frame of the scan lacks, in words; None if it can look."""
         for frame in scan.frames:

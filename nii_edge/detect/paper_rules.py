@@ -24,8 +24,11 @@ class Remark(NamedTuple):
     why: str
 
 
-def remarks(barcode: str, papers: Papers | None, regime: Regime) -> list[Remark]:
-    """Everything wrong with the papers of the carton `barcode`; empty if nothing is."""
+def remarks(barcode: str | None, papers: Papers | None, regime: Regime) -> list[Remark]:
+    """Everything wrong with the papers of the carton `barcode` (None: the scan names none); empty if nothing
+    is."""
+    if barcode is None:
+        return [Remark(NO_PAPERS, 1.0, "The scan names no carton: nobody can tell which papers are its.")]
     if papers is None:
         return [Remark(NO_PAPERS, 1.0, f"There are no papers for carton {barcode}.")]
     found = []

@@ -63,6 +63,13 @@ def mean_log(likely: Values) -> float:
     return float(np.log1p(_TRUE) @ likely)
 
 
+def more_than(likely: Values, declared: int | None) -> float:
+    """The chance that there are more by two and more than are declared; NaN if nothing is declared."""
+    if declared is None:
+        return float("nan")
+    return float(likely[declared + 2 <= _TRUE].sum())
+
+
 def excess(likely: Values, declared: int | None, slack: float) -> float:
     """By how much ln(1 + count) is above that of what is declared and `slack`, on average, 0 where it is
     below; NaN if nothing is declared."""

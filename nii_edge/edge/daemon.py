@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from nii_edge import __version__
 from nii_edge.config import EdgeConfig, Profile
-from nii_edge.detect.anomaly import Null
+from nii_edge.detect.fellows import ConsignmentFit
 from nii_edge.edge.admission import Lane
 from nii_edge.edge.assemble import Assembler, Limits
 from nii_edge.edge.committer import Committer
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
     """What the command picks for the daemon: configuration read and checked, and ways to make adapters.
 
     `open_side` binds the sockets, so it is called last, with what to call when it cannot go on. `open_sink`
-    is None without a collector. `null`: how honest cartons of a consignment differ; None without `manifest`.
+    is None without a collector. `consignments`: what was fitted to them; None without `manifest`.
     `open_papers`: the store that the collector's manifests go into; None if they are not wanted.
     """
 
@@ -74,7 +74,7 @@ class Parts(NamedTuple):
     signers: tuple[str, ...] | None = None
     self_tests: Mapping[str, Duty] = MappingProxyType({})
     read_self_tests: Callable[[Path], Sequence[SelfTest]] = lambda _: ()
-    null: Null | None = None
+    consignments: ConsignmentFit | None = None
     open_papers: Callable[[], PaperStore] | None = None
 
 
@@ -220,9 +220,10 @@ class Daemon:
 
     def _oddities(self) -> Oddities | None:
         parts = self._parts
-        if parts.manifest is None or parts.null is None:
+        if parts.manifest is None or parts.consignments is None:
             return None
-        return Oddities(parts.null, parts.manifest.prior, parts.policy, self._call_back, self._clock)
+        prior = parts.manifest.prior
+        return Oddities(parts.consignments, prior, parts.policy, self._call_back, self._clock)
 
     def _call_back(self, recall: Recall) -> None:
         """Put a recall on disk, then tell of it."""

@@ -292,10 +292,10 @@ class Engine:
         if self._oddities is None:
             return outcomes, None
         try:
-            odd, compared = self._oddities.judge(ticket.case, ticket.traits, where)
+            return self._oddities.judge(ticket.case, ticket.traits, where, tuple(outcomes))
         except Exception as error:  # noqa: BLE001 - whatever it is, the scan is UNKNOWN and not lost
-            odd, compared = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300]), None
-        return (*outcomes, odd), compared
+            fault = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300])
+            return (*outcomes, fault), None
 
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)

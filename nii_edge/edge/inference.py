@@ -28,12 +28,13 @@ def _ask(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
 
 
 def _skipped(detector: Detector, scan: Scan) -> Outcome | None:
-    """Why the detector does not look at a scan; None if it does."""
+    """Why the detector does not look at a scan, and what it tells all the same; None if it looks."""
     try:
         why = detector.not_applicable(scan)
+        findings = () if why is None else detector.beside(scan)
     except Exception as error:  # noqa: BLE001 - as in `_detect`: one carton's fault must not end the process
         return Outcome(detector=detector.name, fault=f"{type(error).__name__}: {error}"[:300])
-    return None if why is None else Outcome(detector=detector.name, not_applicable=why)
+    return None if why is None else _checked(detector.name, findings, why)
 
 
 def _detect(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
@@ -50,11 +51,11 @@ def _detect(detector: Detector, scans: Sequence[Scan]) -> list[Outcome]:
     return [_checked(detector.name, findings) for findings in found]
 
 
-def _checked(name: str, findings: tuple[Finding, ...]) -> Outcome:
+def _checked(name: str, findings: tuple[Finding, ...], not_applicable: str | None = None) -> Outcome:
     for finding in findings:
         if not 0 <= finding.score <= 1:
             return Outcome(detector=name, fault=f"score {finding.score} of {finding.label} is not in 0-1")
-    return Outcome(detector=name, findings=findings)
+    return Outcome(detector=name, findings=findings, not_applicable=not_applicable)
 
 
 def _scan(job: JobScan, slots: SlotView) -> Scan:

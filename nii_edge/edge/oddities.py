@@ -1,4 +1,5 @@
-"""The consignments that pass: is a carton unlike the others of its master bill, or was an earlier one?
+"""The consignments that pass: is a carton unlike the others of its master bill, or was an earlier one? What
+they say goes into the verifier's joint finding, too.
 
 Lives in the edge process because the inference process keeps nothing and may die (docs/decisions/0012).
 """
@@ -11,7 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nii_edge.detect.anomaly import Consignment, Null, Oddity, probability
+from nii_edge.detect.anomaly import Consignment, Oddity, probability
+from nii_edge.detect.evidence import VERIFIER
+from nii_edge.detect.fellows import ConsignmentFit, joined
 from nii_edge.detect.heat import Blocks, Compared, thinned
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits
@@ -48,9 +51,10 @@ class _Passing:
 
 
 class Judged(NamedTuple):
-    """What is said of a carton; if it is odd, what it was `compared` with, for a heat map."""
+    """What all detectors say of a carton, this one last; if it is odd, what it was `compared` with, for a
+    heat map."""
 
-    outcome: Outcome
+    outcomes: tuple[Outcome, ...]
     compared: Compared | None = None
 
 
@@ -59,18 +63,30 @@ class Oddities:
     call an ALARM now that more are known, once. Tests and operational scans never teach each other."""
 
     def __init__(
-        self, null: Null, prior: float, policy: Policy, recall: Callable[[Recall], None], clock: Clock
+        self,
+        fit: ConsignmentFit,
+        prior: float,
+        policy: Policy,
+        recall: Callable[[Recall], None],
+        clock: Clock,
     ) -> None:
-        self._null, self._prior, self._policy = null, prior, policy
+        self._fit, self._prior, self._policy = fit, prior, policy
         self._recall, self._clock = recall, clock
         self._passing: dict[tuple[ScanType, str], _Passing] = {}
 
-    def judge(self, case: Case, traits: CartonTraits | None, where: Circumstances) -> Judged:
-        """What a carton is among those of its master bill that went before; then it is one of them."""
+    def judge(
+        self, case: Case, traits: CartonTraits | None, where: Circumstances, outcomes: tuple[Outcome, ...]
+    ) -> Judged:
+        """What a carton is among those of its master bill that went before; then it is one of them.
+        `outcomes`: of the other detectors.
+
+        Raises:
+            DetectorFaultError: the evidence adds up to no number.
+        """
         carton = case.scan.carton
         if traits is None or carton is None:
             why = "the carton was not measured, or its papers name no master bill"
-            return Judged(Outcome(detector=DETECTOR, not_applicable=why))
+            return Judged((*outcomes, Outcome(detector=DETECTOR, not_applicable=why)))
         passing = self._of(case.scan_type, traits.master_bill)
         before = len(passing.consignment)
         odd = passing.consignment.look(carton, np.array(traits.values))
@@ -93,12 +109,19 @@ class Oddities:
         self._call_back(case, passing)
         if odd is None:
             why = "too few cartons of its master bill went before"
-            return Judged(Outcome(detector=DETECTOR, not_applicable=why))
-        return Judged(Outcome(detector=DETECTOR, findings=findings), compared)
+            return Judged((*outcomes, Outcome(detector=DETECTOR, not_applicable=why)))
+        ways = np.array(traits.ways)
+        all_weighed = (
+            joined(each, ways, odd, self._fit.joint, self._prior, traits.declared)
+            if each.detector == VERIFIER
+            else each
+            for each in outcomes
+        )
+        return Judged((*all_weighed, Outcome(detector=DETECTOR, findings=findings)), compared)
 
     def _of(self, scan_type: ScanType, master_bill: str) -> _Passing:
         key = (scan_type, master_bill)
-        passing = self._passing.pop(key, None) or _Passing(Consignment(self._null))
+        passing = self._passing.pop(key, None) or _Passing(Consignment(self._fit.null))
         self._passing[key] = passing  # the newest at the end
         if len(self._passing) > MOST_CONSIGNMENTS:
             del self._passing[next(iter(self._passing))]

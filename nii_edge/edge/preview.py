@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -174,10 +175,21 @@ def _wrap(text: str, width: int) -> list[str]:
 
 def _cut(line: str, width: int) -> str:
     """Only what the drawing font knows, and only what fits."""
-    line = line[: max(4, width // 3)].encode("ascii", "replace").decode()
+    line = _latin(line)[: max(4, width // 3)]
     while not _fits(line, width):
         line = line[:-4] + "..."[: max(0, len(line) - 4)]
     return line
+
+
+_LIKE = str.maketrans({"±": "+/-", "×": "x", "–": "-", "—": "-", "’": "'", "…": "..."})
+
+
+def _latin(line: str) -> str:
+    """A line in letters that the font has; in place of others, that the record has them."""
+    plain = unicodedata.normalize("NFKD", line.translate(_LIKE))
+    kept = "".join(c for c in plain if c.isascii())
+    lost = any(not c.isascii() and unicodedata.category(c)[0] != "M" for c in plain)
+    return f"{' '.join(kept.split())} (more in other letters: see the record)" if lost else kept
 
 
 def _fits(line: str, width: int) -> bool:

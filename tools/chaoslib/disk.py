@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 ROOMY = "4g"
+TRIES = 20
+"""More may be written than was left, before there is no room for it."""
 
 
 class SmallDisk:
@@ -19,9 +21,16 @@ class SmallDisk:
 
     def fill(self, left: int) -> None:
         """Leave room for about so many bytes."""
-        found = os.statvfs(self._folder)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        _run("mount", "-o", f"remount,size={used + left}", str(self._folder))
+        for attempt in range(TRIES):
+            found = os.statvfs(self._folder)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            try:
+                _run("mount", "-o", f"remount,size={used + left}", str(self._folder))
+            except subprocess.CalledProcessError:
+                if attempt == TRIES - 1:
+                    raise
+            else:
+                return
 
     def empty(self) -> None:
         """There is room again."""

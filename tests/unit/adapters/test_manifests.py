@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sqlite3
 import stat
@@ -16,14 +17,15 @@ from typing import Any
 import msgspec
 import pytest
 from harness import ROOT
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nii_edge.adapters.manifest_files import read_into
-from nii_edge.adapters.manifest_rows import Collecting
+from nii_edge.adapters.manifest_rows import Collecting, number_of
 from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
 from nii_edge.commands.manifest import Summary, import_file
 from nii_edge.config import load
+from nii_edge.detect import paper_rules
 from nii_edge.errors import ManifestError
 from nii_edge.papers import MAX_LINES, Line, PaperProblem, Papers, hash_name
 from nii_edge.ports import Place
@@ -76,6 +78,13 @@ def test_a_row_becomes_papers_and_names_become_hashes(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         ({"weight_kg": "-3"}, PaperProblem.NEGATIVE),
+        ({"weight_kg": "0"}, PaperProblem.NEGATIVE),
+        ({"weight_kg": "0.0000001"}, PaperProblem.NEGATIVE),
+        ({"weight_kg": "0,500"}, PaperProblem.BAD_NUMBER),
+        ({"weight_kg": "1,250"}, PaperProblem.BAD_NUMBER),
+        ({"quantity": "1 0"}, PaperProblem.BAD_NUMBER),
+        ({"origin": "China"}, PaperProblem.BAD_ORIGIN),
+        ({"origin": "?!"}, PaperProblem.BAD_ORIGIN),
         ({"quantity": "0"}, PaperProblem.NEGATIVE),
         ({"quantity": "2.5"}, PaperProblem.BAD_NUMBER),
         ({"weight_kg": "nan"}, PaperProblem.BAD_NUMBER),
@@ -88,6 +97,10 @@ def test_a_row_becomes_papers_and_names_become_hashes(tmp_path: Path) -> None:
         ({"description": "=HYPERLINK(1)"}, PaperProblem.FORMULA),
         ({"description": "@SUM(A1)"}, PaperProblem.FORMULA),
         ({"description": "-cmd|calc"}, PaperProblem.FORMULA),
+        ({"description": " =HYPERLINK(1)"}, PaperProblem.FORMULA),
+        ({"description": "\x01=cmd|x"}, PaperProblem.FORMULA),
+        ({"description": "\uff1dcmd()"}, PaperProblem.FORMULA),
+        ({"description": "\tcmd()"}, PaperProblem.FORMULA),
         ({"barcode": "=cmd()"}, PaperProblem.FORMULA),
         ({"description": "x" * 100_000}, PaperProblem.TOO_LONG),
         ({"consignee": "Mickey  MOUSE"}, PaperProblem.FICTITIOUS_NAME),
@@ -108,14 +121,99 @@ def test_what_is_wrong_in_a_row_is_named_and_stays_with_its_carton(
     assert len(line.description) <= 500
 
 
-def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+def testnumber_ofs_as_people_write_them(tmp_path: Path) -> None:
     """Thousands, decimal commas and pounds are read by what the columns file says."""
     path = write(tmp_path / "m.csv", {**GOOD, "value_usd": "1,234.50"})
-    assert collected(path).papers()[0].value_usd == 1234.5
+    assert collected(path, Columns(version=1, thousands=",")).papers()[0].value_usd == 1234.5
     path = write(tmp_path / "m.csv", {**GOOD, "value_usd": "1.234,50", "weight_kg": "10"})
-    papers = collected(path, Columns(version=1, decimal=",", unit="lb")).papers()[0]
+    papers = collected(path, Columns(version=1, decimal=",", thousands=".", unit="lb")).papers()[0]
     assert papers.value_usd == 1234.5
     assert papers.net_kg == pytest.approx(4.535924)
+
+
+SIGNS = st.sampled_from([".", ",", " ", "'"])
+
+
+@given(st.integers(0, 10**8), st.integers(0, 99), SIGNS, SIGNS, st.text("0123456789.,' ", max_size=12))
+def test_anumber_of_is_read_as_it_was_written_or_not_at_all(
+    whole: int, cents: int, decimal: str, thousands: str, junk: str
+) -> None:
+    """What the columns file says is read back exactly; whatever else is written becomes no number, or one
+    that has all its digits and no other fraction."""
+    assume(decimal in ".," and decimal != thousands)
+    columns = Columns(version=1, decimal=decimal, thousands=thousands)
+    grouped = f"{whole:,}".replace(",", thousands)
+    assert number_of(f"{grouped}{decimal}{cents:02}", columns) == pytest.approx(whole + cents / 100)
+    assert number_of(f"{whole}{decimal}{cents:02}", columns) == pytest.approx(whole + cents / 100)
+    found = number_of(junk, columns)
+    if not math.isnan(found):
+        plain = junk.replace(thousands, "").replace(decimal, ".")
+        assert float(plain) == found
+
+
+def test_a_mapping_that_fits_no_column_is_refused(tmp_path: Path) -> None:
+    """A misspelt header would leave the field out for every carton of the site."""
+    columns = Columns(version=1, columns={"gross_kg": "Gross Weight", "origin": "origin"})
+    with pytest.raises(ManifestError, match=r"no column for gross_kg \(Gross Weight\) among barcode"):
+        collected(write(tmp_path / "m.csv", GOOD), columns)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"packages": ""}, {"packages": "", "house_bill": ""}, {"weight_kg": "0"}, {"gross_kg": "0"},
+     {"description": ""}, {"hs_code": ""}, {"value_usd": ""}, {"origin": ""}, {"quantity": ""}],
+)  # fmt: skip
+def test_leaving_something_out_is_remarked_on(tmp_path: Path, change: dict[str, str]) -> None:
+    """By the shipped rules, so that saying nothing is never better than saying what is wrong."""
+    papers = one(tmp_path, {**GOOD, **change})
+    assert paper_rules.remarks("B-1", papers, REGIME) != []
+    assert papers.packages == 1
+
+
+def test_rows_that_lost_their_place_mark_every_carton_they_may_mean(tmp_path: Path) -> None:
+    """An unquoted comma moves the barcode; a house bill without lines is not just gone."""
+    first = ["description", *[field for field in FIELDS if field != "description"]]
+    path = tmp_path / "m.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows([first, [GOOD[field] for field in first]])
+        file.write("knives, forks," + ",".join(GOOD[field] for field in first[1:]) + "\r\n")
+    (papers,) = collected(path).papers()
+    assert papers.problems == (PaperProblem.BAD_ROW,)
+    line = {field: GOOD[field] for field in ("hs_code", "description", "quantity", "weight_kg", "origin")}
+    bill = {"carton": 0, "number": "H1", "packages": 7, "lines": [line]}
+    for change in ({"lines": []}, {"lines": {}}):
+        tree = {"number": "M", "barcodes": ["B-1"], "house_bills": [bill, {**bill, "number": "H2", **change}]}
+        (tmp_path / "m.json").write_text(json.dumps([tree]))
+        rows = collected(tmp_path / "m.json")
+        (papers,) = rows.papers()
+        assert papers.problems == (PaperProblem.BAD_ROW,)
+        assert rows.count == {PaperProblem.BAD_ROW: 1}
+    tree = {"number": "M", "barcodes": ["B-1"], "gross_kg": 12.5, "house_bills": [bill]}
+    (tmp_path / "m.json").write_text(json.dumps([tree]))
+    (papers,) = collected(tmp_path / "m.json").papers()
+    assert papers.problems == (PaperProblem.BAD_ROW,)
+    (tmp_path / "m.json").write_text(json.dumps([{**tree, "barcodes": "B-1"}]))
+    rows = collected(tmp_path / "m.json")
+    assert rows.papers() == []
+    assert rows.count[PaperProblem.BAD_ROW] == 3
+
+
+def test_papers_that_come_in_two_parts(tmp_path: Path) -> None:
+    """A carton announced without its master bill and completed later contradicts nothing; one that is said to
+    be under another master bill stays marked."""
+    store = ManifestStore(tmp_path / "m.db")
+    early = Papers(barcode="B-1", problems=(PaperProblem.NO_LINES,))
+    late = one(tmp_path, GOOD)
+    assert store.put([early]).new == 1
+    assert store.put([late]).amended == 1
+    assert store.put([msgspec.structs.replace(late, master_bill="M-2")]).moved == 1
+    store.close()
+    reader = ManifestReader(tmp_path / "m.db")
+    found = reader.find("B-1")
+    reader.close()
+    assert found is not None
+    assert found.problems == (PaperProblem.LISTED_TWICE,)
 
 
 def test_a_customers_names_are_mapped(tmp_path: Path) -> None:
@@ -183,7 +281,9 @@ def test_ten_thousand_house_bills_in_one_carton(tmp_path: Path) -> None:
         ("m.csv", b"barcode,barcode\n1,2\n", "twice"),
         ("m.csv", b"barcode\n\xff\xfe\n", "byte 8"),
         ("m.csv", b'barcode\n"' + b"x" * 2_000_000, "field"),
-        ("m.csv", b'barcode\n"x"y"\n', "not CSV"),
+        ("m.csv", b'barcode\na\n"x"y"\n', "line 3: not CSV"),
+        ("m.csv", b"a," * 30_000 + b"\n", "30001 columns"),
+        ("m.json", b"[" + b"9" * 5_000 + b"]", "not JSON"),
         ("m.json", b"{", "not JSON"),
         ("m.json", b"[" * 100_000, "not JSON"),
         ("m.json", b"3", "int"),
@@ -360,7 +460,7 @@ def numbered(store: Path, after: int = 0, limit: int = 100, most: int = 1 << 20)
     return [(row.number, row.barcode) for row in rows]
 
 
-def test_numbers_rise_with_every_change_and_with_nothing_else(tmp_path: Path) -> None:
+def testnumber_ofs_rise_with_every_change_and_with_nothing_else(tmp_path: Path) -> None:
     """What is amended comes again after all others; what is the same keeps its number."""
     store = tmp_path / "m.db"
     writer = ManifestStore(store)
@@ -385,7 +485,7 @@ def test_an_import_that_is_repeated_changes_no_marked_carton(tmp_path: Path) -> 
     writer.close()
 
 
-def test_a_look_after_a_number_is_bounded(tmp_path: Path) -> None:
+def test_a_look_after_anumber_of_is_bounded(tmp_path: Path) -> None:
     """In cartons and in bytes, but there is always one to go on with."""
     writer = ManifestStore(tmp_path / "m.db")
     writer.put([Papers(barcode=f"B{k}", master_bill="M" * 60) for k in range(10)])

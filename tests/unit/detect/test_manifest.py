@@ -16,16 +16,19 @@ from nii_edge.adapters.threat_files import read_library
 from nii_edge.commands.threats import Request as Asked
 from nii_edge.commands.threats import write
 from nii_edge.config import Inference, load
-from nii_edge.detect import paper_rules, shapes
+from nii_edge.detect import evidence, paper_rules, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
 from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, Fitted, ManifestDetector
+from nii_edge.edge.decide import decide
 from nii_edge.edge.inference import _ask
 from nii_edge.errors import BundleError, DetectorFaultError, ManifestError
 from nii_edge.inference_process import open_shapes
 from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import Papers
-from nii_edge.records import Finding, Scan, ScanId, ScanType
+from nii_edge.policy import Circumstances, Policy
+from nii_edge.records import Decision, Finding, Reason, Scan, ScanId, ScanType
 from nii_edge.regime import Regime
+from nii_edge.xray.carton_map import COUNTS
 from nii_edge.xray.optics import planes_of
 from nii_edge.xray.projection import place, project
 
@@ -130,15 +133,51 @@ def test_a_carton_without_papers_is_a_finding() -> None:
 
 
 def test_when_it_does_not_apply_it_says_why() -> None:
-    """No barcode; a lane that cannot weigh, as long as the papers alone say nothing."""
+    """No barcode, or a lane that cannot weigh; what the papers say by themselves is told all the same."""
     verifier = detector()
     assert "names no carton" in (verifier.not_applicable(scan(carton=None)) or "")
     assert "calibration" in (verifier.not_applicable(scan(scanner="other")) or "")
     assert verifier.not_applicable(scan()) is None
-    no_papers = detector(lambda _: None)
-    assert no_papers.not_applicable(scan(scanner="other")) is None
-    ((finding,),) = no_papers.detect([scan(scanner="other")])
-    assert finding.label == paper_rules.NO_PAPERS
+    for asked, case in ((verifier, scan(carton=None)), (detector(lambda _: None), scan(scanner="other"))):
+        (outcome,) = _ask(asked, [case])
+        assert outcome.not_applicable is not None
+        assert [finding.label for finding in outcome.findings] == [paper_rules.NO_PAPERS]
+        assert outcome.findings[0].score == 1.0
+
+
+def test_worse_papers_never_earn_a_better_verdict() -> None:
+    """On a lane that cannot weigh, a CLEAR that needs the verifier is not had by a vague description."""
+    policy = Policy(version=1, name="p", required_for_clear=("manifest",), default_alarm_at=0.5)
+    papers = consignment().papers[0]
+    (bill,) = papers.house_bills
+    vague = msgspec.structs.replace(bill.lines[0], description="gift")
+    worse = msgspec.structs.replace(papers, house_bills=(msgspec.structs.replace(bill, lines=(vague,)),))
+    where = Circumstances("e", "other", ())
+    for told in (papers, worse):
+        outcomes = _ask(detector(lambda _, told=told: told), [scan(scanner="other")])
+        ruling = decide(policy, outcomes, {}, where)
+        assert (ruling.decision, ruling.reason) == (Decision.UNKNOWN, Reason.NOT_COVERED)
+    assert [finding.label for finding in ruling.findings] == [paper_rules.VAGUE]
+
+
+def test_a_count_that_is_not_declared_is_held_against_one_for_each_bill() -> None:
+    """A carton full of parcels whose papers do not say how many speaks as if they said one."""
+    papers, ten = consignment().papers[0], np.zeros(len(COUNTS))
+    ten[COUNTS.index(10)] = 1.0
+    (bill,) = papers.house_bills
+    measures = consignment().measures[0]._replace(parcels=ten)
+    one, other = (
+        evidence.gather(
+            measures,
+            msgspec.structs.replace(
+                papers, house_bills=(msgspec.structs.replace(bill, packages=packages),)
+            ),
+            REGIME, evidence.Site(), None, None,
+        ).features
+        for packages in (1, None)
+    )  # fmt: skip
+    assert np.array_equal(one, other, equal_nan=True)
+    assert one[[name for _, name in evidence.FEATURES].index("over packages")] > 1
 
 
 def test_a_store_that_fails_is_a_fault_and_nothing_else() -> None:

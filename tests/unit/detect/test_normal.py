@@ -44,7 +44,7 @@ def test_a_shape_that_its_goods_do_not_have_is_unlike_them(seen: shapes.Seen | N
     learned = site(seen).bank
     assert learned is not None
     plain, armed, blind = (
-        bank.unlikeness(learned, made.measures[0], made.papers[0], looked)
+        bank.unlikeness(learned, made.measures[0], made.papers[0], looked).whole
         for looked in (shapes.seen([]), shapes.seen([GUN]), None)
     )
     assert blind <= plain

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nii_edge.adapters.system_clock import SystemClock
-from nii_edge.detect.anomaly import APART, TRAITS, pool, probability
+from nii_edge.detect import fusion
+from nii_edge.detect.anomaly import APART, LEAST_ODDS, TRAITS, pool, probability
+from nii_edge.detect.evidence import FEATURES as EVIDENCE
+from nii_edge.detect.evidence import FUSED, VERIFIER
+from nii_edge.detect.fellows import ConsignmentFit
 from nii_edge.detect.heat import FEATURES, Blocks
 from nii_edge.edge import oddities
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits, JobScan, ViewBlocks
 from nii_edge.edge.oddities import DETECTOR, LABEL, Oddities
+from nii_edge.errors import DetectorFaultError
 from nii_edge.policy import AlarmRule, Circumstances, Policy
-from nii_edge.records import Band, Outcome, Recall, ScanId, ScanType
+from nii_edge.records import Band, Finding, Outcome, Recall, ScanId, ScanType
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
+ODD = [indicator == "odd_one_out" for indicator, _ in EVIDENCE]
 NULL = pool([np.random.default_rng(k).normal(size=(5, len(TRAITS))) for k in range(20)], 0)
+
+
+def _way(slope: float) -> fusion.Fusion:
+    """A way to lie in which a carton is odd among its fellows."""
+    odd = np.array(ODD, np.float64)
+    return fusion.Fusion(2 * odd, 1 + 0 * odd, slope * odd, 0 * odd, -2.0)
+
+
+FIT = ConsignmentFit(NULL, fusion.Joint(("swapped", "light"), (_way(0.6), _way(0.0))))
 LENIENT = (72,)
 POLICY = Policy(
     version=1, name="p", required_for_clear=("shielding",), default_alarm_at=0.9,
@@ -35,8 +51,10 @@ class Belt:
 
     def __init__(self) -> None:
         self.recalls: list[Recall] = []
-        self.oddities = Oddities(NULL, 0.02, POLICY, self.recalls.append, SystemClock())
+        self.oddities = Oddities(FIT, 0.02, POLICY, self.recalls.append, SystemClock())
         self.chapters: tuple[int, ...] = (61,)
+        self.ways = (-4.0, -4.0)
+        self.others: tuple[Outcome, ...] = ()
         self._seq = 0
 
     def judge(
@@ -47,15 +65,16 @@ class Belt:
         job = JobScan(id=scan, scan_type=scan_type, carton=carton or f"c{self._seq}", frames=())
         rng = np.random.default_rng(self._seq)
         found = rng.normal(scale=0.6, size=len(TRAITS)) + shift
-        found[[*APART]] = 0.0  # nothing is found in them: that would be odd in any company
+        found[[*APART]] = 0.0, LEAST_ODDS  # nothing is found in them: that would be odd in any company
         values = tuple(found.tolist())
         view = Blocks(0, (0.0, 0.0, 9.0, 9.0), np.full((3, 3, FEATURES), self._seq, np.uint8))
         traits = None if bill is None else CartonTraits(
-            master_bill=bill, values=values, views=(ViewBlocks.of(view),), declared=f"line {self._seq}"
+            master_bill=bill, values=values, ways=self.ways, views=(ViewBlocks.of(view),),
+            declared=f"line {self._seq}"
         )  # fmt: skip
         where = Circumstances("e", "s", self.chapters)
-        self.judged = self.oddities.judge(Case(job, 1, 0.0, ()), traits, where)
-        return self.judged.outcome
+        self.judged = self.oddities.judge(Case(job, 1, 0.0, ()), traits, where, self.others)
+        return self.judged.outcomes[-1]
 
 
 def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
@@ -157,3 +176,68 @@ def test_what_a_chance_is_worth(chance: float, prior: float) -> None:
     worth = probability(chance, prior)
     assert prior - 1e-12 <= worth < 1
     assert probability(chance / 2, prior) >= worth - 1e-12
+
+
+def joint(outcomes: tuple[Outcome, ...]) -> Finding | None:
+    found = {each.label: each for each in outcomes[0].findings}
+    return found.get(FUSED)
+
+
+def test_what_its_fellows_say_goes_into_the_joint_finding() -> None:
+    """The verifier saw nothing: one that differs from its fellows is told all the same, under the verifier's
+    name; one that is like them is not. What the verifier said keeps its words, and its other findings."""
+    belt = Belt()
+    belt.others = (Outcome(detector=VERIFIER), Outcome(detector="shielding"))
+    for _ in range(4):
+        belt.judge()
+        assert belt.judged.outcomes[:2] == belt.others
+    belt.judge(STRANGE)
+    found = joint(belt.judged.outcomes)
+    assert found is not None
+    assert (found.detector, found.joint, found.kind) == (VERIFIER, True, "manifest")
+    assert found.score > 0.05
+    assert found.declared == "line 5"
+    assert found.why.startswith("Unlike the others of its master bill, most in ")
+    part = Finding(
+        detector=VERIFIER, kind="manifest", label="more_parcels", category="ANOMALY", score=0.3, why="Many."
+    )
+    own = msgspec.structs.replace(part, label=FUSED, joint=True, why="Many, in all.")
+    belt.others = (Outcome(detector=VERIFIER, findings=(own, part)),)
+    belt.ways = (1.0, 1.0)
+    for shift, higher in ((STRANGE, True), (0.0, False)):
+        belt.judge(shift)
+        first, second = belt.judged.outcomes[0].findings
+        assert second == part
+        assert (first.score > 0.2) == higher
+        assert first.why.endswith("Many, in all.")
+        assert first.why.startswith("Unlike") == higher
+
+
+def test_evidence_of_fellows_that_is_no_number_is_a_fault() -> None:
+    """Never silence: the engine makes the scan UNKNOWN of it."""
+    belt = Belt()
+    belt.others = (Outcome(detector=VERIFIER),)
+    for _ in range(3):
+        belt.judge()
+    belt.ways = (float("inf"), float("-inf"))
+    with np.errstate(invalid="ignore"), pytest.raises(DetectorFaultError, match="adds up to"):
+        belt.judge()
+
+
+@given(st.integers(0, 2**31), st.integers(0, len(EVIDENCE)))
+def test_evidence_weighs_the_same_now_or_later(seed: int, many: int) -> None:
+    """What is missing first and added afterwards comes to the same as all at once."""
+    rng = np.random.default_rng(seed)
+    shape = 3, len(EVIDENCE)
+    parts = zip(
+        rng.normal(size=shape), rng.uniform(0.1, 3, shape), *rng.normal(size=(2, *shape)), (0.3, -1.0, 2.0),
+        strict=True,
+    )  # fmt: skip
+    joint = fusion.Joint(("a", "b", "c"), tuple(fusion.Fusion(*each) for each in parts))
+    features = rng.normal(size=len(EVIDENCE))
+    late = rng.permutation(len(EVIDENCE)) < many
+    first = fusion.weigh(joint, np.where(late, np.nan, features))
+    both = fusion.add(joint, first.ways, np.where(late, features, np.nan))
+    whole = fusion.weigh(joint, features)
+    assert both.log_odds == pytest.approx(whole.log_odds)
+    assert np.allclose(both.ways, whole.ways)
