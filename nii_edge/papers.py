@@ -19,7 +19,7 @@ MAX_TEXT = 500
 """Characters of a description or name that are kept."""
 MAX_CODE = 64
 """Characters of a barcode or bill number."""
-MAX_LINES = 20_000
+MAX_LINES = 10_000
 """Lines of one carton that are kept."""
 ORIGIN = re.compile(r"[A-Z]{2}")
 """An ISO 3166 alpha-2 code."""

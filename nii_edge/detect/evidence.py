@@ -101,7 +101,7 @@ MISCOUNT = 0.3
 HIDDEN_TO = 8.0
 """Log-odds of something hidden that say no more."""
 _WORD = re.compile(r"[^\W\d_]+")
-MOST_WORDS = 20
+MOST_WORDS = 8
 """Words of a description that are looked at."""
 
 
