@@ -40,6 +40,7 @@ MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
 SOCKET_OPTIONS = (
     (zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.MAXMSGSIZE, MAX_REPLY_BYTES), (zmq.SNDHWM, 64),
     (zmq.RCVHWM, 1000), (zmq.HANDSHAKE_IVL, 2000), (zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000),
+    (zmq.CONNECT_TIMEOUT, 2000),
     # a dead peer is found by TCP: ZeroMQ's heartbeats can abort the process (docs/decisions/0005)
     (zmq.TCP_KEEPALIVE, 1), (zmq.TCP_KEEPALIVE_IDLE, 2), (zmq.TCP_KEEPALIVE_INTVL, 2),
     (zmq.TCP_KEEPALIVE_CNT, 3), (zmq.TCP_MAXRT, 6000),
@@ -106,7 +107,7 @@ class ScannerClient:
         epoch: int | None = None,
         scan_type: ScanType = ScanType.OPERATIONAL,
         deadline_s: float = 1.0,
-        resend_s: float = 1.0,
+        resend_s: float = 0.4,
         keys: ClientKeys | None = None,
         insecure: bool = False,
     ) -> None:

@@ -246,6 +246,10 @@ class Park(NamedTuple):
     reason: str
 
 
+class Retry(NamedTuple):
+    """What was parked is sent once more, after a restart: the centre may be of a newer version by now."""
+
+
 class Prune(NamedTuple):
     """Forget what the centre confirmed before a time (Unix ns), oldest first and only up to the first entry
     that must stay; and confirmed pictures beyond a budget in bytes."""
@@ -254,7 +258,7 @@ class Prune(NamedTuple):
     picture_bytes: int
 
 
-Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Prune
+Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Retry | Prune
 
 
 class Stored(NamedTuple):

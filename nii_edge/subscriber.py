@@ -269,6 +269,7 @@ class Subscriber:
         self._socket, self._at_the_door = made, False
         made.setsockopt(zmq.LINGER, 0)
         made.setsockopt(zmq.MAXMSGSIZE, max(MAX_HEADER_BYTES, MAX_PREVIEW_BYTES))
+        made.setsockopt(zmq.CONNECT_TIMEOUT, 2_000)
         made.setsockopt(zmq.RECONNECT_IVL, 100)
         made.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
         if "[" in self._endpoint:

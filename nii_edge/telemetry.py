@@ -184,6 +184,17 @@ class Metrics:
         self.outbox_rows = Gauge(
             "nii_edge_outbox_rows", "Items the collector has not confirmed.", ["state"], registry=r
         )
+        self.outbox_oldest_age = Gauge(
+            "nii_edge_outbox_oldest_unsent_age_seconds",
+            "Age of the oldest record the collector has not confirmed; 0 if there is none.",
+            registry=r,
+        )
+        self.last_frame = Gauge(
+            "nii_edge_last_frame_timestamp_seconds",
+            "When a frame came last, Unix time.",
+            ["scanner"],
+            registry=r,
+        )
         self.manifests = Counter(
             "nii_edge_manifests_total",
             "Cartons' papers from the collector: new, amended, same, moved, refused. Pages of them: damaged "

@@ -37,6 +37,7 @@ from nii_edge.ports import (
     Park,
     Prune,
     Recalled,
+    Retry,
     StoredScan,
 )
 from nii_edge.records import Gap, Preview, Recall, Report, ScanId, ScanType
@@ -162,9 +163,10 @@ class SqliteLedger:
     def counts(self) -> list[LedgerCounts]:
         """The balance. In flight is counted, not inferred, so that it can disagree."""
         rows = self._rows(
-            'SELECT b.scanner, b.scan_type, received, clear, alarm, "unknown", (SELECT count(*) FROM scans s '
-            "WHERE s.scanner = b.scanner AND s.scan_type = b.scan_type AND entry IS NULL), missing "
-            "FROM balance b ORDER BY b.scanner, b.scan_type"
+            'SELECT b.scanner, b.scan_type, received, clear, alarm, "unknown", '
+            "(SELECT count(*) FROM scans s INDEXED BY in_flight WHERE s.scanner = b.scanner "
+            "AND s.scan_type = b.scan_type AND entry IS NULL), missing FROM balance b "
+            "ORDER BY b.scanner, b.scan_type"
         )
         return [LedgerCounts(row[0], ScanType(row[1]), *row[2:]) for row in rows]
 
@@ -248,12 +250,21 @@ class SqliteLedger:
             case Recalled(recall):
                 if not self._known(recall.alert_id):
                     self._append("recall", recall.alert_id, recall)
+            case Confirm() | Park() | Retry():
+                self._deliver(change)
+            case Prune():
+                self._prune(change)
+
+    def _deliver(self, change: Confirm | Park | Retry) -> None:
+        match change:
             case Confirm(keys, archived_at_ns):
                 self._set_state([(key,) for key in keys], "archived", archived_at_ns, None)
             case Park(key, reason):
                 self._set_state([(key,)], "parked", None, reason)
-            case Prune():
-                self._prune(change)
+            case Retry():
+                for table in ("journal", "previews"):
+                    statement = f"UPDATE {table} SET state = 'pending', parked = NULL WHERE state = 'parked'"  # noqa: S608
+                    self._db.execute(statement)
 
     def _intend(self, intent: Intend) -> None:
         self._receive(intent, intent.scan_type, None)

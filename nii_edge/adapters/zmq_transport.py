@@ -96,6 +96,11 @@ def bind(
     return made
 
 
+CONNECT_TIMEOUT_MS = 2_000
+"""An attempt to connect is given up after so long and made anew: the kernel asks a silent network again after
+1, 2, 4, 8, ... s, and would notice that it is back half a minute late."""
+
+
 def connect(
     context: Context, kind: int, endpoint: str, limits: Limits, keys: ClientKeys | None = None
 ) -> Socket:
@@ -108,6 +113,7 @@ def connect(
     _check_port(endpoint)
     made = _make(context, kind, limits, endpoint)
     made.setsockopt(zmq.IMMEDIATE, 1)
+    made.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
     made.setsockopt(zmq.RECONNECT_IVL, limits.reconnect_ms)
     made.setsockopt(zmq.RECONNECT_IVL_MAX, limits.reconnect_max_ms)
     if keys is not None:

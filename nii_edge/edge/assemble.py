@@ -113,6 +113,7 @@ class Assembler:
             self._receive_lines(peer, message, payload)
             return
         self._metrics.frames_received.labels(message.scanner).inc()
+        self._metrics.last_frame.labels(message.scanner).set(self._clock.wall_ns() / 1e9)
         self._place(Arrival(peer, message, payload))
 
     def _receive_lines(self, peer: bytes, message: LinesMessage, payload: Buffer) -> None:
@@ -154,6 +155,7 @@ class Assembler:
             self._refuse(peer, message, Reason.UNKNOWN_SCANNER, self._no_such(identity.scanner))
             return
         self._metrics.frames_received.labels(message.scanner).inc()
+        self._metrics.last_frame.labels(message.scanner).set(self._clock.wall_ns() / 1e9)
         self._place(Arrival(peer, message, b"", FrameError(Reason.BAD_HEADER, error.detail)))
 
     def _place(self, arrival: Arrival) -> None:

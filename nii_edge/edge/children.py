@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -102,6 +103,10 @@ def enter() -> tuple[Connection[bytes, bytes], Setup]:
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(
+        OSError
+    ):  # if memory runs out, the kernel shall take the child and not the daemon
+        Path("/proc/self/oom_score_adj").write_text("1000")
     connection: Connection[bytes, bytes] = Connection(connection_fd)
     return connection, msgspec.msgpack.decode(connection.recv_bytes(), type=Setup)
 

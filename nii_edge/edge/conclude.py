@@ -19,12 +19,14 @@ from nii_edge.edge.threads import OnFailure, ignore
 from nii_edge.edge.urgent import BandTally
 from nii_edge.policy import Circumstances, Policy, weigh
 from nii_edge.ports import Clock, Conclude
-from nii_edge.records import Decision, Preview, Report, Verdict
+from nii_edge.records import Decision, Preview, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.xray.optics import Optics
 
 MAX_PREVIEWS_WAITING = 32
 """Beyond this many, alerts go without a picture rather than late."""
+LATE = frozenset({Reason.TIMEOUT, Reason.MODEL_FAULT, Reason.OVERLOAD})
+"""Verdicts that come when the scanner's time is up: pictures drawn one after the other would delay them."""
 MAX_FINDINGS = 200
 """The most findings a report carries, highest scores first: it must fit into one message."""
 
@@ -56,6 +58,7 @@ class Concluder:
         self._lanes = lanes or {}
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="preview")
         self._room = threading.Semaphore(MAX_PREVIEWS_WAITING)
+        self._lock, self._drawing = threading.Lock(), 0
         self._log = logger("verdict")
 
     def connect(self, concluded: Callable[[Report, Callable[[], None]], None]) -> None:
@@ -63,12 +66,18 @@ class Concluder:
         self._concluded = concluded
 
     def conclude(self, case: Case, ruling: Ruling, models: tuple[str, ...] = ()) -> None:
-        """Give `case` its verdict. CLEAR goes straight to disk; the others get a picture first."""
+        """Give `case` its verdict. CLEAR goes straight to disk; the others get a picture first, but what is
+        late already only if none is being drawn."""
         ruling = self._gate.passed(ruling)
         report = self._report(case, ruling, models)
         if ruling.decision is Decision.CLEAR or not case.frames:
             self._commit(case, report, None)
+        elif ruling.reason in LATE and self._drawing:
+            self._metrics.previews_failed.inc()
+            self._commit(case, report, None)
         elif self._room.acquire(blocking=False):
+            with self._lock:
+                self._drawing += 1
             self._painter.submit(self._paint, case, report, ruling.compared).add_done_callback(self._painted)
         else:
             self._metrics.previews_failed.inc()
@@ -89,6 +98,8 @@ class Concluder:
             self._log.error("preview failed", scan=str(case.id), error=f"{type(error).__name__}: {error}")
         finally:
             self._room.release()
+            with self._lock:
+                self._drawing -= 1
             self._commit(case, report, picture)
 
     def _painted(self, done: Future[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -39,6 +40,7 @@ from nii_edge.ports import (
     LedgerCounts,
     PaperStore,
     Recalled,
+    Retry,
     ScannerSide,
 )
 from nii_edge.records import Decision, Reason, Recall, Report, Verdict
@@ -255,6 +257,7 @@ class Daemon:
         if self._parts.open_papers is not None:
             pull = ManifestPull(self._parts.open_papers, self._clock, self.metrics, self._fail)
         uplink = Uplink(self._parts.open_sink, self.committer, self._clock, self.metrics, self._fail, pull)
+        self.committer.write(Retry())
         uplink.start()
         self._running.append(uplink.stop)
         if pull is not None:
@@ -274,7 +277,8 @@ class Daemon:
         """Scans that a crash left without a verdict become UNKNOWN(CRASH)."""
         left: list[Intend] = self.committer.answer(lambda ledger: ledger.in_flight(), RECOVERY_S)
         for intent in left:
-            self.committer.write(Conclude(self._crashed(intent), None))
+            report = self._crashed(intent)
+            self.committer.write(Conclude(report, None), then=partial(self._note_crashed, report))
         counts: list[LedgerCounts] = self.committer.answer(lambda ledger: ledger.counts(), RECOVERY_S)
         if left:
             self._log.warning("scans without a verdict after a crash are UNKNOWN now", scans=len(left))
@@ -303,6 +307,17 @@ class Daemon:
             received_at_ns=intent.received_at_ns,
             decided_at_ns=self._clock.wall_ns(),
         )
+
+    def _note_crashed(self, report: Report) -> None:
+        """Count a verdict that the start gave, and log its line."""
+        verdict, reason = report.verdict, Reason.CRASH.value
+        labels = verdict.id.scanner, verdict.scan_type.value, verdict.decision.value, reason
+        self.metrics.verdicts.labels(*labels).inc()
+        self._log.warning(
+            "scan", scan=str(verdict.id), report=report.report_id, scan_type=verdict.scan_type.value,
+            decision=verdict.decision.value, band=verdict.band, risk=verdict.risk, reason=reason,
+            detail=verdict.detail, carton=verdict.carton,
+        )  # fmt: skip
 
     def _note_inference(self, ready: Ready | None) -> None:
         facts = self.health.facts

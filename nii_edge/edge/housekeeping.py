@@ -14,8 +14,8 @@ from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import LedgerDamagedError, LedgerError
-from nii_edge.ports import Audit, Clock, Prune
-from nii_edge.records import Reason
+from nii_edge.ports import Audit, Clock, Ledger, LedgerStats, OutboxItem, Prune
+from nii_edge.records import Reason, Report
 from nii_edge.telemetry import Metrics, logger
 
 EVERY_S = 1.0
@@ -24,6 +24,8 @@ VERIFY_EVERY_S = 3_600.0
 """The chain is verified as a whole at the start, and again so long after each verification."""
 VERIFY_AT_ONCE = 1_000
 """Entries verified in one turn: some 20 ms in which no verdict is written."""
+STATS_SHARE = 100.0
+"""The ledger's statistics take at most one part in so many of its thread's time."""
 REOPEN_AT = 0.95
 """Of the entry budget: CLEAR is possible again below it."""
 
@@ -87,6 +89,7 @@ class Housekeeping:
         self._ballast = Ballast(state_dir / "ballast", budget.ballast_mb << 20)
         self._stopping = threading.Event()
         self._pruned_at = 0.0
+        self._stats_due = 0.0
         self._verified_to: int | None = None
         self._verified_at = clock.monotonic()
         self._failed = failed
@@ -95,13 +98,22 @@ class Housekeeping:
 
     def start(self) -> None:
         """Take the ballast and begin."""
-        self._ballast.hold()
+        self._hold()
         self.thread.start()
 
     def stop(self) -> None:
         """End the thread."""
         self._stopping.set()
         self.thread.join()
+
+    def _hold(self) -> None:
+        """Without the ballast nothing is CLEAR: what comes next might not be written."""
+        if self._ballast.hold():
+            self._gate.open(Reason.DISK_FULL)
+        else:
+            megabytes = self._budget.ballast_mb
+            detail = f"no room for the ballast: {2 * megabytes} MB must be free for its {megabytes} MB"
+            self._gate.close(Reason.DISK_FULL, detail)
 
     def make_room(self) -> bool:
         """The ledger's disk is full: stop CLEAR, give up the ballast. False if that was done before."""
@@ -114,12 +126,13 @@ class Housekeeping:
         """Renew the health's facts and the gauges. Raises LedgerError if the ledger does not answer."""
         facts = self._health.facts
         facts.counts = self._committer.answer(lambda ledger: ledger.counts())
-        facts.stats = stats = self._committer.answer(lambda ledger: ledger.stats())
+        facts.stats = stats = self._stats()
         facts.disk_free_bytes = free_bytes(self._state_dir)
         self._metrics.disk_free.set(facts.disk_free_bytes)
         self._metrics.outbox_rows.labels("pending").set(stats.pending)
         self._metrics.outbox_rows.labels("parked").set(stats.parked)
         self._metrics.ledger_entries.set(stats.entries)
+        self._metrics.outbox_oldest_age.set(self._oldest_age())
         for row in facts.counts:
             for state in ("received", "clear", "alarm", "unknown", "in_flight", "missing"):
                 self._metrics.ledger_scans.labels(row.scanner, row.scan_type.value, state).set(
@@ -131,6 +144,31 @@ class Housekeeping:
         elif stats.entries < REOPEN_AT * self._budget.max_entries:
             self._gate.open(Reason.LEDGER_FULL)
 
+    def _stats(self) -> LedgerStats:
+        """Asked the more seldom the longer the answer takes, since no verdict is written meanwhile."""
+        known = self._health.facts.stats
+        now = self._clock.monotonic()
+        if known is not None and now < self._stats_due:
+            return known
+        found: tuple[float, LedgerStats] = self._committer.answer(self._timed)
+        seconds, stats = found
+        self._stats_due = now + STATS_SHARE * seconds
+        return stats
+
+    def _oldest_age(self) -> float:
+        """Seconds since the oldest record that waits for a receipt was made; 0 if none waits."""
+        waiting: list[OutboxItem] = self._committer.answer(lambda ledger: ledger.outbox("record", 0, 1))
+        for item in waiting:
+            record = item.record
+            made = record.decided_at_ns if isinstance(record, Report) else getattr(record, "noticed_at_ns", 0)
+            return max((self._clock.wall_ns() - made) / 1e9, 0.0)
+        return 0.0
+
+    def _timed(self, ledger: Ledger) -> tuple[float, LedgerStats]:
+        began = self._clock.monotonic()
+        stats = ledger.stats()
+        return self._clock.monotonic() - began, stats
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.thread.beat()
@@ -139,8 +177,7 @@ class Housekeeping:
                 self._verify()
             except LedgerError as error:
                 self._log.error("the ledger does not answer", error=str(error))
-            if self._ballast.hold():
-                self._gate.open(Reason.DISK_FULL)
+            self._hold()
             self._prune()
             self.also()
             self._stopping.wait(EVERY_S)

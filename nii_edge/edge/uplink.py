@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.mailbox import Mailbox
@@ -22,8 +23,16 @@ WINDOW = 256
 PICTURE_WINDOW = 8
 RESEND_AFTER_S = 5.0
 """Without any confirmation for this long, what is outstanding is sent again."""
+OVERTAKEN_S = 1.0
+"""The collector confirms in the order in which it is sent to. What is not confirmed although something was
+that was sent so much later has been lost on the way."""
 IDLE_S = 1.0
 """Pause between looks at the ledger when nothing says that there is news."""
+
+
+class _Sent(NamedTuple):
+    kind: OutboxKind
+    at: float
 
 
 class Uplink:
@@ -46,7 +55,8 @@ class Uplink:
         self._mail: Mailbox[None] = Mailbox()
         self._stopping = threading.Event()
         self.thread = GuardedThread("uplink", self._run, failed)
-        self._outstanding: dict[str, OutboxKind] = {}
+        self._outstanding: dict[str, _Sent] = {}
+        self._heard_of = 0.0
         self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
         self._progress_at = 0.0
         self.heard_at = clock.monotonic()
@@ -91,11 +101,11 @@ class Uplink:
         for _ in self._mail.take():
             pass
         self._hear(sink)
-        sent = self._send(sink, "record", WINDOW)
-        if "record" not in self._outstanding.values():
-            sent += self._send(sink, "preview", PICTURE_WINDOW)
+        moved = self._send(sink, "record", WINDOW)
+        if not any(sent.kind == "record" for sent in self._outstanding.values()):
+            moved += self._send(sink, "preview", PICTURE_WINDOW)
             self._ask_for_manifests(sink)
-        if not sent:
+        if not moved:
             sink.wait(self._mail.fileno(), IDLE_S)
 
     def _ask_for_manifests(self, sink: AlertSink) -> None:
@@ -115,7 +125,9 @@ class Uplink:
                 self._metrics.uplink.labels("archived").inc(len(reply.archived))
                 self._committer.write(Confirm(reply.archived, self._clock.wall_ns()))
                 for key in reply.archived:
-                    self._outstanding.pop(key, None)
+                    sent = self._outstanding.pop(key, None)
+                    if sent is not None:
+                        self._heard_of = max(self._heard_of, sent.at)
             if reply.refused is not None:
                 self._metrics.uplink.labels("refused").inc()
                 self._log.error("the collector refuses a record for good", key=reply.refused, why=reply.why)
@@ -123,10 +135,13 @@ class Uplink:
                 self._outstanding.pop(reply.refused, None)
 
     def _silent(self) -> bool:
-        """True once when nothing was confirmed for too long; what is outstanding is then sent again."""
+        """True once when nothing was confirmed for too long, or what was sent well after the oldest was: that
+        one went down with a connection that ZeroMQ has replaced. What is outstanding is then sent again."""
         if not self._outstanding:
             self._progress_at = self._clock.monotonic()
-        if self._clock.monotonic() - self._progress_at <= RESEND_AFTER_S:
+        oldest = next((sent.at for sent in self._outstanding.values()), float("inf"))
+        overtaken = self._heard_of - oldest > OVERTAKEN_S
+        if self._clock.monotonic() - self._progress_at <= RESEND_AFTER_S and not overtaken:
             return False
         self._log.warning("no receipt; connecting anew", outstanding=len(self._outstanding))
         self._metrics.uplink.labels("resent").inc(len(self._outstanding))
@@ -136,16 +151,16 @@ class Uplink:
 
     def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> int:
         """Send what fits into the window; how many items went out."""
-        room = window - sum(1 for k in self._outstanding.values() if k == kind)
+        room = window - sum(1 for sent in self._outstanding.values() if sent.kind == kind)
         if room <= 0:
             return 0
         items: list[OutboxItem] = self._committer.answer(
             lambda ledger: ledger.outbox(kind, self._cursor[kind], room)
         )
-        for sent, item in enumerate(items):
+        for before, item in enumerate(items):
             if not sink.send(item.record):
-                return sent
-            self._outstanding[item.key] = kind
+                return before
+            self._outstanding[item.key] = _Sent(kind, self._clock.monotonic())
             self._cursor[kind] = item.number
             self._metrics.uplink.labels("sent").inc()
         return len(items)

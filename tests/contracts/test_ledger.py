@@ -30,7 +30,9 @@ from nii_edge.ports import (
     Miss,
     OutboxKind,
     Park,
+    Prune,
     Recalled,
+    Retry,
     StoredScan,
 )
 from nii_edge.records import (
@@ -384,6 +386,18 @@ def test_what_is_parked_is_kept_back_and_the_others_go_on(ledger: Ledger, opener
     assert again.find(scan(1)) == StoredScan(scan(1), report(1))
 
 
+def test_what_was_parked_is_sent_once_more_when_asked_to(ledger: Ledger) -> None:
+    """In its place, pictures too; what was archived stays so."""
+    ledger.commit([intend(1), intend(2), conclude(1, preview=picture("p")), conclude(2)])
+    ledger.commit([Park(report(1).alert_id, "a newer word"), Park(picture("p").sha256, "odd")])
+    ledger.commit([Confirm((report(2).alert_id,), 5), Retry()])
+    assert waiting(ledger) == [report(1)]
+    assert waiting(ledger, "preview") == [picture("p")]
+    assert ledger.stats().parked == 0
+    ledger.commit([Confirm((report(1).alert_id,), 6), Prune(7, 10**9)])
+    assert ledger.stats().entries == 0
+
+
 def test_a_parked_picture_that_is_drawn_again_stays_parked(ledger: Ledger) -> None:
     """The centre has refused these very bytes: another scan with the same picture does not send them."""
     ledger.commit([intend(1), intend(2), conclude(1, preview=picture("p")), Park(picture("p").sha256, "odd")])
@@ -507,7 +521,7 @@ lanes = st.sampled_from(["a", "b"])
 types = st.sampled_from([LIVE, TEST])
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["intend", "conclude", "miss", "recall", "confirm", "park", "reopen"]),
+        st.sampled_from(["intend", "conclude", "miss", "recall", "confirm", "park", "retry", "reopen"]),
         lanes,
         st.integers(1, 4),
         types,
@@ -544,13 +558,20 @@ class Model:
                 self._tell(hole)
             case Recalled(back):
                 self._tell(back)
+            case Confirm() | Park() | Retry():
+                self._deliver(change)
+        return True
+
+    def _deliver(self, change: Confirm | Park | Retry) -> None:
+        match change:
             case Confirm(keys, _):
                 for key in keys:
                     self.outbox.pop(key, None)
                     self.parked.discard(key)
             case Park(key, _):
                 self.parked |= {key} & set(self.outbox)
-        return True
+            case Retry():
+                self.parked.clear()
 
     def _tell(self, record: Gap | Recall) -> None:
         """Once: the same again is nothing new."""
@@ -599,10 +620,10 @@ def change_of(step: tuple[str, str, int, ScanType, Decision, bool], model: Model
             return Miss(gap(seq, seq + 1, lane, scan_type))
         case "recall":
             return Recalled(recall(seq, lane))
-        case "confirm" | "park":
+        case "confirm" | "park" | "retry":
             keys = [*model.outbox, "unknown"]
             key = keys[seq % len(keys)]
-            return Confirm((key,), 5) if what == "confirm" else Park(key, "why")
+            return {"confirm": Confirm((key,), 5), "park": Park(key, "why"), "retry": Retry()}[what]
     return None
 
 

@@ -19,7 +19,7 @@ from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.errors import LedgerDamagedError
 from nii_edge.ports import Conclude, Intend
-from nii_edge.records import Decision, Report, ScanId, ScanType, Verdict
+from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.telemetry import Metrics
 
 ENTRIES = 2_500
@@ -96,3 +96,20 @@ def test_damage_that_comes_while_running_ends_the_daemon(rig: Rig) -> None:
     assert isinstance(rig.failures[0], LedgerDamagedError)
     assert "2222" in str(rig.failures[0])
     assert rig.found() >= 1
+
+
+def test_without_room_for_the_ballast_nothing_is_clear(tmp_path: Path) -> None:
+    """Also at the start, before anything was written: the last verdicts might not find room."""
+    committer = Committer(lambda: SqliteLedger(tmp_path / "ledger.db", "e"), lambda _: None)
+    committer.start()
+    gate, clock = ClearGate(), SystemClock()
+    keeper = Housekeeping(
+        tmp_path, LedgerBudget(ballast_mb=1 << 40), committer, gate, Health("e", "0", 1.0, gate, clock),
+        clock, Metrics(),
+    )  # fmt: skip
+    keeper.start()
+    try:
+        assert "must be free" in gate.reasons()[Reason.DISK_FULL]
+    finally:
+        keeper.stop()
+        committer.close()
