@@ -225,12 +225,14 @@ class ModelInput(Config, frozen=True, kw_only=True):
 
 class BoxesHead(Config, frozen=True, kw_only=True, tag="boxes", tag_field="head"):
     """Three tensors per picture as torchvision exports them: boxes (n, 4) in input pixels, scores (n,),
-    labels (n,) counting the background as 0 when `background`."""
+    labels (n,) counting the background as 0 when `background`. `apart`: of two boxes of a label that overlap
+    by more (IoU) once all looks agree, the less sure one is dropped; 1 keeps all."""
 
     boxes: str
     scores: str
     labels: str
     background: bool = True
+    apart: Unit = 1.0
 
 
 class GridHead(Config, frozen=True, kw_only=True, tag="grid", tag_field="head"):

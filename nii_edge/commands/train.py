@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import time
@@ -45,7 +46,7 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.learn.looking import shipped_detector
-from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.learn.readers import Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
 
 VALIDATION_SHARE, MOST_VALIDATION = 0.1, 400
@@ -54,6 +55,8 @@ SHARE_FOR_EXPORT = 0.06
 """Of the time, for export and the last measurement."""
 PART, WHOLE_FROM = 0.6, 0.85
 """The side of a part against the whole, and the share of the time from which whole pictures are shown."""
+CLEARLY = 0.01
+"""mAP50 on validation by which an earlier network must be better than the last to be exported."""
 PATIENCE = 5
 """Validations without a better one after which training ends early."""
 BYTES_FREE, BYTES_A_PROCESS = 2 << 30, 1 << 30
@@ -110,7 +113,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     if (request.out / "bundle.yaml").exists():
         raise ConfigError(f"{request.out}: is a bundle already; name another folder")
     began = time.monotonic()
-    dataset = read_dataset(request.annotations, request.images)
+    dataset = named(read_dataset(request.annotations, request.images))
+    if not any(picture.boxes for picture in dataset.pictures):
+        lines = "; ".join(dataset.problems.lines()) or "no label was read"
+        raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
     rows, held_out = split(dataset)
     keep_freed_memory()
     processes = request.processes or processes_for(request.batch)
@@ -120,7 +126,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     _begun(request, names)  # what is wrong with the weights is said before long work
     work, side = request.out.with_name(request.out.name + ".work"), round(request.size * 1.15)
     _claim(work, request, dataset)
-    _check_room(work, len(rows), side, processes)
+    _check_room(work, len(rows), side, processes, _size_of(work / "pool"))
     used = fill(
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
     )
@@ -136,16 +142,24 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     minutes = max(request.minutes * (1 - SHARE_FOR_EXPORT) - spent, 0.02)
     patience = _Patience()
 
-    def validate(mean: Detector) -> dict[str, float]:
+    best = _Best()
+
+    def measured(mean: Detector) -> float:
         quick = Shape(request.size, looks=1)
         scores, _ = scores_of(to_onnx(mean, request.size), quick, dataset, held_out[:150], names)
-        patience.saw(scores.map50)
-        return {"map50": scores.map50}
+        return scores.map50
+
+    def validate(mean: Detector) -> dict[str, float]:
+        value = measured(mean)
+        patience.saw(value)
+        best.saw(value, mean)
+        return {"map50": value}
 
     watch = Watch(validate, lambda row: told("training", row), lambda: patience.over)
     given = (request, names, pools, minutes, work)
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)
+    mean = best.of(mean, measured)
     trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
     chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
     summary = _summary(
@@ -201,6 +215,25 @@ def _learn(
     )
 
 
+class _Best:
+    """The network that validated best on the way. Not kept over an interruption."""
+
+    def __init__(self) -> None:
+        self._value = -1.0
+        self._state: dict[str, torch.Tensor] | None = None
+
+    def saw(self, value: float, network: Detector) -> None:
+        """Take one in."""
+        if value > self._value:
+            self._value, self._state = value, copy.deepcopy(network.state_dict())
+
+    def of(self, last: Detector, measured: Callable[[Detector], float]) -> Detector:
+        """The last one, unless one on the way was clearly better: then that."""
+        if self._state is not None and self._value > measured(last) + CLEARLY:
+            last.load_state_dict(self._state)
+        return last
+
+
 class _Patience:
     """Counts validations without a better one."""
 
@@ -222,7 +255,10 @@ def split(dataset: Dataset) -> tuple[list[int], list[int]]:
     """Rows to learn from and rows to validate on, by the hash of what belongs together (a carton's views,
     else the picture), so that it is the same at every run. Both hold something wherever there are two
     pictures."""
-    keys = [str(picture.about.get("carton") or picture.file.name) for picture in dataset.pictures]
+    # copies of one picture that were made to have more of them (NAME.rf.HASH.jpg) belong together
+    keys = [
+        str(picture.about.get("carton") or picture.file.name.split(".rf.")[0]) for picture in dataset.pictures
+    ]
     drawn = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
     held_out = [row for row, value in enumerate(drawn) if value < VALIDATION_SHARE][:MOST_VALIDATION]
     if not held_out:
@@ -254,10 +290,15 @@ def _sizes(size: int) -> tuple[tuple[float, int], ...]:
     return ((0.0, small), (WHOLE_FROM, size))
 
 
-def _check_room(folder: Path, pictures: int, side: int, processes: int) -> None:
-    """Raises DataError if the decoded pictures do not fit on the disk or training not into memory."""
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*")) if folder.is_dir() else 0
+
+
+def _check_room(folder: Path, pictures: int, side: int, processes: int, there: int) -> None:
+    """Raises DataError if the decoded pictures, of which so many bytes are `there`, do not fit on the disk or
+    training not into memory."""
     disk = os.statvfs(folder)
-    free, needed = disk.f_bavail * disk.f_frsize, pictures * side * side * 3
+    free, needed = disk.f_bavail * disk.f_frsize, max(pictures * side * side * 3 - there, 0)
     if free < needed * 1.1:
         raise DataError(
             f"{folder}: {free / 1e9:.1f} GB free on the disk; the decoded pictures need {needed / 1e9:.1f} GB"

@@ -94,6 +94,18 @@ def agreed(looks: Sequence[Sequence[Detection]]) -> list[Detection]:
     return sorted(made, key=lambda found: -found.score)
 
 
+def parted(found: Sequence[Detection], apart: float) -> list[Detection]:
+    """Of boxes of one label that overlap by more than `apart` only the surest, surest first: the means of
+    several looks may lie nearer to each other than the boxes of any of them."""
+    kept: list[Detection] = []
+    for each in sorted(found, key=lambda each: -each.score):
+        same = [other.box for other in kept if other.label == each.label]
+        shared = overlaps(np.array(each.box, np.float32), np.array(same, np.float32).reshape(-1, 4))
+        if not len(shared) or shared.max() <= apart:
+            kept.append(each)
+    return kept
+
+
 def _mean(seen: Sequence[Detection], looks: int) -> Detection:
     scores = np.array([found.score for found in seen])
     weights = scores if scores.any() else np.ones_like(scores)  # a threshold of 0 lets scores of 0 through

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.bundle import Bundle, Expected, GoldenFrame
-from nii_edge.config import Label
+from nii_edge.config import BoxesHead, Label
 from nii_edge.detect.heads import Detection, decode
 from nii_edge.detect.joining import Told, joined
-from nii_edge.detect.looks import WAYS, Way, agreed, turned, turned_back
+from nii_edge.detect.looks import WAYS, Way, agreed, parted, turned, turned_back
 from nii_edge.errors import DetectorFaultError, FrameError
 from nii_edge.ports import Runtime
 from nii_edge.records import Finding, Frame, Scan, ScanId, ScanType
@@ -161,10 +161,12 @@ class ModelDetector:
         """What is found in each piece, in its frame's pixels, from one run of the model for each look."""
         looks = [self._looked(pieces, way) for way in self._ways]
         thresholds = [label.threshold for label in self._manifest.labels]
+        head = self._manifest.output
+        apart = head.apart if isinstance(head, BoxesHead) else 1.0
         return [
             [
                 told
-                for detection in agreed(seen)
+                for detection in (agreed(seen) if apart == 1.0 else parted(agreed(seen), apart))
                 if detection.score >= thresholds[detection.label]
                 and (told := _told(detection, each)) is not None
             ]

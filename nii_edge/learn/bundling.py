@@ -14,14 +14,16 @@ import numpy.typing as npt
 
 from nii_edge.bundle import Bundle, GoldenFrame, write_bundle
 from nii_edge.config import BoxesHead, BundleManifest, Label, ModelInput
+from nii_edge.detect.heads import Detection
+from nii_edge.detect.looks import parted
 from nii_edge.errors import DataError
 from nii_edge.learn.augment import PAD
 from nii_edge.learn.cache import frame_of, read_rgb
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
 from nii_edge.learn.network import Detector
-from nii_edge.learn.readers import Dataset
-from nii_edge.learn.scoring import Scores, average_precision, overlap
+from nii_edge.learn.readers import Dataset, Problems
+from nii_edge.learn.scoring import Found, Scores, average_precision, overlap
 from nii_edge.learn.weights import FILE, save_weights
 from nii_edge.records import Category, Frame
 from nii_edge.xray.frontend import model_input
@@ -38,6 +40,8 @@ CATEGORIES: dict[str, Category] = {
 """Of the shipped detector's classes; everything else is a prohibited item."""
 
 
+APART, LEAST_GAIN = (0.65, 0.55, 0.45), 1e-3
+"""What is tried for `BoxesHead.apart`, and what mAP50 has to gain by it."""
 LOOKS: Literal[4] = 4
 """Looks at each input: four times the time of one, for what docs/TRAINING.md says."""
 
@@ -64,11 +68,12 @@ class Chosen(NamedTuple):
 
 class Shape(NamedTuple):
     """How pictures are given to a network: the input's side in pixels, how often each input is looked at, and
-    into how many pieces a long picture may be cut."""
+    into how many pieces a long picture may be cut; `apart`: see `BoxesHead`."""
 
     size: int
     looks: Literal[1, 2, 4, 8] = LOOKS
     pieces: int = 1
+    apart: float = 1.0
 
 
 def input_of(shape: Shape) -> ModelInput:
@@ -100,7 +105,9 @@ def manifest_of(
         model="model.onnx",
         sha256="0" * 64,
         input=input_of(shape),
-        output=BoxesHead(boxes="boxes", scores="scores", labels="labels", background=False),
+        output=BoxesHead(
+            boxes="boxes", scores="scores", labels="labels", background=False, apart=shape.apart
+        ),
         labels=tuple(
             Label(
                 name=name,
@@ -127,8 +134,8 @@ def scores_of(
 ) -> tuple[Scores, list[Looked]]:
     """How good a model is on pictures of a data set whose classes are the model's."""
     eye = Eye(in_memory(model, shape, names))
-    try:
-        looked = look_at(eye, dataset, rows)
+    try:  # what is wrong with the pictures was counted when they were read
+        looked = look_at(eye, dataset, rows, problems=Problems())
     finally:
         eye.close()
     return average_precision([one.wanted for one in looked], [one.found for one in looked], names), looked
@@ -179,6 +186,9 @@ def bundle_of(
     """
     exact_model = to_onnx(detector, shape.size)
     exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)
+    shape = shape._replace(apart=best_apart(exact_looked, names))
+    if shape.apart < 1:
+        exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)
     rounded: Scores | None = None
     model, looked = exact_model, exact_looked
     if half:
@@ -193,9 +203,28 @@ def bundle_of(
     manifest = manifest_of(about, shape, names, thresholds)
     golden = golden_frames(model, manifest, trial.dataset, trial.rows)
     folder.mkdir(parents=True, exist_ok=True)
-    bundle = write_bundle(folder, manifest, model, golden, about.card)
     save_weights(folder / FILE, detector)
+    bundle = write_bundle(folder, manifest, model, golden, about.card)
     return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked)
+
+
+def best_apart(looked: Sequence[Looked], names: Sequence[str]) -> float:
+    """By how much boxes of one class may overlap (`BoxesHead.apart`): bags want doubles gone, cartons full of
+    one thing want them all. Whichever finds best; all of them if it makes no difference."""
+    wanted = [one.wanted for one in looked]
+    best, found = 1.0, average_precision(wanted, [one.found for one in looked], names).map50
+    for apart in APART:
+        kept = [
+            [
+                Found(each.box, each.label, each.score)
+                for each in parted([Detection(f.box, f.score, f.label) for f in one.found], apart)
+            ]
+            for one in looked
+        ]
+        value = average_precision(wanted, kept, names).map50
+        if value > found + LEAST_GAIN:
+            best, found = apart, value
+    return best
 
 
 def best_thresholds(looked: Sequence[Looked], names: Sequence[str]) -> dict[str, float]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import DataError
-from nii_edge.learn.pool import Sample, write_shard
+from nii_edge.learn.pool import Sample, shrunk, write_shard
 from nii_edge.learn.readers import Dataset, Labelled, Problems
 from nii_edge.records import Frame
 from nii_edge.xray.content import content
@@ -75,6 +75,12 @@ def sample_of(picture: Labelled, problems: Problems, crop: bool = True) -> Sampl
         rgb = np.ascontiguousarray(rgb[top:bottom, left:right])
         boxes = boxes - np.array((left, top, left, top), np.float32)
     return Sample(rgb, boxes, labels)
+
+
+def _small(sample: Sample, side: int) -> Sample:
+    """As large as it is kept: hundreds of whole pictures would not fit into memory."""
+    rgb, scale = shrunk(sample.rgb, side)
+    return Sample(rgb, sample.boxes * scale, sample.labels)
 
 
 def usable_boxes(
@@ -152,7 +158,7 @@ def fill(
         samples, problems = [], Problems()
         for picture in part:
             try:
-                samples.append(sample_of(picture, problems, crop))
+                samples.append(_small(sample_of(picture, problems, crop), side))
             except DataError as error:
                 problems.add("picture cannot be decoded (left out)", str(error))
         dataset.problems.merge(problems)

@@ -18,7 +18,7 @@ from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import DataError, DetectorFaultError
 from nii_edge.learn.cache import frame_of, read_rgb, usable_boxes
-from nii_edge.learn.readers import Dataset, Labelled
+from nii_edge.learn.readers import Dataset, Labelled, Problems
 from nii_edge.learn.scoring import Found, Wanted
 from nii_edge.records import Frame, Scan, ScanId, ScanType
 from nii_edge.xray.optics import Optics
@@ -84,9 +84,11 @@ def look_at(
     rows: Sequence[int] | None = None,
     told: Callable[[int, int], None] = lambda _done, _of: None,
     change: Changed | None = None,
+    problems: Problems | None = None,
 ) -> list[Looked]:
-    """Look at pictures of a data set, `change` applied before; those that cannot be read are counted in its
-    problems."""
+    """Look at pictures of a data set, `change` applied before; those that cannot be read are counted in
+    `problems`, by default its own."""
+    problems = dataset.problems if problems is None else problems
     chosen = range(len(dataset.pictures)) if rows is None else rows
     made = []
     for number, row in enumerate(chosen, 1):
@@ -96,9 +98,9 @@ def look_at(
             size = int(rgb.shape[0]), int(rgb.shape[1])
             found = eye.look(frame_of(rgb if change is None else np.ascontiguousarray(change(rgb))))
         except DataError as error:
-            dataset.problems.add("picture cannot be looked at (left out)", str(error))
+            problems.add("picture cannot be looked at (left out)", str(error))
             continue
-        boxes, labels, rows_used = usable_boxes(picture, size, dataset.problems)
+        boxes, labels, rows_used = usable_boxes(picture, size, problems)
         wanted = tuple(
             Wanted(
                 (float(box[0]), float(box[1]), float(box[2]), float(box[3])),

@@ -6,6 +6,8 @@ Nothing here decodes a picture: sizes and boxes are checked against it when it i
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,7 +167,7 @@ def _coco_picture(
     return Labelled(
         file,
         tuple(boxes),
-        None if size is None else (int(size[0]), int(size[1])),
+        None if size is None or min(size) < 1 else (int(size[0]), int(size[1])),
         ignored=frozenset(ignored),
         about=row,
         extras=tuple(extras),
@@ -223,18 +225,73 @@ def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
 def _yolo_yaml(path: Path, images: Path | None, problems: Problems) -> Dataset:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        names = tree["names"]
-        names = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
-        root = path.parent / str(tree.get("path") or "")
-        folder = images or root / str(tree.get("train") or "images")
+        names = _yolo_names(tree)
+        folder = images or _yolo_images(path, tree)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as YAML: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: not YOLO's data.yaml: it has no `names`, a list or numbers to names"
         ) from error
-    labels = Path(*("labels" if part == "images" else part for part in folder.parts))
-    return _yolo_folder(labels, folder, tuple(map(str, names)), problems)
+    parts = list(folder.parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"  # the last: others are the user's own
+    return _yolo_folder(Path(*parts), folder, names, problems)
+
+
+def _yolo_names(tree: Any) -> tuple[str, ...]:
+    """By number; where none has a name, `nc` says how many there are."""
+    names = tree.get("names")
+    if names is None and isinstance(tree.get("nc"), int):
+        return tuple(f"class_{number}" for number in range(tree["nc"]))
+    if isinstance(names, dict):
+        most = max((int(key) for key in names), default=-1)
+        return tuple(str(names.get(k, names.get(str(k), f"class_{k}"))) for k in range(most + 1))
+    return tuple(map(str, tree["names"]))
+
+
+def _yolo_images(path: Path, tree: Any) -> Path:
+    """Where the pictures to learn from are said to be. A path that begins with .. is often meant from the
+    folder itself."""
+    told = tree.get("train") or "images"
+    if not isinstance(told, str) or told.endswith(".txt"):
+        raise DataError(
+            f"{path}: `train` is {told!r}; expected one folder of pictures: name it with --images"
+        )
+    root = path.parent / str(tree.get("path") or "")
+    return next(
+        (place for place in (root / told, root / told.removeprefix("../")) if place.is_dir()), root / told
+    )
+
+
+def named(dataset: Dataset) -> Dataset:
+    """The data set with names that a bundle can have: letters, digits, dot, dash and underscore; classes of
+    the same name are one. What was changed is among its problems.
+
+    Raises:
+        DataError: it has no class at all.
+    """
+    if not dataset.names:
+        raise DataError("the labels name no class, and there is no label; is `classes.txt` beside them?")
+    plain = [_plain(name, number) for number, name in enumerate(dataset.names)]
+    for told, name in zip(dataset.names, plain, strict=True):
+        if told != name:
+            dataset.problems.add(f"class {told!r} is called {name} here", name)
+    names = tuple(dict.fromkeys(plain))
+    if len(names) < len(plain):
+        dataset.problems.add("classes of the same name are one", ", ".join(plain))
+    index = [names.index(name) for name in plain]
+    pictures = [
+        picture._replace(boxes=tuple((*corners, index[label]) for *corners, label in picture.boxes))  # type: ignore[misc]
+        for picture in dataset.pictures
+    ]
+    return Dataset(names, tuple(pictures), dataset.problems)
+
+
+def _plain(name: str, number: int) -> str:
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", letters).strip("._-")[:64]
+    return kept or f"class_{number}"
 
 
 def _names_beside(folder: Path) -> tuple[str, ...]:
@@ -253,7 +310,11 @@ def _yolo_folder(folder: Path, images: Path, names: tuple[str, ...], problems: P
     rows: list[tuple[Path, list[tuple[float, float, float, float, int]]]] = []
     most = -1
     for file in _pictures(images):
-        path = folder / f"{file.stem}.txt"
+        path = folder / file.relative_to(images).with_suffix(".txt")
+        if not path.is_file():
+            path = folder / f"{file.stem}.txt"
+        if not path.is_file():  # YOLO's way of saying that nothing is in it
+            problems.add("picture without a file of labels (taken for empty)", file)
         boxes = []
         for number, line in enumerate(_lines(path, problems), 1):
             fields = _numbers(line.split(), None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from nii_edge.errors import DataError
 from nii_edge.learn.feed import Batch
 from nii_edge.learn.loss import losses
 from nii_edge.learn.network import Detector, all_cells
@@ -39,7 +42,7 @@ class Plan(NamedTuple):
     """`minutes` of wall time in all; `rate` the highest learning rate; `decay` of the weights; `ema` of the
     running mean; `checkpoint_s` between checkpoints, `validate_s` between validations; `sizes`: from which
     share of the time on inputs have which side; `steps`: end after so many, if
-    the time is not up before."""
+    the time is not up before; `finish`: the share from which a run that is to `stop` early goes on."""
 
     minutes: float
     rate: float = 2e-3
@@ -50,6 +53,7 @@ class Plan(NamedTuple):
     validate_s: float = 600.0
     sizes: tuple[tuple[float, int], ...] = ((0.0, 224), (0.4, 320))
     steps: int | None = None
+    finish: float = 0.85
 
     def size(self, share: float) -> int:
         """The input's side at a share 0-1 of the time: small pictures first, which are quicker."""
@@ -88,7 +92,7 @@ class Mean:
 
 class Watch(NamedTuple):
     """Who hears of a run. `validate`: measures the mean network now and then; `told`: every row of the curve;
-    `stop`: whether to end early."""
+    `stop`: whether to end early, with the last part of the schedule shortened to what was spent."""
 
     validate: Callable[[Detector], dict[str, float]] | None = None
     told: Callable[[dict[str, float]], None] = lambda _: None
@@ -146,7 +150,11 @@ class _Run:
         """How much of the run is over, 0 to 1 and beyond."""
         over = (time.monotonic() - self._began) / (self._plan.minutes * 60)
         over = max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
-        return _together(1.0 if self._watch.stop() else over, self._shared)
+        if over < self._plan.finish and self._watch.stop():  # the last part all the same, in less time
+            minutes = (time.monotonic() - self._began) / 60 / self._plan.finish
+            self._plan = self._plan._replace(minutes=minutes, steps=None)
+            over = self._plan.finish
+        return _together(over, self._shared)
 
     def look_at(self, size: int) -> None:
         """Inputs have this side from now on."""
@@ -206,6 +214,8 @@ class _Run:
             "progress": json.dumps(self.progress()._asdict()),
         }
         torch.save(state, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.rename(self._folder / "checkpoint.pt")
 
 
@@ -244,7 +254,10 @@ def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.opti
     path = folder / "checkpoint.pt"
     if not path.is_file():
         return Progress(0.0, 0, 0, [])
-    state = torch.load(path, weights_only=True)
+    try:
+        state = torch.load(path, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; delete it, and the run starts anew") from error
     network.load_state_dict(state["network"])
     mean.network.load_state_dict(state["mean"])
     mean.steps = int(state["mean_steps"])

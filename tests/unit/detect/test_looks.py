@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nii_edge.detect.heads import Detection
-from nii_edge.detect.looks import AS_IT_IS, WAYS, Way, agreed, turned, turned_back
+from nii_edge.detect.heads import Detection, overlaps
+from nii_edge.detect.looks import AS_IT_IS, WAYS, Way, agreed, parted, turned, turned_back
 
 EVERY = WAYS[8]
 BOX = (3.0, 2.0, 9.0, 5.0)
@@ -82,3 +82,24 @@ def test_scores_of_nothing_have_a_box_too() -> None:
     moved = (4.0, 2.0, 10.0, 5.0)
     (found,) = agreed([[Detection(BOX, 0.0, 0)], [Detection(moved, 0.0, 0)], [], []])
     assert found == Detection((3.5, 2.0, 9.5, 5.0), 0.0, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 20), st.integers(0, 20), st.floats(0, 1), st.integers(0, 1)), max_size=12
+    )
+)
+def test_of_boxes_that_lie_on_each_other_the_surest_is_kept(rows: list[tuple[int, int, float, int]]) -> None:
+    """Of one label; what is dropped overlaps with something surer that is kept, and what is kept does not."""
+    found = [Detection((x, y, x + 10, y + 10), score, label) for x, y, score, label in rows]
+    kept = parted(found, 0.45)
+    assert [each.score for each in kept] == sorted((each.score for each in kept), reverse=True)
+
+    def near(one: Detection, other: Detection) -> bool:
+        shared = overlaps(np.array(one.box, np.float32), np.array([other.box], np.float32))
+        return one.label == other.label and bool(shared[0] > 0.45)
+
+    assert not any(near(a, b) for i, a in enumerate(kept) for b in kept[:i])
+    for each in found:
+        assert each in kept or any(near(each, other) and other.score >= each.score for other in kept)
+    assert parted(found, 1.0) == sorted(found, key=lambda each: -each.score)

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from nii_edge.errors import DataError
 from nii_edge.learn.cache import fill, read_rgb, sample_of, usable_boxes
 from nii_edge.learn.pool import Pool
-from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset
+from nii_edge.learn.readers import Dataset, Labelled, Problems, named, read_dataset
+from nii_edge.records import Name
 
 
 def picture(path: Path, height: int = 80, width: int = 120) -> Path:
@@ -189,3 +191,49 @@ def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -
     assert sample.boxes.tolist() == [[30, 20, 90, 60]]
     good.unlink()
     assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1
+
+
+@pytest.mark.parametrize("train", ["images/train", "../images/train"])
+def test_labels_are_found_where_people_keep_them(tmp_path: Path, train: str) -> None:
+    """In folders within folders, under a folder of the user's that is called images, too; a picture whose
+    labels are nowhere is named."""
+    root = tmp_path / "images" / "mine"
+    for name in ("a/1", "b/1", "b/2"):
+        picture(root / "images" / "train" / f"{name}.png")
+    for name, label in (("a/1", 0), ("b/1", 1)):
+        path = root / "labels" / "train" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{label} 0.5 0.5 0.5 0.5")
+    (root / "data.yaml").write_text(f"names: {{0: a, 2: c}}\ntrain: {train}")
+    found = read_dataset(root / "data.yaml")
+    assert found.names == ("a", "class_1", "c")
+    assert [[label for *_, label in one.boxes] for one in found.pictures] == [[0], [1], []]
+    assert found.problems.counts == {"picture without a file of labels (taken for empty)": 1}
+
+
+def test_names_become_those_that_a_bundle_can_have(tmp_path: Path) -> None:
+    """Told, and before anything takes long; two classes of one name are one."""
+    names = ("Straight Knife", "Schl\u00fcssel {neu}", "\u5200", "Straight_Knife")
+    boxes = tuple((0.0, 0.0, 1.0, 1.0, label) for label in range(4))
+    dataset = Dataset(names, (Labelled(tmp_path, boxes),), Problems())
+    found = named(dataset)
+    assert found.names == ("Straight_Knife", "Schlussel_neu", "class_2")
+    assert [label for *_, label in found.pictures[0].boxes] == [0, 1, 2, 0]
+    assert sum(found.problems.counts.values()) == 4
+    for name in found.names:
+        assert msgspec.convert(name, Name) == name
+    with pytest.raises(DataError, match="no class"):
+        named(Dataset((), (), Problems()))
+
+
+def test_a_size_of_nothing_is_no_size(tmp_path: Path) -> None:
+    """Some exporters write zeros: then the picture's own size counts."""
+    picture(tmp_path / "images" / "a.png")
+    tree = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 0, "width": 0}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(tree))
+    (one,) = read_dataset(tmp_path / "labels.json").pictures
+    assert one.size is None
