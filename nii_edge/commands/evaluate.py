@@ -105,6 +105,9 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
     if not looked:
         raise DataError("no picture could be looked at: " + "; ".join(dataset.problems.lines()))
     ours = [_renamed(one, pairs) for one in looked]
+    # a carton with something that the bundle has no name for is neither one that it should find nor honest
+    strange_groups = {_group(one) for one in looked if any(mark.label not in pairs for mark in one.wanted)}
+    judged = [one for one in ours if _group(one) not in strange_groups]
     occurring = {dataset.names[label] for p in dataset.pictures for *_, label in p.boxes}
     scores = _scores(ours, names)
     summary = Summary(
@@ -120,14 +123,14 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
         calibration_error=round(_calibration(ours), 4),
         calibration_error_scaled=round(_calibration_scaled(ours), 4),
         by=_by(ours, names),
-        cartons=_cartons(ours, names),
-        carton_counts=_counts(ours, names),
+        cartons=_cartons(judged, names),
+        carton_counts=_counts(judged, names),
         ms_per_image=round(1000 * spent / len(looked), 2),
     )
     if request.report is not None:
         from nii_edge.learn.page import write_page
 
-        write_page(request.report, summary, ours, names, _carton_scores(ours, names))
+        write_page(request.report, summary, ours, names, _carton_scores(judged, names))
     return summary
 
 
