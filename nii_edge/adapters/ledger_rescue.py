@@ -10,6 +10,7 @@ nothing that was archived is changed by this.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from typing import NamedTuple
 import msgspec
 
 from nii_edge.adapters.sqlite_ledger import KINDS, SqliteLedger
-from nii_edge.errors import LedgerDamagedError
+from nii_edge.adapters.wal_check import wal_damage
+from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import Change, Conclude, Intend, Miss, Recalled
 from nii_edge.records import Gap, Recall, Report, ScanId, ScanType
 
@@ -40,18 +42,34 @@ def open_ledger(path: Path, edge: str) -> Opened:
         LedgerError: it is in use, not writable, of another version, or another edge's.
     """
     problems: list[str] = []
+    lost = _lost_from_log(path)
     try:
         ledger = SqliteLedger(path, edge)
         problems = _verify(ledger)
         if not problems:
-            return Opened(ledger, ())
+            return Opened(ledger, lost)
         ledger.close()
     except (LedgerDamagedError, ValueError, TypeError, OverflowError) as error:
         problems.append(f"{type(error).__name__}: {error}")  # rows of a kind that was never written
     aside = _set_aside(path)
     fresh = SqliteLedger(path, edge)
     saved = _carry_over(aside, fresh, edge)
-    return Opened(fresh, (*problems[:20], f"the damaged ledger is {aside}", saved))
+    return Opened(fresh, (*lost, *problems[:20], f"the damaged ledger is {aside}", saved))
+
+
+def _lost_from_log(path: Path) -> tuple[str, ...]:
+    """What a damaged write-ahead log has lost, in words, and where the log was copied to: opening the ledger
+    cuts it off."""
+    log = Path(f"{path}-wal")
+    try:
+        damage = wal_damage(log)
+        if damage is None:
+            return ()
+        aside = _free(path, "-wal")
+        shutil.copyfile(log, aside)
+    except OSError as error:
+        raise LedgerError(f"{log}: cannot be read or copied: {error}; mend the disk first") from error
+    return damage, f"the damaged log is {aside}; scans that were in it are missing, or get a verdict anew"
 
 
 def _verify(ledger: SqliteLedger) -> list[str]:
@@ -66,13 +84,18 @@ def _verify(ledger: SqliteLedger) -> list[str]:
 
 def _set_aside(path: Path) -> Path:
     """Rename the file and its companions; the first free number is taken."""
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
-        number += 1
+    aside = _free(path, "")
     for ending in ("", "-wal", "-shm"):
         companion = Path(f"{path}{ending}")
         if companion.exists():
             companion.rename(f"{aside}{ending}")
+    return aside
+
+
+def _free(path: Path, ending: str) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}{ending}")).exists():
+        number += 1
     return aside
 
 
