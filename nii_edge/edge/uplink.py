@@ -16,11 +16,15 @@ from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import LedgerError
 from nii_edge.ports import AlertSink, Clock, Confirm, OutboxItem, OutboxKind, Park
+from nii_edge.records import Preview
 from nii_edge.telemetry import Metrics, logger
 
 WINDOW = 256
 """Records sent and not yet confirmed, at most."""
 PICTURE_WINDOW = 8
+"""Pictures at most; one at a time until the line has shown that it carries more."""
+SLOWEST_BYTES_S = 4_000
+"""A picture under way is waited for as long as so slow a line takes, if no record waits behind it."""
 RESEND_AFTER_S = 5.0
 """Without any confirmation for this long, what is outstanding is sent again."""
 OVERTAKEN_S = 1.0
@@ -33,6 +37,7 @@ IDLE_S = 1.0
 class _Sent(NamedTuple):
     kind: OutboxKind
     at: float
+    size: int
 
 
 class Uplink:
@@ -57,6 +62,7 @@ class Uplink:
         self.thread = GuardedThread("uplink", self._run, failed)
         self._outstanding: dict[str, _Sent] = {}
         self._heard_of = 0.0
+        self._pictures = 1
         self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
         self._progress_at = 0.0
         self.heard_at = clock.monotonic()
@@ -103,7 +109,7 @@ class Uplink:
         self._hear(sink)
         moved = self._send(sink, "record", WINDOW)
         if not any(sent.kind == "record" for sent in self._outstanding.values()):
-            moved += self._send(sink, "preview", PICTURE_WINDOW)
+            moved += self._send(sink, "preview", self._pictures)
             self._ask_for_manifests(sink)
         if not moved:
             sink.wait(self._mail.fileno(), IDLE_S)
@@ -128,11 +134,22 @@ class Uplink:
                     sent = self._outstanding.pop(key, None)
                     if sent is not None:
                         self._heard_of = max(self._heard_of, sent.at)
+                        self._judge_speed(sent)
             if reply.refused is not None:
                 self._metrics.uplink.labels("refused").inc()
                 self._log.error("the collector refuses a record for good", key=reply.refused, why=reply.why)
                 self._committer.write(Park(reply.refused, reply.why))
                 self._outstanding.pop(reply.refused, None)
+
+    def _judge_speed(self, sent: _Sent) -> None:
+        if sent.kind == "preview" and self._clock.monotonic() - sent.at < RESEND_AFTER_S / 2:
+            self._pictures = min(2 * self._pictures, PICTURE_WINDOW)
+
+    def _patience(self) -> float:
+        """How long the line may be silent: longer while only pictures are under way."""
+        if any(sent.kind == "record" for sent in self._outstanding.values()):
+            return RESEND_AFTER_S
+        return RESEND_AFTER_S + sum(sent.size for sent in self._outstanding.values()) / SLOWEST_BYTES_S
 
     def _silent(self) -> bool:
         """True once when nothing was confirmed for too long, or what was sent well after the oldest was: that
@@ -141,8 +158,9 @@ class Uplink:
             self._progress_at = self._clock.monotonic()
         oldest = next((sent.at for sent in self._outstanding.values()), float("inf"))
         overtaken = self._heard_of - oldest > OVERTAKEN_S
-        if self._clock.monotonic() - self._progress_at <= RESEND_AFTER_S and not overtaken:
+        if self._clock.monotonic() - self._progress_at <= self._patience() and not overtaken:
             return False
+        self._pictures = 1
         self._log.warning("no receipt; connecting anew", outstanding=len(self._outstanding))
         self._metrics.uplink.labels("resent").inc(len(self._outstanding))
         self._outstanding.clear()
@@ -160,7 +178,8 @@ class Uplink:
         for before, item in enumerate(items):
             if not sink.send(item.record):
                 return before
-            self._outstanding[item.key] = _Sent(kind, self._clock.monotonic())
+            size = len(item.record.data) if isinstance(item.record, Preview) else 0
+            self._outstanding[item.key] = _Sent(kind, self._clock.monotonic(), size)
             self._cursor[kind] = item.number
             self._metrics.uplink.labels("sent").inc()
         return len(items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import select
 import time
 from pathlib import Path
@@ -52,6 +53,32 @@ class LossyLine:
         self._waiting = []
 
 
+class ThinLine(LossyLine):
+    """A line on which a picture takes `SECONDS`, one after the other; nothing is lost."""
+
+    SECONDS = 0.5
+
+    def __init__(self, archive: list[str]) -> None:
+        super().__init__(archive, 0)
+        self._arrives: list[tuple[float, str]] = []
+
+    def wait(self, wake_fd: int, timeout_s: float) -> None:
+        select.select([wake_fd], [], [], min(timeout_s, 0.02))
+
+    def send(self, record: Report | Gap | Recall | Preview) -> bool:
+        begins = max([time.monotonic(), *(at for at, _ in self._arrives)])
+        picture = isinstance(record, Preview)
+        key = record.sha256 if isinstance(record, Preview) else record.alert_id
+        self._arrives.append((begins + (self.SECONDS if picture else 0.0), key))
+        return True
+
+    def replies(self) -> list[SinkReply]:
+        now = time.monotonic()
+        self._waiting = [key for at, key in self._arrives if at <= now]
+        self._arrives = [(at, key) for at, key in self._arrives if at > now]
+        return super().replies()
+
+
 def scan(seq: int) -> ScanId:
     return ScanId(edge="e", scanner="s", epoch=1, seq=seq)
 
@@ -88,6 +115,39 @@ def test_what_went_down_with_a_connection_is_sent_again_while_others_go_on(
         found: int = committer.answer(lambda ledger: ledger.stats().pending)
         until(lambda: committer.answer(lambda ledger: ledger.stats().pending) == 0)
         assert found <= seq
+    finally:
+        uplink.stop()
+        committer.close()
+
+
+def test_pictures_get_through_a_line_that_takes_long_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than a record may take: nobody gives up what is still on its way, and the line stays."""
+    monkeypatch.setattr("nii_edge.edge.uplink.RESEND_AFTER_S", 0.2)
+    monkeypatch.setattr("nii_edge.edge.uplink.SLOWEST_BYTES_S", 100)
+    archive: list[str] = []
+    opened: list[ThinLine] = []
+    committer = Committer(lambda: SqliteLedger(tmp_path / "ledger.db", "e"), lambda _: None)
+    committer.start()
+    shas = []
+    for seq in range(1, 5):
+        intend, told = concluded(seq)
+        data = bytes([seq]) * 200
+        picture = Preview(sha256=hashlib.sha256(data).hexdigest(), media_type="image/jpeg", data=data)
+        shas.append(picture.sha256)
+        committer.write(intend, told._replace(preview=picture))
+
+    def line() -> ThinLine:
+        opened.append(ThinLine(archive))
+        return opened[-1]
+
+    uplink = Uplink(line, committer, SystemClock(), Metrics())
+    uplink.start()
+    try:
+        until(lambda: set(shas) <= set(archive))
+        assert len(opened) == 1
+        assert [key for key in archive if key in shas] == shas
     finally:
         uplink.stop()
         committer.close()
