@@ -247,7 +247,8 @@ class Park(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """What was parked is sent once more, after a restart: the centre may be of a newer version by now."""
+    """Records that were parked are sent once more, after a restart: the centre may be of a newer version by
+    now. Pictures stay parked: their format does not change."""
 
 
 class Prune(NamedTuple):

@@ -290,6 +290,17 @@ class Report(Record, frozen=True, kw_only=True):
     preview: Hex | None = None
 
 
+def gap_id(edge: str, scanner: str, epoch: int, first: int) -> str:
+    """The alert id of a gap."""
+    return hashlib.sha256(f"nii-edge gap\n{edge}\n{scanner}\n{epoch}\n{first}".encode()).digest()[:16].hex()
+
+
+def recall_id(scan: ScanId) -> str:
+    """The alert id of a recall."""
+    text = f"nii-edge recall\n{scan.edge}\n{scan.scanner}\n{scan.epoch}\n{scan.seq}"
+    return hashlib.sha256(text.encode()).digest()[:16].hex()
+
+
 class Gap(Record, frozen=True, kw_only=True):
     """Sequence numbers a scanner skipped, both ends included: cartons nobody has seen.
 
@@ -307,8 +318,7 @@ class Gap(Record, frozen=True, kw_only=True):
     @property
     def alert_id(self) -> str:
         """32 hex digits, from scanner, epoch and the first missing number."""
-        text = f"nii-edge gap\n{self.edge}\n{self.scanner}\n{self.epoch}\n{self.first}"
-        return hashlib.sha256(text.encode()).digest()[:16].hex()
+        return gap_id(self.edge, self.scanner, self.epoch, self.first)
 
 
 class Recall(Record, frozen=True, kw_only=True):
@@ -330,9 +340,7 @@ class Recall(Record, frozen=True, kw_only=True):
     @property
     def alert_id(self) -> str:
         """32 hex digits, from the earlier scan's identity: a scan is recalled once."""
-        scan = self.scan
-        text = f"nii-edge recall\n{scan.edge}\n{scan.scanner}\n{scan.epoch}\n{scan.seq}"
-        return hashlib.sha256(text.encode()).digest()[:16].hex()
+        return recall_id(self.scan)
 
 
 class Preview(Record, frozen=True, kw_only=True):

@@ -132,28 +132,47 @@ def _read_json(path: Path, columns: Columns, rows: Collecting) -> None:
 
 
 def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -> None:
-    """Give every row of the items of a JSON list to `rows`; `name` is the file's, for people."""
+    """Give every row of the items of a JSON list to `rows`; `name` is the file's, for people.
+
+    Raises:
+        ManifestError: lines are given, and what the columns file names is in none of them.
+    """
+    flat = 0
+    missing = dict(columns.columns)
     for number, item in enumerate(items, 1):
         where = f"{name} item {number}"
         if not isinstance(item, dict):
             rows.complain(where, PaperProblem.BAD_ROW, f"a {type(item).__name__}; expected an object")
         elif "house_bills" in item or "barcodes" in item:
-            for row in _of_master(where, item, rows):
+            for row in _of_master(where, item, columns, rows):
                 rows.add(row)
         else:
-            rows.add(Row(where, {field: _text(item.get(columns.name(field))) for field in FIELDS}))
+            flat += 1
+            missing = {field: theirs for field, theirs in missing.items() if theirs not in item}
+            rows.add(Row(where, {field: _text(item.get(columns.name(field)), columns) for field in FIELDS}))
+    if flat and missing:
+        absent = ", ".join(f"{field} ({theirs})" for field, theirs in missing.items())
+        raise ManifestError(
+            f"{name}: no line has {absent}; what the --columns file names must be there: correct its name, "
+            "or leave the field out"
+        )
 
 
-def _of_master(where: str, tree: dict[str, Any], rows: Collecting) -> Iterator[Row]:
+def _of_master(where: str, tree: dict[str, Any], columns: Columns, rows: Collecting) -> Iterator[Row]:
     """The rows of one master bill: one that announces each carton, then one for each line."""
-    _check_lists(where, tree, rows)
+    _check_lists(where, tree, columns, rows)
     barcodes, gross = _list(tree.get("barcodes")), _list(tree.get("gross_kg"))
-    master = _text(tree.get("number"))
+    master = _text(tree.get("number"), columns)
     about: list[dict[Field, str]] = []
     for index, barcode in enumerate(barcodes):
-        kilos = _text(gross[index]) if index < len(gross) else ""
+        kilos = _text(gross[index], columns) if index < len(gross) else ""
         about.append(
-            {"barcode": _text(barcode), "master_bill": master, "carton": str(index + 1), "gross_kg": kilos}
+            {
+                "barcode": _text(barcode, columns),
+                "master_bill": master,
+                "carton": str(index + 1),
+                "gross_kg": kilos,
+            }
         )
         yield Row(f"{where} carton {index + 1}", about[-1])
     for index, bill in enumerate(_list(tree.get("house_bills")), 1):
@@ -166,10 +185,10 @@ def _of_master(where: str, tree: dict[str, Any], rows: Collecting) -> Iterator[R
             continue
         own: dict[Field, str] = {
             **about[carton],
-            "house_bill": _text(bill.get("number")),
-            "packages": _text(bill.get("packages")),
-            "shipper": _text(bill.get("shipper")),
-            "consignee": _text(bill.get("consignee")),
+            "house_bill": _text(bill.get("number"), columns),
+            "packages": _text(bill.get("packages"), columns),
+            "shipper": _text(bill.get("shipper"), columns),
+            "consignee": _text(bill.get("consignee"), columns),
         }
         if not _list(bill.get("lines")):
             rows.complain(place, PaperProblem.BAD_ROW, "no lines; expected a list of what is in it")
@@ -179,17 +198,18 @@ def _of_master(where: str, tree: dict[str, Any], rows: Collecting) -> Iterator[R
                 rows.complain(f"{place} line {k}", PaperProblem.BAD_ROW, "expected an object")
                 rows.spoil(own["barcode"], PaperProblem.BAD_ROW)
                 continue
-            yield Row(f"{place} line {k}", {**own, **{name: _text(line.get(name)) for name in _LINE_FIELDS}})
+            told = {name: _text(line.get(name), columns) for name in _LINE_FIELDS}
+            yield Row(f"{place} line {k}", {**own, **told})
 
 
-def _check_lists(where: str, tree: dict[str, Any], rows: Collecting) -> None:
+def _check_lists(where: str, tree: dict[str, Any], columns: Columns, rows: Collecting) -> None:
     """What must be lists: all that is in something else would be gone without a word."""
     for name in ("barcodes", "gross_kg", "house_bills"):
         if not isinstance(tree.get(name, []), list):
             kind = type(tree[name]).__name__
             rows.complain(where, PaperProblem.BAD_ROW, f"{name} is a {kind}; expected a list")
             for barcode in _list(tree.get("barcodes")):
-                rows.spoil(_text(barcode), PaperProblem.BAD_ROW)
+                rows.spoil(_text(barcode, columns), PaperProblem.BAD_ROW)
 
 
 _LINE_FIELDS: tuple[Field, ...] = (
@@ -201,8 +221,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
-    """A JSON value as a CSV field would have it; what is neither text nor number is not declared."""
+def _text(value: Any, columns: Columns) -> str:
+    """A JSON value as a CSV field would have it; what is neither text nor number is not declared. JSON's
+    numbers have a point; only its texts are written as the columns file says."""
     if isinstance(value, bool) or value is None or isinstance(value, (list, dict)):
         return ""
-    return value if isinstance(value, str) else repr(value)
+    return value if isinstance(value, str) else repr(value).replace(".", columns.decimal)

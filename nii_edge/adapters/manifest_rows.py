@@ -74,7 +74,7 @@ class Collecting:
         self._cartons: dict[str, _Carton] = {}
         self.count: Counter[PaperProblem] = Counter()
         self.examples: list[str] = []
-        self._spoilt: dict[str, set[PaperProblem]] = {}
+        self._spoilt: dict[PaperProblem, set[str]] = {}
         self.rows = 0
 
     def complain(self, where: str, problem: PaperProblem, detail: str) -> None:
@@ -100,14 +100,16 @@ class Collecting:
 
     def spoil(self, barcode: str, problem: PaperProblem) -> None:
         """Note with a carton, if it can be told which, a problem that was counted already."""
-        self._spoilt.setdefault(barcode.strip(), set()).add(problem)
+        barcode = barcode.strip()
+        if 0 < len(barcode) <= MAX_CODE:
+            self._spoilt.setdefault(problem, set()).add(barcode)
 
     def papers(self) -> list[Papers]:
         """What is declared of each carton, in the order they came up."""
         self._check_numbers()
-        for barcode, problems in self._spoilt.items():
-            if barcode in self._cartons:
-                self._cartons[barcode].problems |= problems
+        for problem, barcodes in self._spoilt.items():
+            for barcode in barcodes & self._cartons.keys():
+                self._cartons[barcode].problems.add(problem)
         sizes = Counter(carton.master_bill for carton in self._cartons.values())
         return [
             self._finished(barcode, carton, sizes[carton.master_bill])

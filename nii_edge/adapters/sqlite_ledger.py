@@ -171,7 +171,7 @@ class SqliteLedger:
         return [LedgerCounts(row[0], ScanType(row[1]), *row[2:]) for row in rows]
 
     def stats(self) -> LedgerStats:
-        """How much there is of what. Cheap enough to be asked every second."""
+        """How much there is of what. Takes the longer the more waits: 0.1 s for half a million records."""
         (anchor, _) = self._anchor()
         waiting = "SELECT count(*), coalesce(min(entry), 0) FROM journal WHERE state = 'pending'"
         pending, oldest = self._rows(waiting)[0]
@@ -262,9 +262,7 @@ class SqliteLedger:
             case Park(key, reason):
                 self._set_state([(key,)], "parked", None, reason)
             case Retry():
-                for table in ("journal", "previews"):
-                    statement = f"UPDATE {table} SET state = 'pending', parked = NULL WHERE state = 'parked'"  # noqa: S608
-                    self._db.execute(statement)
+                self._db.execute("UPDATE journal SET state = 'pending', parked = NULL WHERE state = 'parked'")
 
     def _intend(self, intent: Intend) -> None:
         self._receive(intent, intent.scan_type, None)

@@ -232,8 +232,8 @@ def _before(connection: sqlite3.Connection, barcode: str) -> _Before | None:
 
 
 def _contradicts(before: str, now: str) -> bool:
-    """Whether a carton cannot be under both master bills: one of none contradicts nothing."""
-    return bool(before and now) and before != now
+    """Whether a carton cannot be under both master bills: one that had none contradicts nothing."""
+    return bool(before) and before != now
 
 
 def _marked(papers: Papers) -> Papers:

@@ -16,7 +16,7 @@ _HEADER, _FRAME = 32, 24
 _MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 """The first word, and the byte order in which checksums are made."""
 TORN_COMMITS = 1
-"""Commits after the first bad frame that a power cut may leave: the last one was never said to be on disk,
+"""Commits from the first bad frame on that a power cut may leave: the last one was never said to be on disk,
 and its pages may reach the disk in any order."""
 
 Sums = tuple[int, int]
@@ -41,12 +41,12 @@ def wal_damage(path: Path) -> str | None:
     for frame in _frames(data):
         last = frame.number
         if not bad and not frame.follows:
-            bad = frame.number
+            bad, commits = frame.number, int(frame.commits)
         elif bad and frame.follows and frame.commits:
             commits += 1
     if commits <= TORN_COMMITS:
         return None
-    return f"{path}: frame {bad} of {last} is damaged; {commits} commits after it cannot be read"
+    return f"{path}: frame {bad} of {last} is damaged; {commits} commits from there on cannot be read"
 
 
 def _frames(data: bytes) -> Iterator[_Frame]:
@@ -58,10 +58,18 @@ def _frames(data: bytes) -> Iterator[_Frame]:
     if order is None or not 512 <= page <= 65_536 or page & (page - 1):
         return
     before, size = (sum_1, sum_2), _FRAME + page
+    strange: list[_Frame] = []
+    stored = last = before
     for number, start in enumerate(range(_HEADER, len(data) - size + 1, size), 1):
         head = struct.unpack(">6I", data[start : start + _FRAME])
+        stored, last = last, (head[4], head[5])
         if head[2:4] != (salt_1, salt_2):
-            continue  # of an earlier generation, or damaged itself
+            # of an earlier generation, or damaged itself if more of this one come after it
+            strange.append(_Frame(number, head[1] != 0, follows=False))
+            continue
+        if strange:
+            yield from strange
+            strange, before = [], stored
         own = head[4], head[5]
         body = data[start : start + 8] + data[start + _FRAME : start + size]
         yield _Frame(number, head[1] != 0, _summed(body, before, order) == own)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nii_edge.errors import WireError
-from nii_edge.records import Gap, Preview, Reason, Recall, Report
+from nii_edge.records import Gap, Name, Preview, Reason, Recall, Report, ScanId, gap_id, recall_id
 from nii_edge.wire import (
     MAX_HEADER_BYTES,
     MAX_PREVIEW_BYTES,
@@ -31,8 +31,23 @@ class _ReportName(msgspec.Struct, frozen=True):
     alert_id: str
 
 
+class _GapName(msgspec.Struct, frozen=True):
+    edge: Name
+    scanner: Name
+    epoch: int
+    first: int
+
+
+class _RecallName(msgspec.Struct, frozen=True):
+    scan: ScanId
+
+
 class _Named(msgspec.Struct, frozen=True):
+    """What of a message names it: newer versions may have more, and other things, beside."""
+
     report: _ReportName | None = None
+    gap: _GapName | None = None
+    recall: _RecallName | None = None
     sha256: str | None = None
 
 
@@ -113,4 +128,8 @@ def claimed_key(parts: Sequence[Buffer]) -> str | None:
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
     key = named.report.alert_id if named.report else named.sha256
+    if named.gap is not None:
+        key = gap_id(named.gap.edge, named.gap.scanner, named.gap.epoch, named.gap.first)
+    if named.recall is not None:
+        key = recall_id(named.recall.scan)
     return key if key and len(key) <= 128 else None

@@ -57,7 +57,7 @@ PART, WHOLE_FROM = 0.6, 0.85
 """The side of a part against the whole, and the share of the time from which whole pictures are shown."""
 CLEARLY = 0.01
 """mAP50 on validation by which an earlier network must be better than the last to be exported."""
-PATIENCE = 5
+PATIENCE = 3
 """Validations without a better one after which training ends early."""
 BYTES_FREE, BYTES_A_PROCESS = 2 << 30, 1 << 30
 """Memory that must be free besides, and for every further process."""

@@ -39,6 +39,10 @@ def joined(
     Raises:
         DetectorFaultError: the evidence adds up to no number.
     """
+    if len(ways) != len(joint.parts):
+        raise DetectorFaultError(
+            f"{VERIFIER}: it weighed {len(ways)} ways to lie, {len(joint.parts)} are fitted here: start anew"
+        )
     weighed = fusion.add(joint, ways, of_consignment(odd))
     ratio = float(weighed.terms.sum())
     if not np.isfinite(weighed.log_odds) or not np.isfinite(ratio):

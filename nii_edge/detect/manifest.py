@@ -255,6 +255,8 @@ def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     weight, error = facts.kilograms, facts.kilograms_error
     weighs = f"at least {weight - error:.1f} kg" if facts.lower_bound else f"{weight:.1f} ± {error:.1f} kg"
     packages = "no number" if papers.packages is None else f"{papers.packages}"
+    if any(bill.packages is None for bill in papers.house_bills):
+        packages = f"no number for each bill (taken for {papers.packages} in all)"
     words = {
         "mass_differs": f"X-rays weigh {weighs}, the papers say {said}.",
         "more_parcels": f"The image shows {_counted(facts.parcels)}, the papers say {packages}.",

@@ -25,7 +25,9 @@ VERIFY_EVERY_S = 3_600.0
 VERIFY_AT_ONCE = 1_000
 """Entries verified in one turn: some 20 ms in which no verdict is written."""
 STATS_SHARE = 100.0
-"""The ledger's statistics take at most one part in so many of its thread's time."""
+"""The ledger's statistics take at most one part in so many of its thread's time,"""
+STATS_AGE_S = 20.0
+"""but are never older than this."""
 REOPEN_AT = 0.95
 """Of the entry budget: CLEAR is possible again below it."""
 
@@ -152,7 +154,7 @@ class Housekeeping:
             return known
         found: tuple[float, LedgerStats] = self._committer.answer(self._timed)
         seconds, stats = found
-        self._stats_due = now + STATS_SHARE * seconds
+        self._stats_due = now + min(STATS_SHARE * seconds, STATS_AGE_S)
         return stats
 
     def _oldest_age(self) -> float:

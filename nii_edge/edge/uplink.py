@@ -62,6 +62,7 @@ class Uplink:
         self.thread = GuardedThread("uplink", self._run, failed)
         self._outstanding: dict[str, _Sent] = {}
         self._heard_of = 0.0
+        self._overtaken = ""
         self._pictures = 1
         self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
         self._progress_at = 0.0
@@ -156,11 +157,13 @@ class Uplink:
         one went down with a connection that ZeroMQ has replaced. What is outstanding is then sent again."""
         if not self._outstanding:
             self._progress_at = self._clock.monotonic()
-        oldest = next((sent.at for sent in self._outstanding.values()), float("inf"))
-        overtaken = self._heard_of - oldest > OVERTAKEN_S
+        key, oldest = next(((k, sent.at) for k, sent in self._outstanding.items()), ("", float("inf")))
+        overtaken = self._heard_of - oldest > OVERTAKEN_S and key != self._overtaken
         if self._clock.monotonic() - self._progress_at <= self._patience() and not overtaken:
             return False
         self._pictures = 1
+        if overtaken:
+            self._overtaken = key  # once: if it is never answered, the line shall live all the same
         self._log.warning("no receipt; connecting anew", outstanding=len(self._outstanding))
         self._metrics.uplink.labels("resent").inc(len(self._outstanding))
         self._outstanding.clear()

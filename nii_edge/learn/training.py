@@ -136,7 +136,8 @@ class _Run:
         self.mean = Mean(network, plan.ema)
         self._shared = dist.is_available() and dist.is_initialized()
         self.leads = not self._shared or dist.get_rank() == 0
-        done = _resumed(folder, network, self.mean, self._optimiser)
+        done, minutes = _resumed(folder, network, self.mean, self._optimiser)
+        self._plan, self._ending = plan._replace(minutes=min(plan.minutes, minutes)), minutes < plan.minutes
         self._stepping: nn.Module = network
         if self._shared:
             self._stepping = nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False)
@@ -152,7 +153,7 @@ class _Run:
         over = max(over, self._steps / self._plan.steps if self._plan.steps else 0.0)
         if over < self._plan.finish and self._watch.stop():  # the last part all the same, in less time
             minutes = (time.monotonic() - self._began) / 60 / self._plan.finish
-            self._plan = self._plan._replace(minutes=minutes, steps=None)
+            self._plan, self._ending = self._plan._replace(minutes=minutes, steps=None), True
             over = self._plan.finish
         return _together(over, self._shared)
 
@@ -212,6 +213,7 @@ class _Run:
             "mean_steps": self.mean.steps,
             "optimiser": self._optimiser.state_dict(),
             "progress": json.dumps(self.progress()._asdict()),
+            "minutes": self._plan.minutes if self._ending else math.inf,
         }
         torch.save(state, part)
         with part.open("rb") as file:
@@ -250,10 +252,13 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     return groups
 
 
-def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer) -> Progress:
+def _resumed(
+    folder: Path, network: nn.Module, mean: Mean, optimiser: torch.optim.Optimizer
+) -> tuple[Progress, float]:
+    """How far the run was, and the minutes to which it was shortened, infinite if it was not."""
     path = folder / "checkpoint.pt"
     if not path.is_file():
-        return Progress(0.0, 0, 0, [])
+        return Progress(0.0, 0, 0, []), math.inf
     try:
         state = torch.load(path, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
@@ -262,4 +267,4 @@ def _resumed(folder: Path, network: nn.Module, mean: Mean, optimiser: torch.opti
     mean.network.load_state_dict(state["mean"])
     mean.steps = int(state["mean_steps"])
     optimiser.load_state_dict(state["optimiser"])
-    return Progress(**json.loads(state["progress"]))
+    return Progress(**json.loads(state["progress"])), float(state.get("minutes", math.inf))

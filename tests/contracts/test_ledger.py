@@ -387,12 +387,12 @@ def test_what_is_parked_is_kept_back_and_the_others_go_on(ledger: Ledger, opener
 
 
 def test_what_was_parked_is_sent_once_more_when_asked_to(ledger: Ledger) -> None:
-    """In its place, pictures too; what was archived stays so."""
+    """Records, each in its place; what was archived stays so, and pictures stay parked."""
     ledger.commit([intend(1), intend(2), conclude(1, preview=picture("p")), conclude(2)])
     ledger.commit([Park(report(1).alert_id, "a newer word"), Park(picture("p").sha256, "odd")])
     ledger.commit([Confirm((report(2).alert_id,), 5), Retry()])
     assert waiting(ledger) == [report(1)]
-    assert waiting(ledger, "preview") == [picture("p")]
+    assert waiting(ledger, "preview") == []
     assert ledger.stats().parked == 0
     ledger.commit([Confirm((report(1).alert_id,), 6), Prune(7, 10**9)])
     assert ledger.stats().entries == 0
@@ -571,7 +571,7 @@ class Model:
             case Park(key, _):
                 self.parked |= {key} & set(self.outbox)
             case Retry():
-                self.parked.clear()
+                self.parked = {key for key in self.parked if isinstance(self.outbox[key], Preview)}
 
     def _tell(self, record: Gap | Recall) -> None:
         """Once: the same again is nothing new."""

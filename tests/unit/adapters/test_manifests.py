@@ -199,6 +199,19 @@ def test_rows_that_lost_their_place_mark_every_carton_they_may_mean(tmp_path: Pa
     assert rows.count[PaperProblem.BAD_ROW] == 3
 
 
+def test_numbers_of_json_are_what_they_are(tmp_path: Path) -> None:
+    """They have a point, whatever the columns file says of texts; and what it names must be there."""
+    columns = Columns(version=1, decimal=",", thousands=".", columns={"gross_kg": "Gross"})
+    item = {**GOOD, "weight_kg": 11.125, "value_usd": "1.234,50", "Gross": 12.345}
+    (tmp_path / "m.json").write_text(json.dumps([item]))
+    (papers,) = collected(tmp_path / "m.json", columns).papers()
+    assert (papers.net_kg, papers.gross_kg, papers.value_usd) == (11.125, 12.345, 1234.5)
+    assert papers.problems == ()
+    (tmp_path / "m.json").write_text(json.dumps([GOOD]))
+    with pytest.raises(ManifestError, match=r"no line has gross_kg \(Gross\)"):
+        collected(tmp_path / "m.json", columns)
+
+
 def test_papers_that_come_in_two_parts(tmp_path: Path) -> None:
     """A carton announced without its master bill and completed later contradicts nothing; one that is said to
     be under another master bill stays marked."""
@@ -207,7 +220,8 @@ def test_papers_that_come_in_two_parts(tmp_path: Path) -> None:
     late = one(tmp_path, GOOD)
     assert store.put([early]).new == 1
     assert store.put([late]).amended == 1
-    assert store.put([msgspec.structs.replace(late, master_bill="M-2")]).moved == 1
+    assert store.put([msgspec.structs.replace(late, master_bill="")]).moved == 1
+    assert store.put([msgspec.structs.replace(late, master_bill="M-2")]).amended == 1
     store.close()
     reader = ManifestReader(tmp_path / "m.db")
     found = reader.find("B-1")
