@@ -10,10 +10,10 @@ from nii_edge.records import Finding, Gap, Recall, ScanId, ScanType
 
 SCAN = ScanId(edge="e", scanner="s", epoch=1, seq=7)
 GAP = Gap(edge="e", scanner="s", epoch=1, first=3, last=5, noticed_at_ns=1)
-RECALL = Recall(
-    scan=SCAN, scan_type=ScanType.OPERATIONAL, because=SCAN, noticed_at_ns=1,
-    finding=Finding(detector="anomaly", kind="anomaly", label="odd_one_out", category="ANOMALY", score=0.5, why="odd"),
-)  # fmt: skip
+ODD = Finding(
+    detector="anomaly", kind="anomaly", label="odd_one_out", category="ANOMALY", score=0.5, why="odd"
+)
+RECALL = Recall(scan=SCAN, scan_type=ScanType.OPERATIONAL, because=SCAN, noticed_at_ns=1, finding=ODD)
 
 
 @pytest.mark.parametrize(
