@@ -189,6 +189,17 @@ class Metrics:
             "Age of the oldest record the collector has not confirmed; 0 if there is none.",
             registry=r,
         )
+        self.clear_possible = Gauge(
+            "nii_edge_clear_possible", "0 while nothing may be CLEAR: /readyz says why.", registry=r
+        )
+        self.model_info = Gauge(
+            "nii_edge_model_info", "1 for each model that runs: name@version#hash.", ["model"], registry=r
+        )
+        self.clock_untrusted = Gauge(
+            "nii_edge_clock_untrusted",
+            "1 for an hour after the wall clock was put by over a minute.",
+            registry=r,
+        )
         self.last_frame = Gauge(
             "nii_edge_last_frame_timestamp_seconds",
             "When a frame came last, Unix time.",

@@ -323,6 +323,9 @@ class Daemon:
         facts = self.health.facts
         facts.inference_up = ready is not None
         if ready is not None:
+            self.metrics.model_info.clear()
+            for model in ready.models:
+                self.metrics.model_info.labels(model).set(1)
             facts.models, facts.device, facts.untrusted = ready.models, ready.device, tuple(ready.untrusted)
 
     def _note_waiting(self, since: float | None, silent: Mapping[str, float]) -> None:

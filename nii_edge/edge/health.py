@@ -75,6 +75,7 @@ class Facts(msgspec.Struct, kw_only=True):
     untrusted: tuple[str, ...] = ()
     inference_up: bool = False
     insecure: bool = False
+    clock_untrusted: bool = False
     calibrated_until_ns: dict[str, int] = {}
 
 
@@ -136,6 +137,8 @@ class Health:
         stats = facts.stats
         if stats is not None and stats.parked:
             found.append(f"{stats.parked} records are refused by the collector")
+        if facts.clock_untrusted:
+            found.append("the clock was put by more than a minute; nothing is forgotten for an hour")
         heard_at = self.receipt_at()
         if stats is not None and stats.pending and heard_at is not None:
             silent = self._clock.monotonic() - heard_at

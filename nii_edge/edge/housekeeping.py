@@ -28,6 +28,10 @@ STATS_SHARE = 100.0
 """The ledger's statistics take at most one part in so many of its thread's time,"""
 STATS_AGE_S = 20.0
 """but are never older than this."""
+CLOCK_STEP_S = 60.0
+"""By so much the wall clock may be put, against the one that only runs, before it is not trusted,"""
+CLOCK_TRUST_S = 3_600.0
+"""for so long: nothing is forgotten meanwhile, since how long the centre has had it cannot be told."""
 REOPEN_AT = 0.95
 """Of the entry budget: CLEAR is possible again below it."""
 
@@ -92,6 +96,8 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._pruned_at = 0.0
         self._stats_due = 0.0
+        self._clock_offset = self._offset()
+        self._trusted_from = 0.0
         self._verified_to: int | None = None
         self._verified_at = clock.monotonic()
         self._failed = failed
@@ -129,6 +135,7 @@ class Housekeeping:
         facts = self._health.facts
         facts.counts = self._committer.answer(lambda ledger: ledger.counts())
         facts.stats = stats = self._stats()
+        self._metrics.clear_possible.set(not self._health.not_ready())
         facts.disk_free_bytes = free_bytes(self._state_dir)
         self._metrics.disk_free.set(facts.disk_free_bytes)
         self._metrics.outbox_rows.labels("pending").set(stats.pending)
@@ -180,6 +187,7 @@ class Housekeeping:
             except LedgerError as error:
                 self._log.error("the ledger does not answer", error=str(error))
             self._hold()
+            self._watch_clock()
             self._prune()
             self.also()
             self._stopping.wait(EVERY_S)
@@ -198,9 +206,23 @@ class Housekeeping:
             self._log.error("the ledger is damaged", problems=audit.problems[:20])
             self._failed(LedgerDamagedError(f"the ledger is damaged: {audit.problems[0]}"))
 
+    def _offset(self) -> float:
+        return self._clock.wall_ns() / 1e9 - self._clock.monotonic()
+
+    def _watch_clock(self) -> None:
+        """Whether somebody has put the wall clock: a battery that was empty, a time server, an attacker."""
+        offset = self._offset()
+        step, self._clock_offset = offset - self._clock_offset, offset
+        now = self._clock.monotonic()
+        if abs(step) > CLOCK_STEP_S:
+            self._trusted_from = now + CLOCK_TRUST_S
+            self._log.error("the clock was put; nothing is forgotten for an hour", seconds=round(step))
+        self._health.facts.clock_untrusted = now < self._trusted_from
+        self._metrics.clock_untrusted.set(now < self._trusted_from)
+
     def _prune(self) -> None:
         now = self._clock.monotonic()
-        if now - self._pruned_at < PRUNE_EVERY_S:
+        if now - self._pruned_at < PRUNE_EVERY_S or now < self._trusted_from:
             return
         self._pruned_at = now
         before = self._clock.wall_ns() - round(self._budget.retention_hours * 3_600e9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.errors import LedgerDamagedError
-from nii_edge.ports import Conclude, Intend
+from nii_edge.ports import Conclude, Confirm, Intend
 from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.telemetry import Metrics
 
@@ -29,9 +30,13 @@ class OffsetClock(SystemClock):
     """The machine's clock, which a test may put forward."""
 
     ahead_s = 0.0
+    wall_ahead_s = 0.0
 
     def monotonic(self) -> float:
         return super().monotonic() + self.ahead_s
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + round((self.ahead_s + self.wall_ahead_s) * 1e9)
 
 
 class Rig:
@@ -102,14 +107,35 @@ def test_without_room_for_the_ballast_nothing_is_clear(tmp_path: Path) -> None:
     """Also at the start, before anything was written: the last verdicts might not find room."""
     committer = Committer(lambda: SqliteLedger(tmp_path / "ledger.db", "e"), lambda _: None)
     committer.start()
-    gate, clock = ClearGate(), SystemClock()
+    gate, clock, metrics = ClearGate(), SystemClock(), Metrics()
     keeper = Housekeeping(
         tmp_path, LedgerBudget(ballast_mb=1 << 40), committer, gate, Health("e", "0", 1.0, gate, clock),
-        clock, Metrics(),
+        clock, metrics,
     )  # fmt: skip
     keeper.start()
     try:
         assert "must be free" in gate.reasons()[Reason.DISK_FULL]
+        until(lambda: metrics.registry.get_sample_value("nii_edge_clear_possible") == 0)
     finally:
         keeper.stop()
         committer.close()
+
+
+def test_a_clock_that_was_put_forgets_nothing(tmp_path: Path) -> None:
+    """Eight days ahead all that is confirmed would be old enough to go."""
+    rig = Rig(tmp_path)
+    try:
+        keys: list[str] = [
+            item.key for item in rig.committer.answer(lambda ledger: ledger.outbox("record", 0, 10))
+        ]
+        rig.committer.write(Confirm(tuple(keys), rig.clock.wall_ns()))
+        until(lambda: rig.metrics.registry.get_sample_value("nii_edge_clock_untrusted") == 0)
+        rig.clock.wall_ahead_s = 8 * 24 * 3_600.0
+        until(lambda: rig.metrics.registry.get_sample_value("nii_edge_clock_untrusted") == 1)
+        rig.clock.ahead_s = housekeeping.PRUNE_EVERY_S + 1
+        time.sleep(2.5)
+        assert rig.committer.answer(lambda ledger: ledger.stats()).pruned_to == 0
+        rig.clock.ahead_s = housekeeping.CLOCK_TRUST_S + 60
+        until(lambda: rig.committer.answer(lambda ledger: ledger.stats()).pruned_to == 10)
+    finally:
+        rig.stop()
