@@ -66,7 +66,11 @@ def rotate(
     _say(as_json, key.public, notes, secret=key_file)
 
 
-@app.command("revoke", epilog="Example: nii-edge keys revoke lane-1 --allow allowed.keys")
+@app.command(
+    "revoke",
+    epilog="Example: nii-edge keys revoke lane-1 --allow allowed.keys",
+    context_settings={"ignore_unknown_options": True},  # a key may begin with a dash
+)
 def revoke(
     which: Annotated[str, typer.Argument(metavar="NAME|KEY", help="All keys of a name, or one public key.")],
     allow: Annotated[Path, typer.Option("--allow", metavar="FILE", help="The allow-list.")],

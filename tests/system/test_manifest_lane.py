@@ -147,7 +147,10 @@ def test_a_carton_is_compared_with_its_papers_and_one_without_is_an_alarm(lane: 
     assert "no_papers" in {finding.label for finding in other.report.verdict.findings}
     _goods_that_nobody_declared_are_held_to_the_strictest_rule(other.report.verdict)
     nameless = screened(edge, None)
-    assert (nameless.decision, nameless.reason) == (Decision.UNKNOWN, Reason.NOT_COVERED)
+    assert nameless.decision is Decision.ALARM
+    assert nameless.report is not None
+    assert [finding.label for finding in nameless.report.verdict.findings] == ["no_papers"]
+    assert any(why.startswith("manifest: ") for why in nameless.report.verdict.not_applicable)
 
 
 def _goods_that_nobody_declared_are_held_to_the_strictest_rule(verdict: Verdict) -> None:

@@ -227,6 +227,17 @@ def test_rotate_then_revoke(tmp_path: Path) -> None:
     assert keys("revoke", "nobody", "--allow", str(allow)).returncode == 1
 
 
+def test_a_key_that_begins_with_a_dash_is_revoked_like_any(tmp_path: Path) -> None:
+    """One in 85 does."""
+    allow = tmp_path / "allowed.keys"
+    for start in ("-1", "--", "-a"):
+        key = f"{start}{'x' * 38}"
+        allow.write_text(f"scanner lane-1 {key}\nscanner lane-2 {'y' * 40}\n")
+        gone = keys("revoke", key, "--allow", str(allow))
+        assert gone.stdout == f"revoked scanner lane-1 {key}\n", gone.stderr
+        assert [each.name for each in read_allow(allow).values()] == ["lane-2"]
+
+
 def test_list_shows_public_lines_and_never_a_secret(tmp_path: Path) -> None:
     """Allow-lists, .pub and .key files alike."""
     keys("new", "s", "--role", "subscriber", "--out", str(tmp_path), "--allow", str(tmp_path / "a.keys"))
