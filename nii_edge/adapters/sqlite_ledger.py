@@ -171,7 +171,8 @@ class SqliteLedger:
         return [LedgerCounts(row[0], ScanType(row[1]), *row[2:]) for row in rows]
 
     def stats(self) -> LedgerStats:
-        """How much there is of what. Takes the longer the more waits: 0.1 s for half a million records."""
+        """How much there is of what. Takes the longer the more waits: a tenth of a second and more for
+        half a million records."""
         (anchor, _) = self._anchor()
         waiting = "SELECT count(*), coalesce(min(entry), 0) FROM journal WHERE state = 'pending'"
         pending, oldest = self._rows(waiting)[0]

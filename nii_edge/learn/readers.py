@@ -20,6 +20,8 @@ from nii_edge.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MOST_EXAMPLES = 5
+MOST_LETTERS = 64
+"""Of a class name in a bundle (`records.Name`)."""
 
 
 class Labelled(NamedTuple):
@@ -289,9 +291,15 @@ def named(dataset: Dataset) -> Dataset:
 
 
 def _plain(name: str, number: int) -> str:
-    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", letters).strip("._-")[:64]
-    return kept or f"class_{number}"
+    """A name without accents and blanks; with its number where letters had to go: others may differ in
+    nothing else."""
+    apart = unicodedata.normalize("NFKD", name)
+    lost = any(not c.isascii() and unicodedata.category(c)[0] != "M" for c in apart)
+    letters = apart.encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", letters).strip("._-")
+    if not kept:
+        return f"class_{number}"
+    return f"{kept[:54]}_{number}" if lost or len(kept) > MOST_LETTERS else kept
 
 
 def _names_beside(folder: Path) -> tuple[str, ...]:

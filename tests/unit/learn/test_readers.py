@@ -222,6 +222,11 @@ def test_names_become_those_that_a_bundle_can_have(tmp_path: Path) -> None:
     assert sum(found.problems.counts.values()) == 4
     for name in found.names:
         assert msgspec.convert(name, Name) == name
+    other = ("\u5200 A", "\u67aa A", "x" * 70 + "1", "x" * 70 + "2")
+    kept = named(Dataset(other, (Labelled(tmp_path, boxes),), Problems()))
+    assert len(set(kept.names)) == 4, "what differs in letters that a bundle has not stays apart"
+    for name in kept.names:
+        assert msgspec.convert(name, Name) == name
     with pytest.raises(DataError, match="no class"):
         named(Dataset((), (), Problems()))
 
