@@ -17,7 +17,7 @@ import numpy as np
 import nii_edge
 from nii_edge.commands.cartons import Carton, one
 from nii_edge.commands.sight import Eyes, Sight
-from nii_edge.commands.workers import in_order
+from nii_edge.commands.workers import get_ready, in_order
 from nii_edge.errors import ConfigError
 from nii_edge.simulate.calibrated import calibrated
 from nii_edge.simulate.produce import Job, jobs
@@ -69,6 +69,8 @@ class Stock:
     def _made(self, work: Sequence[Job]) -> Iterator[tuple[Job, list[Carton]]]:
         """The jobs with their cartons, in order, on all workers. The first is done before any other begins:
         it compiles the simulator, which the others then find compiled."""
+        if work:
+            get_ready()
         units = [calibrated(make) for make in self._recipe.makes()] if work else []
         call = partial(one, eyes=self._eyes)
         for part in (work[:1], work[1:]):

@@ -16,7 +16,7 @@ from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.errors import ConfigError, RuntimeMissingError
 
 try:
-    from nii_edge.commands.workers import in_order, never
+    from nii_edge.commands.workers import get_ready, in_order, never
     from nii_edge.simulate import labels
     from nii_edge.simulate.calibrated import MADE_AT_NS, Calibrated, calibrated
     from nii_edge.simulate.framing import Framing
@@ -100,6 +100,7 @@ def simulate(
         recipe, request.seed, request.consignments, request.luggage, request.scanner, request.pictures,
         "everything" if request.objects else "labelled", Framing(request.cut, request.merged),
     )  # fmt: skip
+    get_ready()
     makes = [make for make in recipe.makes() if request.scanner in (None, make.name)]
     units = [calibrated(make) for make in makes]
     _write_scanners(request.out, units, "belt" if request.luggage else "carton")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from typing import TypeVar
 
 import cv2
@@ -23,6 +23,10 @@ LOOK_S = 0.2
 """How often is looked whether to stop."""
 AHEAD = 4
 """Jobs per worker under way, so that none waits and memory stays bounded."""
+
+
+_CONTEXT = get_context("forkserver")
+"""Workers are forked from a process that has imported what they need once, and has no threads."""
 
 
 class StoppedError(Exception):
@@ -39,6 +43,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def get_ready() -> None:
+    """Begin to import what workers need, in a process of its own, while this one does something else."""
+    _CONTEXT.set_forkserver_preload([__name__])
+    resource_tracker.ensure_running()  # it would let Ctrl-C through again if it were started below
+    with _uninterrupted(), _one_blas_thread():  # which workers inherit
+        forkserver.ensure_running()
+
+
 def in_order(
     call: Callable[[Job], T],
     work: Sequence[Job],
@@ -51,15 +63,15 @@ def in_order(
     Raises:
         StoppedError: `stopped` said so. Whatever `call` raises.
     """
+    get_ready()
     with ExitStack() as stack:
-        context = get_context("spawn")
         pool = stack.enter_context(
-            ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(units,))
+            ProcessPoolExecutor(workers, mp_context=_CONTEXT, initializer=_prepare, initargs=(units,))
         )
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         waiting: list[Future[T]] = []
         for job in work:
-            with _uninterrupted(), _one_blas_thread():  # which workers inherit: it is for us to end them
+            with _uninterrupted():  # which workers inherit: it is for us to end them
                 waiting.append(pool.submit(call, job))
             if len(waiting) >= AHEAD * workers:
                 yield _result(waiting.pop(0), stopped)

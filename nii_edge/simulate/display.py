@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.simulate.families import FAMILIES, HELD_OUT, Colour, Family, Span
+from nii_edge.simulate.noise import normal
 from nii_edge.simulate.overlays import draw_overlays
 
 Floats = npt.NDArray[np.float32]
@@ -143,11 +144,11 @@ def render(planes: Floats, display: Display, rng: np.random.Generator) -> Rgb:
 def render_jpeg(planes: Floats, display: Display, rng: np.random.Generator) -> tuple[bytes, tuple[int, int]]:
     """The same picture as the JPEG that the display stores, and its (height, width)."""
     x = np.maximum(planes[0], np.float32(0))
-    rgb = _painted(x, _stations(x, planes[1], display, rng), display)
-    _shade(rgb, _shading(x, display, rng))
+    station = _stations(x, planes[1], display, rng)
+    rgb = _painted(x, station, _shading(x, display, rng), display)
     size = tuple(max(1, round(side * scale)) for side, scale in zip(x.shape, display.resample, strict=True))
     shown = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
-    picture = cv2.convertScaleAbs(np.maximum(shown, np.float32(0), out=shown), alpha=255)
+    picture = cv2.convertScaleAbs(shown, alpha=255)
     draw_overlays(picture, rng, display.cursor, display.frames)
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, display.jpeg]
@@ -160,7 +161,7 @@ def _stations(x: Floats, z: Floats, display: Display, rng: np.random.Generator) 
     station = np.empty_like(x)
     _hues(station, x, np.asarray(z, np.float32), display.thick_x, display.olive, display.thin, display.thick)
     noise = cv2.GaussianBlur(
-        rng.standard_normal(x.shape, np.float32), (0, 0), display.speckle_px, borderType=cv2.BORDER_REFLECT
+        normal((x.shape[0], x.shape[1]), rng), (0, 0), display.speckle_px, borderType=cv2.BORDER_REFLECT
     )
     spread = float(cv2.meanStdDev(noise)[1][0, 0])
     weighted = np.empty((*x.shape, 2), np.float32)
@@ -207,13 +208,32 @@ def _speckle(weighted: Floats, station: Floats, x: Floats, noise: Floats, amount
             weighted[row, column, 0], weighted[row, column, 1] = hue * weight, weight
 
 
-def _painted(x: Floats, station: Floats, display: Display) -> Floats:
-    """``background * ink ** depth`` and the plateau, by a table."""
-    table = _colours(display)
-    row = x * np.float32((TABLE[0] - 1) / X_MAX)
-    column = station * np.float32((TABLE[1] - 1) / (len(STATIONS_Z) - 1))
-    painted: Floats = cv2.remap(table, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return painted
+def _painted(x: Floats, station: Floats, shade: Floats, display: Display) -> Floats:
+    """``background * ink ** depth`` and the plateau, by a table, times `shade`."""
+    rgb = np.empty((*x.shape, 3), np.float32)
+    _paint(rgb, _colours(display), x, station, shade)
+    return rgb
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _paint(rgb: Floats, table: Floats, x: Floats, station: Floats, shade: Floats) -> None:
+    """Colours between those of the table, whose ends go on for ever, times the pixel's shade, not below 0."""
+    rows, columns = np.float32(table.shape[0] - 1), np.float32(table.shape[1] - 1)
+    per_x, per_station = rows / np.float32(X_MAX), columns / np.float32(len(STATIONS_Z) - 1)
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            down = min(max(x[row, column] * per_x, np.float32(0)), rows)
+            along = min(max(station[row, column] * per_station, np.float32(0)), columns)
+            above = max(min(int(down), table.shape[0] - 2), 0)  # also of what is no number
+            left = max(min(int(along), table.shape[1] - 2), 0)
+            down -= np.float32(above)
+            along -= np.float32(left)
+            bright = max(shade[row, column], np.float32(0))
+            for colour in range(3):
+                top, low = table[above, left, colour], table[above + 1, left, colour]
+                top += (table[above, left + 1, colour] - top) * along
+                low += (table[above + 1, left + 1, colour] - low) * along
+                rgb[row, column, colour] = (top + (low - top) * down) * bright
 
 
 def _colours(display: Display) -> Floats:
@@ -231,24 +251,22 @@ def _colours(display: Display) -> Floats:
     return np.asarray(colours**display.gamma, np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
-def _shade(rgb: Floats, shade: Floats) -> None:
-    """Multiply every colour by its pixel's shade."""
-    for row in range(shade.shape[0]):
-        for column in range(shade.shape[1]):
-            for colour in range(3):
-                rgb[row, column, colour] *= shade[row, column]
-
-
 def _shading(x: Floats, display: Display, rng: np.random.Generator) -> Floats:
     """Edge enhancement, dark inside and a halo outside, and noise of brightness."""
     detail = x - cv2.GaussianBlur(x, (0, 0), display.edge_px, borderType=cv2.BORDER_REFLECT)
     detail *= np.float32(-display.edge)
     np.clip(detail, -3, display.halo, out=detail)
     shade: Floats = cv2.exp(detail, dst=detail)
-    grain = rng.standard_normal(x.shape, np.float32)
-    grain *= np.float32(display.grain)
-    grain += rng.standard_normal((x.shape[0], 1), np.float32) * np.float32(display.streaks)
-    grain *= x > 0.02
-    shade += grain
+    grain = normal((x.shape[0], x.shape[1]), rng)
+    streaks = rng.standard_normal(x.shape[0], np.float32) * np.float32(display.streaks)
+    _add_grain(shade, x, grain, np.float32(display.grain), streaks)
     return shade
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_grain(shade: Floats, x: Floats, grain: Floats, amount: float, streaks: Floats) -> None:
+    """Noise of each pixel, times `amount`, and of each line, where there is matter."""
+    for row in range(shade.shape[0]):
+        for column in range(shade.shape[1]):
+            noise = grain[row, column] * amount + streaks[row]
+            shade[row, column] += noise if x[row, column] > np.float32(0.02) else np.float32(0)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.simulate.detector import response
+from nii_edge.simulate.noise import normal
 from nii_edge.simulate.scanner import HOT_NOISE, Drift, Optics, VirtualScanner, air_level, pixels_of
 
 Floats = npt.NDArray[np.float32]
@@ -48,7 +49,7 @@ def expose(
         rms = np.full(width, scanner.electronics.noise, np.float32)
         rms[pixels.hot[channel]] *= HOT_NOISE
         gain = pixels.gain[channel] * drift.gains[view][channel] * level[channel]
-        noise = rng.standard_normal(seen.shape, np.float32)
+        noise = normal((signal.shape[1], width), rng)
         _count(seen, ripple, gain, noise, rms, offsets[channel], counts, channel)
         counts[:, pixels.dead[channel], channel] = np.rint(pixels.stuck[channel, pixels.dead[channel]])
     return counts
@@ -124,7 +125,7 @@ def _with_quanta(
 ) -> Floats:
     """`mean` as so many photons would draw it: a scaled Poisson variable of the right mean and variance.
     `photons` (pixels,) in air, times `ripple` (lines, 1)."""
-    seen = rng.standard_normal(mean.shape, np.float32)
+    seen = normal((mean.shape[0], mean.shape[1]), rng)
     few = np.empty(mean.shape, np.bool_)
     if _draw(seen, mean, spread, photons, ripple, few):
         lines, pixels = np.nonzero(few)

@@ -20,6 +20,7 @@ from nii_edge.simulate.judging import faults
 from nii_edge.simulate.luggage import make_luggage
 from nii_edge.simulate.materials import DENSITIES
 from nii_edge.simulate.papers import Fault, MasterBill
+from nii_edge.simulate.planes import mean_rest
 from nii_edge.simulate.project import Footprint, footprint
 from nii_edge.simulate.recipe import Recipe
 from nii_edge.simulate.scan import ScannedView, check_fit, cut, scan, visibility
@@ -242,8 +243,6 @@ def _one_seen(
     number, placed, label = what
     mask = own.mask
     sigma = float(np.median(visibility(view.projection, own, scanner, index)))
-    rows, columns = own.window
-    total = view.projection.areal[:, rows, columns][:, mask].sum(axis=0)
     height, width = mask.shape
     return Seen(
         thing=number,
@@ -253,7 +252,7 @@ def _one_seen(
         box=(own.top, own.left, own.top + height, own.left + width),
         mask=upright(mask).astype(np.bool_, copy=False),
         sigma=sigma,
-        cover=float(np.maximum(total - own.total[mask], 0).mean()),
+        cover=mean_rest(view.projection.areal[:, own.window[0], own.window[1]], own.areal, mask),
         declared=placed.declared,
         lawful=placed.role not in SHOWN,
     )

@@ -13,6 +13,7 @@ from nii_edge.errors import SceneError
 from nii_edge.simulate.geometry import View, pixel_arcs, rays_of
 from nii_edge.simulate.materials import material
 from nii_edge.simulate.measures import first_wrong, mean_chords
+from nii_edge.simulate.planes import above, touched
 from nii_edge.simulate.raster import add_meshes
 from nii_edge.simulate.sight import arc_of
 from nii_edge.simulate.solids import Part, Thing
@@ -41,15 +42,9 @@ class Footprint(NamedTuple):
     left: int
 
     @property
-    def total(self) -> Floats:
-        """Grams of anything per cm² (height, width)."""
-        total: Floats = self.areal.sum(axis=0, dtype=np.float32)
-        return total
-
-    @property
     def mask(self) -> npt.NDArray[np.bool_]:
         """Where the thing is: any of its material on the ray (height, width)."""
-        return np.asarray((self.areal > TRACE).any(axis=0))
+        return np.asarray(above(self.areal, TRACE))
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -96,12 +91,8 @@ def footprint(thing: Thing, view: View, lines: Values) -> Footprint:
     first, last = max(first - 1, 0), min(last + 1, len(lines))  # thin parts count half a line further
     fine = _between(lines)[first * PER_LINE : last * PER_LINE]
     areal = _areal(thing.parts, materials, view, lines[first:last], fine)
-    touched = np.asarray((np.abs(areal) > TRACE).any(axis=0))
-    rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-    if not len(rows):
-        return Footprint(materials, areal[:, :0, :0], first, 0)
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    return Footprint(materials, areal[:, top:bottom, left:right].copy(), first + int(top), int(left))
+    top, bottom, left, right = touched(areal, TRACE)
+    return Footprint(materials, areal[:, top:bottom, left:right].copy(), first + top, left)
 
 
 def taken_out(whole: Floats, names: tuple[str, ...], own: Floats, own_names: tuple[str, ...]) -> Floats:

@@ -17,8 +17,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from nii_edge.simulate.flats import CORNERS, flat, normal_of
 from nii_edge.simulate.geometry import Point, Rays
 from nii_edge.simulate.sight import (
+    Spacing,
     arc_of,
     first_line,
     first_pixel,
@@ -36,11 +38,11 @@ Flags = npt.NDArray[np.bool_]
 _GRAZING = 1e-4
 """Sine of the angle to a surface below which depth is interpolated, since the exact formula divides by it."""
 Piece = tuple[float, float, float, float, float, float]
-"""What a line sees of a triangle: weight; across, normal_y, normal_z of the line normal_y y + normal_z z =
-across that it lies on; the slope of a ray against it below which the ray grazes it; and the depth in mm that
-is counted as 0."""
-Cut = tuple[int, int, int, bool, float]
-"""Where a line cuts a triangle: its vertices by rising x, whether before the middle one, and x."""
+"""What a line sees of faces in a plane: weight; across, normal_y, normal_z of the line normal_y y +
+normal_z z = across that it lies on; the slope of a ray against it below which the ray grazes it; and the
+depth in mm that is counted as 0."""
+Cut = tuple[int, int, float]
+"""Where a line cuts the outline of faces in a plane: its corners, the number of the line, and its x."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -70,10 +72,12 @@ def add_meshes(
     per_line = fine.shape[0] // lines.shape[0] if lines.shape[0] else 1
     table, fine_table = line_table(lines), line_table(fine)
     beyond, panel = np.empty(vertices.shape[0], np.int32), np.empty(vertices.shape[0], np.int32)
-    arcs = np.empty((2, fine.shape[0]))
-    middles = np.empty(beams.shape[1])
+    arcs, reach = np.empty((2, fine.shape[0])), np.empty((2, fine.shape[0]), np.int32)
+    ring, depths = np.empty(CORNERS, np.int32), np.empty((2, beams.shape[1]))
+    slants = np.empty((beams.shape[1], 9))  # what the end of a piece needs of a pixel, side by side
     for pixel in range(beams.shape[1]):
-        middles[pixel] = middle_of(pixel, frame)
+        slants[pixel, :8] = beams[:, pixel]
+        slants[pixel, 8] = middle_of(pixel, frame)
     for k in range(planes.shape[0]):
         here, index = (fine, fine_table) if thin[k] else (lines, table)
         weight = weights[k] / per_line if thin[k] else weights[k]
@@ -81,8 +85,8 @@ def add_meshes(
             areal[planes[k]],
             vertices[bounds[k, 0] : bounds[k + 1, 0]],
             faces[bounds[k, 1] : bounds[k + 1, 1]],
-            weight, thin[k], per_line, here, index, frame, panels, beams, behind, middles,
-            beyond, panel, arcs,
+            weight, thin[k], per_line, here, index, frame, panels, beams, behind, slants,
+            beyond, panel, arcs, reach, ring, depths,
         )  # fmt: skip
 
 
@@ -100,51 +104,95 @@ def _add_mesh(
     panels: Values,
     beams: Values,
     behind: float,
-    middles: Values,
+    slants: Values,
     beyond: Integers,
     panel: Integers,
     arcs: Values,
+    reach: Integers,
+    ring: Integers,
+    depths: Values,
 ) -> None:
-    """One mesh of `add_meshes`, met at the lines `here` with their table `index`. `beyond`, `panel` and
-    `arcs` are room to work in. `_nrt=False`: it allocates nothing, and views of arrays are not counted, which
-    would take half of the time. Products and sums may be fused, which rounds less."""
+    """One mesh of `add_meshes`, met at the lines `here` with their table `index`. `beyond`, `panel`, `arcs`,
+    `reach`, `ring` and `depths` are room to work in. `_nrt=False`: it allocates nothing, and views of arrays
+    are not counted, which would take half of the time. Products and sums may be fused, which rounds less."""
     spacing, half, turn_sign, width = spacing_of(frame), frame[4] / 2, frame[3], beams.shape[1]
-    aside = half if thin else 0.0
+    aside, inset = (half, 1) if thin else (0.0, 0)
     for vertex in range(vertices.shape[0]):
         beyond[vertex] = first_line(here, index, vertices[vertex, 0])
         panel[vertex] = panel_of(vertices[vertex, 1], vertices[vertex, 2], frame, panels)
-    for face in range(faces.shape[0]):
-        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        if beyond[a] == beyond[b] and beyond[b] == beyond[c]:
-            continue
-        low, middle, high, even = _ordered(vertices, a, b, c)
-        first, turn, last = beyond[low], beyond[middle], beyond[high]
-        long, short = (1, 0) if even else (0, 1)
-        _edge(long, first, first, last, low, high, arcs, vertices, here, panel, frame, panels)
-        _edge(short, first, first, turn, low, middle, arcs, vertices, here, panel, frame, panels)
-        _edge(short, first, turn, last, middle, high, arcs, vertices, here, panel, frame, panels)
-        normal_x, normal_y, normal_z = _normal(vertices, low, middle, high)
-        offset = normal_x * vertices[low, 0] + normal_y * vertices[low, 1] + normal_z * vertices[low, 2]
-        flat = _GRAZING * (abs(normal_y) + abs(normal_z))
+    face = 0
+    while face < faces.shape[0]:
+        a = faces[face, 0]
+        normal = normal_of(vertices, a, faces[face, 1], faces[face, 2])
+        normal_x, normal_y, normal_z = normal
+        offset = normal_x * vertices[a, 0] + normal_y * vertices[a, 1] + normal_z * vertices[a, 2]
+        grazing = _GRAZING * (abs(normal_y) + abs(normal_z))
+        taken, corners = flat(vertices, faces, face, normal, ring)
+        face += taken
+        first, last = _outline(ring, corners, beyond, panel, arcs, vertices, here, frame, panels)
+        _pixels(arcs[0, : last - first], arcs[1, : last - first], aside, spacing, width, reach)
+        _rates(reach, last - first, inset, (normal_y, normal_z), behind, beams, depths)
+        line, left_over = first // per_line, first % per_line
         for at in range(first, last):
-            # a piece runs from the edge that rises through x to the edge that falls through it
-            start, end = arcs[0, at - first], arcs[1, at - first]
-            begin, stop = min(start, end), max(start, end)
-            left = first_pixel(begin - aside, spacing, width)
-            right = first_pixel(stop + aside, spacing, width)
+            row = plane[line if thin else at]
+            left_over += 1
+            if left_over == per_line:
+                line, left_over = line + 1, 0
+            left, right = reach[0, at - first], reach[1, at - first]
             if left >= right:
                 continue
+            # a piece runs from the edge that rises through x to the edge that falls through it
+            start, end = arcs[0, at - first], arcs[1, at - first]
             sign = -turn_sign * weight if end > start else turn_sign * weight
-            piece = (sign, offset - normal_x * here[at], normal_y, normal_z, flat, behind)
-            cut = (low, middle, high, at < turn, here[at])
+            piece = (sign, offset - normal_x * here[at], normal_y, normal_z, grazing, behind)
+            cut = (corners, at, here[at])
             if thin:
-                row = plane[at // per_line]
-                _add_ends(row, left, right, begin, stop, half, piece, cut, vertices, beams, middles)
+                begin, stop = min(start, end), max(start, end)
+                _add_end(row, left, begin, stop, half, piece, cut, vertices, ring, beyond, slants)
+                if right - left > 1:
+                    _add_end(row, right - 1, begin, stop, half, piece, cut, vertices, ring, beyond, slants)
                 left, right = left + 1, right - 1
-            else:
-                row = plane[at]
             if left < right:
-                _add_run(row, left, right, piece, cut, vertices, beams)
+                _add_run(row, left, right, piece, cut, vertices, ring, beyond, beams, depths)
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _outline(
+    ring: Integers,
+    corners: int,
+    beyond: Integers,
+    panel: Integers,
+    arcs: Values,
+    vertices: Values,
+    lines: Values,
+    frame: Values,
+    panels: Values,
+) -> tuple[int, int]:
+    """Where lines see the edges of a convex outline: arc lengths of those that rise through x into `arcs[0]`,
+    of those that fall into `arcs[1]`. The first line that cuts it and the one after the last."""
+    first, last = beyond[ring[0]], beyond[ring[0]]
+    for corner in range(1, corners):
+        first, last = min(first, beyond[ring[corner]]), max(last, beyond[ring[corner]])
+    if first == last:
+        return first, last
+    for corner in range(corners):
+        near, far = ring[corner], ring[corner + 1 if corner + 1 < corners else 0]
+        falls = 0 if beyond[near] < beyond[far] else 1
+        near, far = (far, near) if falls else (near, far)
+        begin, stop = beyond[near], beyond[far]
+        _edge(falls, first, begin, stop, near, far, arcs, vertices, lines, panel, frame, panels)
+    return first, last
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _pixels(
+    rising: Values, falling: Values, aside: float, spacing: Spacing, width: int, reach: Integers
+) -> None:
+    """The first pixel of each piece and the one after its last, into `reach` (2, lines). `aside`: how far
+    beyond a piece the middle of a pixel may lie that is part of it, in mm."""
+    for k in range(rising.shape[0]):
+        reach[0, k] = first_pixel(min(rising[k], falling[k]) - aside, spacing, width)
+        reach[1, k] = first_pixel(max(rising[k], falling[k]) + aside, spacing, width)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -167,19 +215,6 @@ def _beams(rays: Values, frame: Values) -> tuple[Values, float]:
             if after > before:
                 beams[row + 4, pixel] = (beams[row, after] - beams[row, before]) / (after - before)
     return beams, behind
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _ordered(vertices: Values, low: int, middle: int, high: int) -> tuple[int, int, int, bool]:
-    """A triangle's vertices by rising x, and whether that is the order they go round in."""
-    even = True
-    if vertices[middle, 0] < vertices[low, 0]:
-        low, middle, even = middle, low, not even
-    if vertices[high, 0] < vertices[low, 0]:
-        low, high, even = high, low, not even
-    if vertices[high, 0] < vertices[middle, 0]:
-        middle, high, even = high, middle, not even
-    return low, middle, high, even
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
@@ -230,79 +265,93 @@ def _edge(
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _middle(cut: Cut, vertices: Values) -> Point:
+def _middle(cut: Cut, vertices: Values, ring: Integers, beyond: Integers) -> Point:
     """The middle (y, z) of a piece."""
-    low, middle, high, early, x = cut
-    near, far = (low, middle) if early else (middle, high)
-    share = (x - vertices[low, 0]) / (vertices[high, 0] - vertices[low, 0])
-    other = (x - vertices[near, 0]) / (vertices[far, 0] - vertices[near, 0])
-    y = vertices[low, 1] + share * (vertices[high, 1] - vertices[low, 1])
-    z = vertices[low, 2] + share * (vertices[high, 2] - vertices[low, 2])
-    other_y = vertices[near, 1] + other * (vertices[far, 1] - vertices[near, 1])
-    other_z = vertices[near, 2] + other * (vertices[far, 2] - vertices[near, 2])
-    return (y + other_y) / 2, (z + other_z) / 2
+    corners, at, x = cut
+    y, z = 0.0, 0.0
+    for corner in range(corners):
+        near, far = ring[corner], ring[corner + 1 if corner + 1 < corners else 0]
+        if (beyond[near] <= at) != (beyond[far] <= at):
+            share = (x - vertices[near, 0]) / (vertices[far, 0] - vertices[near, 0])
+            y += vertices[near, 1] + share * (vertices[far, 1] - vertices[near, 1])
+            z += vertices[near, 2] + share * (vertices[far, 2] - vertices[near, 2])
+    return y / 2, z / 2
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _normal(vertices: Values, a: int, b: int, c: int) -> tuple[float, float, float]:
-    """At right angles to a triangle; only its direction matters."""
-    b_x, b_y = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1]
-    c_x, c_y = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1]
-    b_z, c_z = vertices[b, 2] - vertices[a, 2], vertices[c, 2] - vertices[a, 2]
-    return b_y * c_z - b_z * c_y, b_z * c_x - b_x * c_z, b_x * c_y - b_y * c_x
-
-
-@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _add_ends(
+def _add_end(
     row: Floats,
-    left: int,
-    right: int,
+    pixel: int,
     begin: float,
     stop: float,
     half: float,
     piece: Piece,
     cut: Cut,
     vertices: Values,
-    beams: Values,
-    middles: Values,
+    ring: Integers,
+    beyond: Integers,
+    slants: Values,
 ) -> None:
-    """Add a piece from arc length `begin` to `stop` to the first and the last of its pixels: its mean depth
-    there times the share of the pixel's width, twice `half`, that is in it."""
-    sign, across, normal_y, normal_z, flat, behind = piece
+    """Add a piece from arc length `begin` to `stop` to its first or its last pixel: its mean depth there
+    times the share of the pixel's width, twice `half`, that is in it."""
+    sign, across, normal_y, normal_z, grazing, behind = piece
     share = 1 / (2 * half)
-    for number in range(1 if right - left == 1 else 2):
-        pixel = right - 1 if number else left
-        here, there = max(begin, middles[pixel] - half), min(stop, middles[pixel] + half)
-        if here >= there:
-            continue
-        off = ((here + there) / 2 - middles[pixel]) * share
-        y, z = beams[0, pixel] + off * beams[4, pixel], beams[1, pixel] + off * beams[5, pixel]
-        along_y = beams[2, pixel] + off * beams[6, pixel]
-        along_z = beams[3, pixel] + off * beams[7, pixel]
-        slope = normal_y * along_y + normal_z * along_z
-        if abs(slope) > flat:
-            depth = (across - normal_y * y - normal_z * z) / slope
-        else:
-            spot = _middle(cut, vertices)
-            depth = (spot[0] - y) * along_y + (spot[1] - z) * along_z
-        row[pixel] += np.float32(sign * (there - here) * share * (depth - behind))
+    middle = slants[pixel, 8]
+    here, there = max(begin, middle - half), min(stop, middle + half)
+    if here >= there:
+        return
+    off = ((here + there) / 2 - middle) * share
+    y, z = slants[pixel, 0] + off * slants[pixel, 4], slants[pixel, 1] + off * slants[pixel, 5]
+    along_y = slants[pixel, 2] + off * slants[pixel, 6]
+    along_z = slants[pixel, 3] + off * slants[pixel, 7]
+    slope = normal_y * along_y + normal_z * along_z
+    if abs(slope) > grazing:
+        depth = (across - normal_y * y - normal_z * z) / slope
+    else:
+        spot = _middle(cut, vertices, ring, beyond)
+        depth = (spot[0] - y) * along_y + (spot[1] - z) * along_z
+    row[pixel] += np.float32(sign * (there - here) * share * (depth - behind))
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _add_run(
-    row: Floats, left: int, right: int, piece: Piece, cut: Cut, vertices: Values, beams: Values
+    row: Floats,
+    left: int,
+    right: int,
+    piece: Piece,
+    cut: Cut,
+    vertices: Values,
+    ring: Integers,
+    beyond: Integers,
+    beams: Values,
+    depths: Values,
 ) -> None:
     """Add the depths at which the rays of pixels `left` to `right` meet a piece."""
-    sign, across, normal_y, normal_z, flat, behind = piece
-    if abs(normal_y * beams[2, left] + normal_z * beams[3, left]) <= flat:
-        spot = _middle(cut, vertices)
+    sign, across, _, _, grazing, behind = piece
+    if not abs(depths[0, left]) * grazing < 1:
+        spot = _middle(cut, vertices, ring, beyond)
         for pixel in range(left, right):
             depth = (spot[0] - beams[0, pixel]) * beams[2, pixel]
             depth += (spot[1] - beams[1, pixel]) * beams[3, pixel]
             row[pixel] += np.float32(sign * (depth - behind))
         return
-    out, y, z = row[left:right], beams[0, left:right], beams[1, left:right]
-    along_y, along_z = beams[2, left:right], beams[3, left:right]
+    out, per_across, least = row[left:right], depths[0, left:right], depths[1, left:right]
     for k in range(right - left):
-        depth = (across - normal_y * y[k] - normal_z * z[k]) / (normal_y * along_y[k] + normal_z * along_z[k])
-        out[k] += np.float32(sign * (depth - behind))
+        out[k] += np.float32(sign * (across * per_across[k] - least[k]))
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _rates(
+    reach: Integers, count: int, inset: int, plane: Point, behind: float, beams: Values, depths: Values
+) -> None:
+    """How deep rays meet a plane, across / slope - (normal_y y + normal_z z) / slope - `behind`, for all
+    lines alike: 1 / slope and the rest into `depths` (2, pixels). `plane`: normal_y and normal_z; only the
+    pixels in `reach` (2, `count`) without `inset` at both ends."""
+    low, high = depths.shape[1], 0
+    for k in range(count):
+        if reach[1, k] - reach[0, k] > 2 * inset:
+            low, high = min(low, reach[0, k] + inset), max(high, reach[1, k] - inset)
+    for pixel in range(low, high):
+        rate = 1 / (plane[0] * beams[2, pixel] + plane[1] * beams[3, pixel])
+        depths[0, pixel] = rate
+        depths[1, pixel] = (plane[0] * beams[0, pixel] + plane[1] * beams[1, pixel]) * rate + behind

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -108,11 +106,11 @@ def first_pixel(arc: float, spacing: Spacing, width: int) -> int:
     """The first of `width` pixels whose middle lies at or beyond `arc`; `width` if there is none."""
     per_mm, card, length, cards = spacing
     if card == 0.0:
-        index: float = math.ceil(arc * per_mm - 0.5)
+        index = np.ceil(arc * per_mm - 0.5)
     else:
-        whole = math.floor(arc * cards)
-        index = whole * card + min(max(math.ceil((arc - whole * length) * per_mm - 0.5), 0.0), card)
-    return int(min(max(index, 0), width))
+        whole = np.floor(arc * cards)
+        index = whole * card + min(max(np.ceil((arc - whole * length) * per_mm - 0.5), 0.0), card)
+    return int(min(max(index, 0.0), float(width)))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -254,7 +254,7 @@ def test_a_footprint_is_what_a_thing_adds() -> None:
 
 def test_what_no_ray_meets_has_an_empty_footprint() -> None:
     nothing = footprint(thing(box((20, 20, 20), (900, 0, 100))), DOWN, LINES)
-    assert nothing.total.size == 0
+    assert nothing.mask.size == 0
     assert not nothing.mask.any()
     assert footprint(Thing("empty", "analytic", ()), DOWN, LINES).areal.size == 0
 

@@ -129,7 +129,7 @@ def test_a_fan_sees_the_mass_of_a_small_thing_by_its_magnification(name: str) ->
         alone = footprint(small, view, lines)
         pixel = view.pitch / magnification(view, 0, 100)
         gaps = 1 + view.gap / (view.card * view.pitch)
-        mass = alone.total.sum() * pixel * scanner.line_pitch / 100
+        mass = alone.areal.sum() * pixel * scanner.line_pitch / 100
         assert mass == pytest.approx(volume, rel=0.03 * gaps)
 
 
