@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -19,14 +20,16 @@ except ImportError as missing:
         "pip install '.[train]' in the project's folder"
     ) from missing
 
-from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.learn.readers import Dataset
 from nii_edge.learn.scoring import matched_names
 
 CALIBRATION_PICTURES = 96
 
 
 class Request(NamedTuple):
-    """The command's options; None: as the weights' bundle has it."""
+    """The command's options; None: as the weights' bundle has it. `lanes`: what recorded the frames, see
+    `labelled.Labels`."""
 
     weights: Path
     annotations: Path
@@ -36,6 +39,7 @@ class Request(NamedTuple):
     bits: int
     looks: Literal[1, 2, 4, 8] | None = None
     pieces: int | None = None
+    lanes: Path | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +64,14 @@ def run(request: Request) -> Summary:
     """
     if (request.out / "bundle.yaml").exists():
         raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    with TemporaryDirectory(prefix="nii_edge-") as work:
+        return _export(request, Path(work))
+
+
+def _export(request: Request, work: Path) -> Summary:
     source = load_bundle(request.weights)
     names = tuple(label.name for label in source.manifest.labels)
-    dataset = read_dataset(request.annotations, request.images)
+    dataset = read_labelled(Labels(request.annotations, request.images, request.lanes), work)
     pairs, _ = matched_names(names, dataset.names)
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")

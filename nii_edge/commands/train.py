@@ -45,6 +45,7 @@ except ImportError as missing:
         "the project's folder"
     ) from missing
 
+from nii_edge.commands.labelled import drawn
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.readers import Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
@@ -67,7 +68,8 @@ Pools = list[tuple[list[Path], float]]
 class Request(NamedTuple):
     """The command's options. `weights`: start from this bundle's; None: the shipped detector's; `scratch`:
     from nothing; `steps`: end after so many, if the time is not up before; `processes` that learn together,
-    None: as many as are good here; `workers` beside each of them prepare pictures."""
+    None: as many as are good here; `workers` beside each of them prepare pictures; `lanes`: what recorded the
+    frames (`labelled.Labels`)."""
 
     annotations: Path
     images: Path | None
@@ -82,6 +84,7 @@ class Request(NamedTuple):
     workers: int
     steps: int | None = None
     processes: int | None = None
+    lanes: Path | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,10 +117,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         raise ConfigError(f"{request.out}: is a bundle already; name another folder")
     began = time.monotonic()
     dataset = named(read_dataset(request.annotations, request.images))
-    if not any(picture.boxes for picture in dataset.pictures):
-        lines = "; ".join(dataset.problems.lines()) or "no label was read"
-        raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
-    rows, held_out = split(dataset)
+    _check_boxes(request, dataset)
     keep_freed_memory()
     processes = request.processes or processes_for(request.batch)
     if request.batch < processes:
@@ -126,6 +126,9 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     _begun(request, names)  # what is wrong with the weights is said before long work
     work, side = request.out.with_name(request.out.name + ".work"), round(request.size * 1.15)
     _claim(work, request, dataset)
+    dataset = drawn(dataset, work / "recorded", request.lanes, _every(512, "drawing", told))
+    _check_boxes(request, dataset)
+    rows, held_out = split(dataset)
     _check_room(work, len(rows), side, processes, _size_of(work / "pool"))
     used = fill(
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
@@ -170,14 +173,36 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     return summary
 
 
+def _check_boxes(request: Request, dataset: Dataset) -> None:
+    """Raises DataError if there is nothing to learn."""
+    if not any(picture.boxes for picture in dataset.pictures):
+        lines = "; ".join(dataset.problems.lines()) or "no label was read"
+        raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
+
+
+def _every(
+    count: int, stage: str, told: Callable[[str, dict[str, float]], None]
+) -> Callable[[int, int], None]:
+    """Tells of every so manieth, and the last."""
+
+    def heard(done: int, of: int) -> None:
+        if done % count == 0 or done == of:
+            told(stage, {"done": done, "of": of})
+
+    return heard
+
+
 def _claim(work: Path, request: Request, dataset: Dataset) -> None:
     """Make `work` this run's, or go on in it. Raises ConfigError if it was begun for another one: its weights
     and pictures would be taken for this one's."""
     start = "nothing" if request.scratch else request.weights or shipped_detector()
-    given = (dataset.names, request.size, request.seed, str(start), str(request.project_into))
+    given: tuple[object, ...] = (
+        dataset.names, request.size, request.seed, str(start), str(request.project_into)
+    )  # fmt: skip
+    given = given if request.lanes is None else (*given, str(request.lanes))
     digest = hashlib.sha256(repr(given).encode())
     for picture in dataset.pictures:
-        digest.update(repr((str(picture.file), picture.boxes, sorted(picture.ignored))).encode())
+        digest.update(repr((picture.place, picture.boxes, sorted(picture.ignored))).encode())
     mark = work / "run.sha256"
     if mark.is_file() and mark.read_text(encoding="ascii") == digest.hexdigest():
         return

@@ -91,7 +91,7 @@ def usable_boxes(
     height, width = size
     scale = (width, height) if picture.relative else (1.0, 1.0)
     if picture.size is not None and picture.size != size:
-        problems.add("picture of another size than its labels say", picture.file)
+        problems.add("picture of another size than its labels say", picture.place)
         scale = (width / picture.size[1], height / picture.size[0])
     boxes: list[tuple[float, float, float, float]] = []
     labels: list[int] = []
@@ -99,16 +99,16 @@ def usable_boxes(
     for index, (*corners, label) in enumerate(picture.boxes):
         x0, y0, x1, y1 = (value * scale[k % 2] for k, value in enumerate(corners))
         if min(x0, y0) < -OFF_BY or x1 > width + OFF_BY or y1 > height + OFF_BY:
-            problems.add("box reaches out of its picture (cut)", picture.file)
+            problems.add("box reaches out of its picture (cut)", picture.place)
         x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
         if x1 - x0 < MIN_SIDE_PX or y1 - y0 < MIN_SIDE_PX:
-            problems.add("box is empty (left out)", picture.file)
+            problems.add("box is empty (left out)", picture.place)
             continue
         if any(
             label == other and _iou((x0, y0, x1, y1), box) > SAME_BOX
             for other, box in zip(labels, boxes, strict=True)
         ):
-            problems.add("box is there twice (left out)", picture.file)
+            problems.add("box is there twice (left out)", picture.place)
             continue
         boxes.append((x0, y0, x1, y1))
         labels.append(-1 if index in picture.ignored else label)

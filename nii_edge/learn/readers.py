@@ -19,6 +19,9 @@ import yaml
 from nii_edge.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+RECORDED = ".mcap#"
+"""Between a recording and one of its frames in a COCO `file_name`: ``day.mcap#SCANNER/SEQ/VIEW``, or
+``day.mcap#SCANNER/EPOCH/SEQ/VIEW`` where a recording has several epochs."""
 MOST_EXAMPLES = 5
 MOST_LETTERS = 64
 """Of a class name in a bundle (`records.Name`)."""
@@ -28,7 +31,8 @@ class Labelled(NamedTuple):
     """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with
     `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
     say. `ignored`: boxes in which nothing is taught or punished (crowds, things that cannot be seen).
-    `about`: what else the labels say of the picture, `extras` of each box."""
+    `about`: what else the labels say of the picture, `extras` of each box. `frame`: which frame it is, if
+    `file` is a recording; `called`: what the labels call a picture that lies elsewhere."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -37,6 +41,13 @@ class Labelled(NamedTuple):
     ignored: frozenset[int] = frozenset()
     about: dict[str, Any] = {}  # noqa: RUF012 - never changed
     extras: tuple[dict[str, Any], ...] = ()
+    frame: str = ""
+    called: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file, and the frame in it, as labels name them."""
+        return self.called or (f"{self.file}#{self.frame}" if self.frame else str(self.file))
 
 
 class Problems:
@@ -126,12 +137,23 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     own = _by_picture(marks, {row["id"] for row in rows}, index, problems)
     pictures = []
     for row in rows:
-        file = images / str(row.get("file_name", ""))
+        file, frame = _named_file(str(row.get("file_name", "")), images, path.parent)
         if file.is_file():
-            pictures.append(_coco_picture(file, row, own.get(row["id"], []), index, problems))
+            found = _coco_picture(file, row, own.get(row["id"], []), index, problems)
+            pictures.append(found._replace(frame=frame))
         else:
-            problems.add("picture is not there", file)
+            problems.add(f"{'recording' if frame else 'picture'} is not there", file)
     return Dataset(names, tuple(pictures), problems)
+
+
+def _named_file(name: str, images: Path, beside: Path) -> tuple[Path, str]:
+    """The picture that a COCO file names, and no frame; or a recording beside the labels, or among the
+    pictures, and which of its frames (`RECORDED`)."""
+    recording, mark, frame = name.partition(RECORDED)
+    if not mark or not frame or (images / name).is_file():
+        return images / name, ""
+    places = [folder / (recording + RECORDED[:-1]) for folder in (beside, images)]
+    return next((place for place in places if place.is_file()), places[0]), frame
 
 
 def _by_picture(

@@ -20,6 +20,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("faster_coco_eval")
 
 from nii_edge.adapters import onnx_runtime  # noqa: E402
+from nii_edge.adapters.mcap_recording import RecordingWriter  # noqa: E402
 from nii_edge.bundle import load_bundle  # noqa: E402
 from nii_edge.commands import evaluate as evaluating  # noqa: E402
 from nii_edge.commands import train as training  # noqa: E402
@@ -34,8 +35,10 @@ from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
 from nii_edge.learn.looking import Eye  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
+from nii_edge.learn.pool import Pool  # noqa: E402
 from nii_edge.learn.readers import read_dataset  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
+from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
@@ -230,6 +233,45 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_recording_is_taught_and_evaluated_like_pictures(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """The same pictures, sent by a scanner and recorded, with labels that name its frames: found as well, and
+    training reads all of them."""
+    annotations, out, _ = trained
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    with RecordingWriter(tmp_path / "recording.mcap") as writer:
+        for image in tree["images"][:60]:
+            payload = (annotations.parent / "images" / image["file_name"]).read_bytes()
+            header = FrameMessage(scanner="lane", epoch=1, seq=image["id"], views=1, encoding="png")
+            writer.write_frame(header, payload, image["id"])
+            image["file_name"] = f"recording.mcap#lane/{image['id']}/0"
+    (tmp_path / "annotations.json").write_text(json.dumps(tree))
+    (tmp_path / "scanners").mkdir()
+    (tmp_path / "scanners" / "lane.yaml").write_text(
+        "{version: 1, name: lane, views: [top], pixel_pitch_mm: null, belt_axis: rows, palette: grey,"
+        " formats: [{channels: [red, green, blue], dtype: uint8, white: 255}],"
+        " penetration_limit: 0.001, black_level: 0.1}"
+    )
+    both = [
+        evaluating.evaluate(evaluating.Request(out, None, path, None, 1, 2), lambda _done, _of: None)
+        for path in (annotations, tmp_path / "annotations.json")
+    ]
+    assert both[0].images == both[1].images == 60
+    assert both[0].per_class == both[1].per_class
+
+    def told(stage: str, _row: dict[str, float]) -> None:
+        if stage == "reading":
+            raise KeyboardInterrupt
+
+    asked = request(tmp_path / "annotations.json", tmp_path / "models" / "recorded", 200, 1)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(asked, told)
+    work = tmp_path / "models" / "recorded.work"
+    assert len(list((work / "recorded").glob("*.png"))) == 60
+    assert 40 < len(Pool([work / "pool"])) < 60
 
 
 def test_a_process_that_ends_is_named() -> None:
