@@ -1,4 +1,5 @@
-"""Labelled pictures as `train`, `evaluate` and `export` take them: frames of recordings become pictures.
+"""Labelled pictures as `train`, `evaluate` and `export` take them: frames of recordings become pictures, and
+values have as many bits as the data set uses.
 
 A frame is drawn once, as large as it is, in the colours that the operator sees and the front end gives to
 models of colours (`xray.render`), by its scanner's profile and calibration.
@@ -21,6 +22,7 @@ from nii_edge.detect.manifest import Lane
 from nii_edge.edge.fit import format_of_decoded
 from nii_edge.edge.jobs import Decoded
 from nii_edge.errors import ConfigError, DataError, FrameError, RecordingError
+from nii_edge.learn.cache import bits_of
 from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Frame
@@ -76,9 +78,20 @@ def drawn(
     return dataset._replace(pictures=pictures)
 
 
+def with_bits(dataset: Dataset, told: Told = lambda _done, _of: None) -> Dataset:
+    """The data set with how many bits the values of its pictures use, said among its problems if these are
+    fewer than they have."""
+    bits, deep = bits_of([picture.file for picture in dataset.pictures], told)
+    if bits < 16:
+        for file in deep:
+            dataset.problems.add(f"picture of 16 bits, {bits} of them used (white is {2**bits - 1})", file)
+    return dataset._replace(pictures=tuple(picture._replace(bits=bits) for picture in dataset.pictures))
+
+
 def read_labelled(labels: Labels, folder: Path, told: Told = lambda _done, _of: None) -> Dataset:
-    """`read_dataset`, and frames of recordings as pictures in `folder` (`drawn`)."""
-    return drawn(read_dataset(labels.annotations, labels.images), folder, labels.lanes, told)
+    """`read_dataset`, with frames of recordings as pictures in `folder` (`drawn`), and `with_bits`."""
+    dataset = read_dataset(labels.annotations, labels.images)
+    return with_bits(drawn(dataset, folder, labels.lanes, told))
 
 
 def _lanes_of(recording: Path, lanes: Path | None) -> Path:

@@ -45,7 +45,7 @@ except ImportError as missing:
         "the project's folder"
     ) from missing
 
-from nii_edge.commands.labelled import drawn
+from nii_edge.commands.labelled import drawn, with_bits
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.readers import Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
@@ -127,6 +127,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     work, side = request.out.with_name(request.out.name + ".work"), round(request.size * 1.15)
     _claim(work, request, dataset)
     dataset = drawn(dataset, work / "recorded", request.lanes, _every(512, "drawing", told))
+    dataset = with_bits(dataset, _every(512, "counting bits", told))
     _check_boxes(request, dataset)
     rows, held_out = split(dataset)
     _check_room(work, len(rows), side, processes, _size_of(work / "pool"))

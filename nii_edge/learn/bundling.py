@@ -154,7 +154,7 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
         if len(made) == most:
             break
         try:
-            made.append(frame_of(read_rgb(dataset.pictures[row].file)))
+            made.append(frame_of(read_rgb(dataset.pictures[row].file, dataset.pictures[row].bits)))
         except DataError:
             continue
     return made
@@ -264,7 +264,7 @@ def golden_frames(
     try:
         for row in rows:
             try:
-                rgb = read_rgb(dataset.pictures[row].file)
+                rgb = read_rgb(dataset.pictures[row].file, dataset.pictures[row].bits)
             except DataError:
                 continue
             scale = min(1.0, GOLDEN_SIDE / max(rgb.shape[:2]))

@@ -32,7 +32,8 @@ class Labelled(NamedTuple):
     `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
     say. `ignored`: boxes in which nothing is taught or punished (crowds, things that cannot be seen).
     `about`: what else the labels say of the picture, `extras` of each box. `frame`: which frame it is, if
-    `file` is a recording; `called`: what the labels call a picture that lies elsewhere."""
+    `file` is a recording; `called`: what the labels call a picture that lies elsewhere;
+    `bits`: that its values use, if its pixels have 16 (`cache.bits_of`)."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -43,6 +44,7 @@ class Labelled(NamedTuple):
     extras: tuple[dict[str, Any], ...] = ()
     frame: str = ""
     called: str = ""
+    bits: int = 16
 
     @property
     def place(self) -> str:

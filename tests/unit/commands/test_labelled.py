@@ -20,7 +20,7 @@ from nii_edge.commands.recorded_scans import frame_of
 from nii_edge.config import ModelInput, Profile, load
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.cache import frame_of as frame_of_picture
-from nii_edge.learn.cache import read_rgb
+from nii_edge.learn.cache import read_rgb, sample_of
 from nii_edge.wire import FrameMessage
 from nii_edge.xray.frontend import model_input
 
@@ -182,3 +182,15 @@ def test_pictures_drawn_before_are_kept(tmp_path: Path) -> None:
     (again,) = read_labelled(Labels(path, None), tmp_path / "drawn").pictures
     assert again == one
     assert one.file.stat().st_mtime_ns == before
+
+
+def test_pictures_of_twelve_bits_are_as_bright_as_they_were_taken(tmp_path: Path) -> None:
+    """By what the data set uses, in evaluation and training alike; the command's problems say so."""
+    (tmp_path / "images").mkdir()
+    for name, value in (("a.png", 4000), ("b.png", 1000)):
+        cv2.imwrite(str(tmp_path / "images" / name), np.full((60, 80), value, np.uint16))
+    found = read_labelled(Labels(labels(tmp_path, "a.png", "b.png"), None), tmp_path / "drawn")
+    assert [one.bits for one in found.pictures] == [12, 12]
+    assert found.problems.counts == {"picture of 16 bits, 12 of them used (white is 4095)": 2}
+    shown = [sample_of(one, found.problems, crop=False).rgb[0, 0].tolist() for one in found.pictures]
+    assert shown == [[250] * 3, [62] * 3]
