@@ -97,7 +97,7 @@ def _evaluate(request: Request, work: Path, told: Callable[[int, int], None]) ->
     folder = request.bundle or shipped_detector()
     bundle = load_bundle(folder)
     names = tuple(label.name for label in bundle.manifest.labels)
-    labels = Labels(request.annotations, request.images, request.lanes)
+    labels = Labels(request.annotations, request.images, request.lanes, "testing")
     dataset = read_labelled(labels, work, told)
     pairs, strange = matched_names(names, dataset.names)
     if not pairs:

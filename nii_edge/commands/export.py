@@ -71,7 +71,8 @@ def run(request: Request) -> Summary:
 def _export(request: Request, work: Path) -> Summary:
     source = load_bundle(request.weights)
     names = tuple(label.name for label in source.manifest.labels)
-    dataset = read_labelled(Labels(request.annotations, request.images, request.lanes), work)
+    labels = Labels(request.annotations, request.images, request.lanes, "validation")
+    dataset = read_labelled(labels, work)
     pairs, _ = matched_names(names, dataset.names)
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")

@@ -23,7 +23,7 @@ from nii_edge.edge.fit import format_of_decoded
 from nii_edge.edge.jobs import Decoded
 from nii_edge.errors import ConfigError, DataError, FrameError, RecordingError
 from nii_edge.learn.cache import bits_of
-from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset
+from nii_edge.learn.readers import Dataset, Labelled, Problems, Use, read_dataset
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Frame
 from nii_edge.wire import MAX_SIDE, check_crc
@@ -36,11 +36,13 @@ Told = Callable[[int, int], None]
 
 class Labels(NamedTuple):
     """Where labels, pictures and what recorded them are, as `--annotations`, `--images` and `--lanes` say.
-    `lanes`: an edge's configuration or a folder of profiles and calibrations; None: beside the recording."""
+    `lanes`: an edge's configuration or a folder of profiles and calibrations; None: beside the recording.
+    `use`: see `read_dataset`."""
 
     annotations: Path
     images: Path | None
     lanes: Path | None = None
+    use: Use = "training"
 
 
 class _Drawn(NamedTuple):
@@ -90,7 +92,7 @@ def with_bits(dataset: Dataset, told: Told = lambda _done, _of: None) -> Dataset
 
 def read_labelled(labels: Labels, folder: Path, told: Told = lambda _done, _of: None) -> Dataset:
     """`read_dataset`, with frames of recordings as pictures in `folder` (`drawn`), and `with_bits`."""
-    dataset = read_dataset(labels.annotations, labels.images)
+    dataset = read_dataset(labels.annotations, labels.images, labels.use)
     return with_bits(drawn(dataset, folder, labels.lanes, told))
 
 

@@ -278,17 +278,23 @@ class _Patience:
 
 
 def split(dataset: Dataset) -> tuple[list[int], list[int]]:
-    """Rows to learn from and rows to validate on, by the hash of what belongs together (a carton's views,
-    else the picture), so that it is the same at every run. Both hold something wherever there are two
-    pictures."""
+    """Rows to learn from and rows to validate on: what the labels name for that, else by the hash of what
+    belongs together (a carton's views, else the picture), so that it is the same at every run. Both hold
+    something wherever there are two pictures. Raises DataError if there are only pictures to validate on."""
     # copies of one picture that were made to have more of them (NAME.rf.HASH.jpg) belong together
     keys = [
         str(picture.about.get("carton") or picture.file.name.split(".rf.")[0]) for picture in dataset.pictures
     ]
-    drawn = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
-    held_out = [row for row, value in enumerate(drawn) if value < VALIDATION_SHARE][:MOST_VALIDATION]
+    shares = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
+    named_for_it = [row for row, picture in enumerate(dataset.pictures) if picture.part == "val"]
+    if named_for_it:
+        rows = [row for row, picture in enumerate(dataset.pictures) if picture.part != "val"]
+        if not rows:
+            raise DataError("there are pictures to validate on (`val`), and none to learn from (`train`)")
+        return rows, sorted(named_for_it, key=shares.__getitem__)[:MOST_VALIDATION]
+    held_out = [row for row, value in enumerate(shares) if value < VALIDATION_SHARE][:MOST_VALIDATION]
     if not held_out:
-        held_out = [int(np.argmin(drawn))]
+        held_out = [int(np.argmin(shares))]
     kept = set(held_out)
     rows = [row for row in range(len(keys)) if row not in kept]
     return rows or held_out, held_out

@@ -36,7 +36,7 @@ from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa
 from nii_edge.learn.looking import Eye  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
-from nii_edge.learn.readers import read_dataset  # noqa: E402
+from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
 from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
@@ -272,6 +272,24 @@ def test_a_recording_is_taught_and_evaluated_like_pictures(
     work = tmp_path / "models" / "recorded.work"
     assert len(list((work / "recorded").glob("*.png"))) == 60
     assert 40 < len(Pool([work / "pool"])) < 60
+
+
+def test_validation_is_on_the_part_that_is_named_for_it() -> None:
+    """At most so many of it, spread over it, the same at every run; a tenth where none is named."""
+    pictures = tuple(
+        Labelled(Path(f"{part}/{number}.png"), (), part=part)
+        for part, count in (("train", 30), ("val", 500))
+        for number in range(count)
+    )
+    rows, held_out = training.split(Dataset(("a",), pictures, Problems()))
+    assert rows == list(range(30))
+    assert len(held_out) == training.MOST_VALIDATION
+    assert min(held_out) >= 30
+    assert max(held_out) > 480
+    assert (rows, held_out) == training.split(Dataset(("a",), pictures, Problems()))
+    rows, held_out = training.split(Dataset(("a",), pictures[:30], Problems()))
+    assert 0 < len(held_out) < 10
+    assert sorted(rows + held_out) == list(range(30))
 
 
 def test_a_process_that_ends_is_named() -> None:

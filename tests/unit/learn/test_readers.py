@@ -287,6 +287,58 @@ def test_labels_are_found_where_people_keep_them(tmp_path: Path, train: str) -> 
     assert found.problems.counts == {"picture without a file of labels (taken for empty)": 1}
 
 
+def parts(folder: Path, **more: str) -> Path:
+    """Three folders with as many pictures each as their place, and a data.yaml that names them."""
+    for count, part in enumerate(("train", "val", "test"), 1):
+        for number in range(count):
+            picture(folder / "images" / part / f"{number}.png")
+            label = folder / "labels" / part / f"{number}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.5 0.5 0.5 0.5")
+    told = {"train": "images/train", "val": "images/val", "test": "images/test", **more}
+    path = folder / "data.yaml"
+    path.write_text("names: [knife]\n" + "".join(f"{key}: {value}\n" for key, value in told.items()))
+    return path
+
+
+def test_each_use_has_the_part_that_is_named_for_it(tmp_path: Path) -> None:
+    """Training learns and validates, and leaves the test alone; the others take theirs, or the next."""
+    path = parts(tmp_path)
+    found = read_dataset(path)
+    assert [one.part for one in found.pictures] == ["train", "val", "val"]
+    assert {one.part for one in read_dataset(path, use="validation").pictures} == {"val"}
+    assert len(read_dataset(path, use="testing").pictures) == 3
+    path = parts(tmp_path, test="")
+    assert [one.part for one in read_dataset(path, use="testing").pictures] == ["val", "val"]
+    path = parts(tmp_path, test="", train="[images/train, images/val]")
+    assert len(read_dataset(path, use="testing").pictures) == 2, "what is not needed need not be there"
+    with pytest.raises(DataError, match="expected one folder of pictures"):
+        read_dataset(path)
+    alike = read_dataset(path, tmp_path / "images" / "train")
+    assert [one.part for one in alike.pictures] == [""], "--images says which"
+
+
+@pytest.mark.parametrize(
+    ("val", "words"),
+    [
+        ("images/train", "`val` is the folder of another part"),
+        ("images/none", "`val` is no folder of pictures that is there"),
+        ("[images/val]", "`val` is no folder of pictures that is there"),
+    ],
+)
+def test_a_part_that_is_none_is_said_and_not_used(tmp_path: Path, val: str, words: str) -> None:
+    found = read_dataset(parts(tmp_path, val=val))
+    assert [one.part for one in found.pictures] == ["train"]
+    assert [line.split(" x ")[1].split(" (")[0] for line in found.problems.lines()] == [words]
+
+
+def test_a_part_within_another_has_its_pictures_for_itself(tmp_path: Path) -> None:
+    """Folders within folders: what is validated on is not learnt, and nothing is read twice."""
+    found = read_dataset(parts(tmp_path, train="images"))
+    assert [one.part for one in found.pictures] == ["train", "val", "val"]
+    assert not found.problems.counts
+
+
 def test_names_become_those_that_a_bundle_can_have(tmp_path: Path) -> None:
     """Told, and before anything takes long; two classes of one name are one."""
     names = ("Straight Knife", "Schl\u00fcssel {neu}", "\u5200", "Straight_Knife")
