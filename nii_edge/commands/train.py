@@ -184,7 +184,7 @@ def _check_boxes(request: Request, dataset: Dataset) -> None:
 def _every(
     count: int, stage: str, told: Callable[[str, dict[str, float]], None]
 ) -> Callable[[int, int], None]:
-    """Tells of every so manieth, and the last."""
+    """Tell of each `count`-th, and the last."""
 
     def heard(done: int, of: int) -> None:
         if done % count == 0 or done == of:
@@ -204,6 +204,7 @@ def _claim(work: Path, request: Request, dataset: Dataset) -> None:
     digest = hashlib.sha256(repr(given).encode())
     for picture in dataset.pictures:
         digest.update(repr((picture.place, picture.boxes, sorted(picture.ignored))).encode())
+        digest.update(picture.part.encode())
     mark = work / "run.sha256"
     if mark.is_file() and mark.read_text(encoding="ascii") == digest.hexdigest():
         return

@@ -319,6 +319,30 @@ def test_another_run_is_refused_where_one_was_begun(
         training.run(asked, lambda _stage, _row: None)
 
 
+def test_a_run_whose_pictures_are_parted_anew_is_another_one(tmp_path: Path) -> None:
+    """Else what is now validated on would still lie among what is learnt."""
+    for number in range(6):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        place = Path("ab"[number % 2]) / f"{number}.png"
+        cv2.imwrite(str(tmp_path / "images" / place), np.full((60, 80, 3), 200, np.uint8))
+        (tmp_path / "labels" / place.with_suffix(".txt")).write_text("0 0.5 0.5 0.5 0.5")
+
+    def told(stage: str, _row: dict[str, float]) -> None:
+        if stage == "reading":
+            raise KeyboardInterrupt
+
+    asked = request(tmp_path / "data.yaml", tmp_path / "models" / "mine", 1, 1)
+    asked.annotations.write_text("{names: [a], train: images}")
+    for _ in range(2):  # the same again goes on
+        with pytest.raises(KeyboardInterrupt):
+            training.run(asked, told)
+        shutil.rmtree(tmp_path / "models" / "mine.work" / "pool")
+    asked.annotations.write_text("{names: [a], train: images, val: images/b}")
+    with pytest.raises(ConfigError, match=r"mine\.work: belongs to a run with other labels"):
+        training.run(asked, told)
+
+
 def test_more_processes_than_pictures_are_refused(trained: tuple[Path, Path, training.Summary]) -> None:
     annotations, out, _ = trained
     with pytest.raises(ConfigError, match="8 pictures a step, 9 processes"):
