@@ -256,6 +256,12 @@ def export(
     pieces: Annotated[
         int | None, typer.Option(min=1, max=16, help="Into how many a long picture may be cut.")
     ] = None,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=10, help="Choose thresholds by so many of a class a picture; by best F1 if left out."
+        ),
+    ] = None,
     lanes: LanesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -265,14 +271,18 @@ def export(
     if size is not None and (size % 32 or size < 96):
         raise typer.BadParameter(f"--size {size}: must be a multiple of 32, at least 96")
     often = None if looks is None else LOOKS[looks]
-    summary = command.run(
-        command.Request(weights, annotations, images, out, size, int(bits), often, pieces, lanes)
+    request = command.Request(
+        weights, annotations, images, out, size, int(bits), often, pieces, lanes, false_alarms
     )
+    summary = command.run(request)
     tree = msgspec.to_builtins(summary)
     if as_json:
         print_json(tree)
-    else:
-        OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
+        return
+    figures = {key: value for key, value in tree.items() if isinstance(value, int | float)}
+    OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), highlight=False)
+    for line in summary.problems:
+        OUT.print(line, style="yellow", markup=False, highlight=False)
 
 
 @app.command(

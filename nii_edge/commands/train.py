@@ -35,6 +35,7 @@ try:
     from nii_edge.learn.export import to_onnx
     from nii_edge.learn.feed import feed
     from nii_edge.learn.network import Detector
+    from nii_edge.learn.operating import Operating
     from nii_edge.learn.report import write_report
     from nii_edge.learn.together import led, processes_for, rank
     from nii_edge.learn.training import Plan, Progress, Watch, train
@@ -89,7 +90,8 @@ class Request(NamedTuple):
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
-    on; `minutes` in all; `images_per_s` while training."""
+    on; `minutes` in all; `images_per_s` while training; `map50_exact` in 32 bits, `map50_eight_bits` if these
+    were tried; `operating_points`: thresholds to choose from, by class."""
 
     map50: float
     map: float
@@ -104,6 +106,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     bundle: str
     seed: int
+    map50_eight_bits: float | None
+    operating_points: dict[str, Operating]
 
 
 def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
@@ -364,7 +368,7 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
         "metrics.json and report.html, measured on "
         "pictures of the same set that were not trained on: expect less on other "
         "scanners. Thresholds are those of the "
-        "best F1 there; set your own in the policy.\n"
+        "best F1 there; metrics.json says what others do (`operating_points`): set your own in the policy.\n"
     )
     return About(
         _plain(name),
@@ -389,7 +393,7 @@ def _summary(
     held_out: int,
     minutes: float,
 ) -> Summary:
-    scores = chosen.rounded if chosen.eight_bits and chosen.rounded is not None else chosen.exact
+    scores = chosen.scores
     return Summary(
         map50=round(scores.map50, 4),
         map=round(scores.map, 4),
@@ -404,4 +408,6 @@ def _summary(
         problems=dataset.problems.lines(),
         bundle=str(request.out),
         seed=request.seed,
+        map50_eight_bits=None if chosen.rounded is None else round(chosen.rounded.map50, 4),
+        operating_points=chosen.operating_points,
     )

@@ -23,6 +23,7 @@ from nii_edge.adapters import onnx_runtime  # noqa: E402
 from nii_edge.adapters.mcap_recording import RecordingWriter  # noqa: E402
 from nii_edge.bundle import load_bundle  # noqa: E402
 from nii_edge.commands import evaluate as evaluating  # noqa: E402
+from nii_edge.commands import export as exporting  # noqa: E402
 from nii_edge.commands import train as training  # noqa: E402
 from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
@@ -116,7 +117,9 @@ def test_training_finds_the_shapes_and_names_what_was_wrong(
     tree = msgspec.to_builtins(summary)
     assert {"map50", "minutes", "images_per_s"} <= set(tree)
     assert (out / "report.html").read_text(encoding="utf-8").count("<svg") >= 2
-    assert json.loads((out / "metrics.json").read_text())["steps"] == summary.steps
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["steps"] == summary.steps
+    assert set(metrics["operating_points"]) == set(NAMES)
 
 
 def test_the_bundle_passes_its_golden_frames(trained: tuple[Path, Path, training.Summary]) -> None:
@@ -233,6 +236,45 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_an_export_says_what_is_known_of_it(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Scores, both ways of bits, thresholds to choose from, and what its weights' training said; handed on
+    by an export of an export. The bundle's thresholds are those of the best F1."""
+    annotations, out, summary = trained
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = exporting.Request(out, annotations, None, first, None, 8, 1)
+    told = msgspec.to_builtins(exporting.run(asked))
+    metrics = json.loads((first / "metrics.json").read_text())
+    trained_ = metrics.pop("trained")
+    assert metrics == told
+    assert trained_["steps"] == summary.steps
+    assert metrics["weights"] == "shapes 1.0.0"
+    assert set(metrics["per_class"]) == set(NAMES)
+    assert metrics["map50_eight_bits"] >= metrics["map50_exact"] - 0.01
+    assert metrics["bits"] == 8
+    for label in load_bundle(first).manifest.labels:
+        own = metrics["operating_points"][label.name]
+        assert own["pictures"] == 60
+        assert own["labelled"] == 30
+        assert own["points"]["bundle"] == own["points"]["best_f1"]
+        assert own["points"]["bundle"]["threshold"] == label.threshold
+        alarms = [own["points"][f"false_alarms_{rate}"] for rate in ("0.01", "0.1", "1")]
+        assert [one["false_alarms"] <= rate for one, rate in zip(alarms, (0.01, 0.1, 1), strict=True)] == [
+            True
+        ] * 3
+        assert alarms[0]["threshold"] >= alarms[1]["threshold"] >= alarms[2]["threshold"]
+        assert alarms[2]["recall"] > 0.8
+    exporting.run(asked._replace(weights=first, out=second, bits=32, false_alarms=0.1))
+    again = json.loads((second / "metrics.json").read_text())
+    for label in load_bundle(second).manifest.labels:
+        points = again["operating_points"][label.name]["points"]
+        assert points["bundle"] == points["false_alarms_0.1"]
+        assert points["bundle"]["threshold"] == label.threshold
+    assert again["trained"] == trained_
+    assert (again["bits"], again["map50_eight_bits"]) == (32, None)
 
 
 def test_a_recording_is_taught_and_evaluated_like_pictures(
