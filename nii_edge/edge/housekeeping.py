@@ -96,7 +96,7 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._pruned_at = 0.0
         self._stats_due = 0.0
-        self._clock_offset = self._offset()
+        self._clock_offset = self._clock_began = self._offset()
         self._trusted_from = 0.0
         self._verified_to: int | None = None
         self._verified_at = clock.monotonic()
@@ -141,6 +141,8 @@ class Housekeeping:
         self._metrics.outbox_rows.labels("pending").set(stats.pending)
         self._metrics.outbox_rows.labels("parked").set(stats.parked)
         self._metrics.ledger_entries.set(stats.entries)
+        self._metrics.ledger_bytes.labels("file").set(stats.file_bytes)
+        self._metrics.ledger_bytes.labels("pictures").set(stats.picture_bytes)
         self._metrics.outbox_oldest_age.set(self._oldest_age())
         for row in facts.counts:
             for state in ("received", "clear", "alarm", "unknown", "in_flight", "missing"):
@@ -213,6 +215,7 @@ class Housekeeping:
         """Whether somebody has put the wall clock: a battery that was empty, a time server, an attacker."""
         offset = self._offset()
         step, self._clock_offset = offset - self._clock_offset, offset
+        self._metrics.clock_stepped.set(offset - self._clock_began)
         now = self._clock.monotonic()
         if abs(step) > CLOCK_STEP_S:
             self._trusted_from = now + CLOCK_TRUST_S
