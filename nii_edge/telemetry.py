@@ -301,6 +301,8 @@ class Metrics:
                 self.recalls.labels(scanner, scan_type.value)
         for result in ("refused", "damaged", "failed"):
             self.manifests.labels(result)
+        for result in ("sent", "archived", "refused", "resent"):
+            self.uplink.labels(result)
         for reason in DECODER_REASONS:
             self.decoder_failures.labels(reason.value)
         for why in refusals:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import yaml
@@ -166,6 +168,23 @@ class Site:
         self._processes.append(process)
         process.ready()
         return process
+
+
+def get(edge: Process, path: str) -> tuple[int, str]:
+    """Status and body of the daemon's health port."""
+    try:
+        with urlopen(edge.endpoints["health"] + path, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def value(edge: Process, sample: str) -> float:
+    """One sample of the daemon's metrics, by its name with its labels as they are scraped; NaN if there is
+    none yet."""
+    lines = get(edge, "/metrics")[1].splitlines()
+    return float(next((line[len(sample) :] for line in lines if line.startswith(f"{sample} ")), "nan"))
 
 
 def preloaded(source: Path, folder: Path) -> dict[str, str]:

@@ -7,26 +7,14 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import cv2
 import numpy as np
 import pytest
-from harness import Process, Site, command, dual, until
+from harness import Process, Site, command, dual, get, until, value
 
 from nii_edge.client import Picture, ScannerClient
 from nii_edge.records import Decision, Reason
-
-
-def get(edge: Process, path: str) -> tuple[int, str]:
-    """Status and body of the daemon's health port."""
-    try:
-        with urlopen(edge.endpoints["health"] + path, timeout=10) as answer:  # noqa: S310
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def screen(edge: Process, count: int, block: bool = False, epoch: int | None = None) -> list[Decision]:
@@ -54,13 +42,6 @@ def test_a_healthy_daemon_is_live_ready_and_its_balance_adds_up(site: Site) -> N
         in metrics
     )
     assert get(edge, "/nowhere")[0] == 404
-
-
-def value(edge: Process, sample: str) -> float:
-    """One sample of the daemon's metrics, by its name with its labels as they are scraped."""
-    lines = get(edge, "/metrics")[1].splitlines()
-    (found,) = [line.removeprefix(f"{sample} ") for line in lines if line.startswith(f"{sample} ")]
-    return float(found)
 
 
 def test_each_commit_is_timed_and_each_picture_that_fails_is_counted(site: Site) -> None:
