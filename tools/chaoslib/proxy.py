@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from typing import Literal
 
 Mode = Literal["pass", "blackhole", "half_open", "reset", "delay", "refuse", "drop"]
@@ -24,7 +25,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy(threading.Thread):
-    """Listens on `port` of the loopback and passes on to `target`."""
+    """Listens on `port` of the loopback and passes on to `target`. `modes`: how often it was set to what."""
 
     def __init__(self, port: int, target: int) -> None:
         super().__init__(name="proxy", daemon=True)
@@ -34,6 +35,7 @@ class Proxy(threading.Thread):
         self._listener: socket.socket | None = _listen(port)
         self._deaf: list[socket.socket] = []
         self._mode: Mode = "pass"
+        self.modes: Counter[str] = Counter()
         self._tainted = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._stale: set[socket.socket] = set()
@@ -42,6 +44,7 @@ class Proxy(threading.Thread):
         """Change what the network does. Connections that lost bytes are reset when it heals."""
         with self._lock:
             self._mode = mode
+            self.modes[mode] += 1
             self._set_door(mode)
         if mode in {"reset", "refuse"} or (mode == "pass" and self._tainted):
             self._reset_all()
