@@ -200,6 +200,10 @@ class Ledger(Protocol):
         """Check entries numbered above `after`, at most `limit` of them, so that verdicts need not wait for
         the whole; the last slice also checks the balance."""
 
+    def settle(self) -> None:
+        """Do now what was put off after commits. Raises LedgerError if the disk does not take it, which no
+        commit may have said."""
+
     def close(self) -> None:
         """Finish and close. May be called twice."""
 

@@ -21,7 +21,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from nii_edge.records import ScanType
+from nii_edge.records import Reason, ScanType
 
 MAX_TEXT = 300
 
@@ -109,6 +109,11 @@ def logger(part: str) -> FilteringBoundLogger:
     return log
 
 
+DECODER_REASONS = (Reason.CORRUPT_FRAME, Reason.TOO_LARGE, Reason.TIMEOUT, Reason.MODEL_FAULT)
+"""Why a picture does not become pixels: damaged, or its decoder hung; more than a frame may have; no time;
+the decoder died."""
+
+
 class Metrics:
     """The edge's metrics, in a registry of their own so that tests and processes stay apart."""
 
@@ -178,6 +183,18 @@ class Metrics:
             ["child"],
             registry=r,
         )
+        self.decoder_failures = Counter(
+            "nii_edge_decoder_failures_total",
+            "Pictures that did not become pixels, by the reason of their scan's UNKNOWN (records.Reason).",
+            ["reason"],
+            registry=r,
+        )
+        self.commit_seconds = Histogram(
+            "nii_edge_ledger_commit_duration_seconds",
+            "Commits of the ledger that reached the disk, from the first statement to the end of the sync.",
+            buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+            registry=r,
+        )
         self.uplink = Counter(
             "nii_edge_uplink_publish_total", "Items sent to the collector, by result.", ["result"], registry=r
         )
@@ -189,6 +206,11 @@ class Metrics:
             "Age of the oldest record the collector has not confirmed; 0 if there is none.",
             registry=r,
         )
+        self.archived_lag = Gauge(
+            "nii_edge_archived_lag_rows",
+            "Records sent on the connection to the collector that there is, and not confirmed yet.",
+            registry=r,
+        )
         self.clear_possible = Gauge(
             "nii_edge_clear_possible", "0 while nothing may be CLEAR: /readyz says why.", registry=r
         )
@@ -198,6 +220,11 @@ class Metrics:
         self.clock_untrusted = Gauge(
             "nii_edge_clock_untrusted",
             "1 for an hour after the wall clock was put by over a minute.",
+            registry=r,
+        )
+        self.clock_stepped = Gauge(
+            "nii_edge_clock_stepped_seconds",
+            "By how much the wall clock was put since the start, against the clock that only runs.",
             registry=r,
         )
         self.last_frame = Gauge(
@@ -231,6 +258,12 @@ class Metrics:
         )
         self.ledger_entries = Gauge(
             "nii_edge_ledger_entries", "Reports, gaps and recalls in the ledger.", registry=r
+        )
+        self.ledger_bytes = Gauge(
+            "nii_edge_ledger_bytes",
+            "Size of the ledger's file, room for new entries in it included, and of the pictures in it.",
+            ["what"],
+            registry=r,
         )
         self.ledger_scans = Gauge(
             "nii_edge_ledger_scans",
@@ -274,5 +307,9 @@ class Metrics:
                 self.recalls.labels(scanner, scan_type.value)
         for result in ("refused", "damaged", "failed"):
             self.manifests.labels(result)
+        for result in ("sent", "archived", "refused", "resent"):
+            self.uplink.labels(result)
+        for reason in DECODER_REASONS:
+            self.decoder_failures.labels(reason.value)
         for why in refusals:
             self.auth_rejected.labels(why)

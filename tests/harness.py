@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import yaml
@@ -41,13 +43,20 @@ def until(condition: Callable[[], Any], seconds: float = 20, what: str = "condit
 class Process:
     """A running `nii-edge` command whose log lines can be read."""
 
-    def __init__(self, name: str, config: Path, state: Path) -> None:
+    def __init__(
+        self, name: str, config: Path, state: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: variables beside those there are."""
         self._state = state
         self.log_path = config.with_suffix(f".{time.monotonic_ns()}.log")
         (state / "endpoints.json").unlink(missing_ok=True)
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                command(name, str(config)), stderr=log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+                command(name, str(config)),
+                stderr=log,
+                stdout=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
             )
         self.endpoints: dict[str, str] = {}
 
@@ -108,6 +117,8 @@ class Site:
         self.edge_state = folder / "edge"
         self.collector_state = folder / "collector"
         self._processes: list[Process] = []
+        self.environment: dict[str, str] = {}
+        """Of the processes it starts, beside the test's own."""
         self.profiles = {"lane-1": ROOT / "configs/scanners/dual-energy.yaml"}
         self.profiles["replay"] = ROOT / "configs/scanners/display.yaml"
 
@@ -153,10 +164,36 @@ class Site:
                 process.kill()
 
     def _start(self, name: str, config: Path, state: Path) -> Process:
-        process = Process(name, config, state)
+        process = Process(name, config, state, self.environment)
         self._processes.append(process)
         process.ready()
         return process
+
+
+def get(edge: Process, path: str) -> tuple[int, str]:
+    """Status and body of the daemon's health port."""
+    try:
+        with urlopen(edge.endpoints["health"] + path, timeout=10) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def value(edge: Process, sample: str) -> float:
+    """One sample of the daemon's metrics, by its name with its labels as they are scraped; NaN if there is
+    none yet."""
+    lines = get(edge, "/metrics")[1].splitlines()
+    return float(next((line[len(sample) :] for line in lines if line.startswith(f"{sample} ")), "nan"))
+
+
+def preloaded(source: Path, folder: Path) -> dict[str, str]:
+    """The environment in which a process runs with the C file `source` before its libraries; built in
+    `folder`."""
+    library = folder / f"{source.stem}.so"
+    build = ["cc", "-O2", "-Wall", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(build, check=True)
+    return {"LD_PRELOAD": str(library)}
 
 
 def counts(seed: int, block: bool = False) -> np.ndarray:

@@ -7,6 +7,7 @@ once a flush to disk has failed, a later one may report success for data that ne
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,10 +93,26 @@ def open_durable(path: Path, *, check_same_thread: bool = True) -> sqlite3.Conne
             _set(connection, path, "wal_autocheckpoint", str(WAL_PAGES), WAL_PAGES)
             connection.execute("BEGIN EXCLUSIVE")  # takes the lock, which the locking mode then keeps
             connection.execute("COMMIT")
+            with contextlib.suppress(LedgerFullError):  # then the next commit says so
+                merge_log(connection, path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def merge_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Write what is in the log into the file, and both to the disk.
+
+    After a start: a process that was killed, or whose disk failed, may have left commits in the log that can
+    be read and were never on the disk. While running: SQLite does the same by itself, and if that fails it
+    says nothing.
+
+    Raises:
+        LedgerError: the disk does not take it.
+    """
+    with translated(path):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _set(connection: sqlite3.Connection, path: Path, pragma: str, value: str, expected: str | int) -> None:

@@ -28,7 +28,13 @@ from nii_edge.adapters.ledger_schema import (
     UPGRADES,
     next_link,
 )
-from nii_edge.adapters.sqlite_common import ensure_schema, open_durable, transaction, translated
+from nii_edge.adapters.sqlite_common import (
+    ensure_schema,
+    merge_log,
+    open_durable,
+    transaction,
+    translated,
+)
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import (
     Audit,
@@ -230,6 +236,10 @@ class SqliteLedger:
         except LedgerError as error:  # damage that SQLite itself stumbles over
             return Audit((*problems, str(error))[:MAX_PROBLEMS], None)
         return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
+
+    def settle(self) -> None:
+        """See `Ledger.settle`: the write-ahead log goes into the file. A few milliseconds."""
+        merge_log(self._db, self._path)
 
     def close(self) -> None:
         """Finish and close. May be called twice."""

@@ -102,7 +102,9 @@ class Daemon:
             for view, optics in enumerate(views)
             if optics.detector is not None
         }
-        self.committer = Committer(parts.open_ledger, self._fail, self._make_room)
+        self.committer = Committer(
+            parts.open_ledger, self._fail, self._make_room, metrics.commit_seconds.observe
+        )
         self_tests = SelfTests(parts.self_tests, parts.read_self_tests, metrics)
         self.health.self_tests = lambda: self_tests.found
         self._housekeeping = Housekeeping(

@@ -69,6 +69,8 @@ class Decoding:
                 result = self._ask(order)
             else:
                 result = Decoded(reason=Reason.TIMEOUT, detail="its pictures were not decoded in time")
+            if result.reason is not None:
+                self._metrics.decoder_failures.labels(result.reason.value).inc()
             self._slots.release(order.job.slot)
             self._decoded(order.scan, order.view, result)
         self._drop()

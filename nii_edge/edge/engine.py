@@ -36,6 +36,11 @@ RESTART_PAUSE_S = 0.5
 """Between two starts of an inference process that does not come up."""
 HANG = 0.9
 """Of the deadline: a batch that runs this long will not be answered in time, and its process hangs."""
+FAULTS_IN_A_ROW = 5
+"""Scans that passed their checks and on which a detector failed, one after another: what ails the process
+(memory that is used up, a driver whose error stays) may end with it, so it is replaced,"""
+REPLACE_AGAIN_S = 60.0
+"""but for that at most once in so long, since it may be the cartons."""
 REAP_S = 5.0
 """How long stopping waits for the inference process to be gone."""
 
@@ -111,6 +116,8 @@ class Engine:
         self._job_number = 0
         self._noticed: Callable[[Ready | None], None] = lambda _: None
         self._oddities: Oddities | None = None
+        self._faults, self._fault = 0, ""
+        self._replaced_at = -REPLACE_AGAIN_S
         self._log = logger("engine")
 
     @property
@@ -281,10 +288,18 @@ class Engine:
         elif ticket.answered_by is None:
             self._rule(scan, unknown(Reason.MODEL_FAULT, "nobody knows which models answered"))
         else:
+            self._note_fault(ticket.outcomes or ())
             where = Circumstances(scan.edge, scan.scanner, ticket.chapters)
             outcomes, compared = self._outcomes(ticket, where)
             ruling = decide(self._policy, outcomes, ticket.answered_by.untrusted, where)
             self._rule(scan, ruling._replace(compared=compared))
+
+    def _note_fault(self, outcomes: Sequence[Outcome]) -> None:
+        """Whether a detector failed on a scan whose pixels were sound, as on those before it."""
+        fault = next((f"{outcome.detector}: {outcome.fault}" for outcome in outcomes if outcome.fault), "")
+        self._faults, self._fault = self._faults + 1 if fault else 0, fault
+        if self._faults >= FAULTS_IN_A_ROW:
+            self._bell.put(None)
 
     def _outcomes(self, ticket: _Ticket, where: Circumstances) -> tuple[Sequence[Outcome], Compared | None]:
         """What the detectors said, and what the carton is among those of its master bill."""
@@ -385,6 +400,7 @@ class Engine:
 
     def _greet(self, ready: Ready) -> None:
         self._ready = ready
+        self._faults = 0
         self._noticed(ready)
         for detector, why in ready.untrusted.items():
             self._log.error("detector not trusted: no CLEAR", detector=detector, why=why)
@@ -404,6 +420,9 @@ class Engine:
             begun = self._running[min(self._running)].sent_at  # those behind it may wait for it
             if now >= begun + self._hang_s:
                 self._bury(f"no answer to a batch for {self._hang_s * 1000:g} ms")
+        if self._faults >= FAULTS_IN_A_ROW and now >= self._replaced_at + REPLACE_AGAIN_S:
+            self._replaced_at = now
+            self._bury(f"a detector failed on {self._faults} scans in a row, at last with {self._fault}")
 
     def _bury(self, why: str) -> None:
         """The process is lost: so are the scans it had. The next start is due after a short pause."""

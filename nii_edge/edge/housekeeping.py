@@ -13,13 +13,15 @@ from nii_edge.edge.committer import Committer
 from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
-from nii_edge.errors import LedgerDamagedError, LedgerError
-from nii_edge.ports import Audit, Clock, OutboxItem, Prune
+from nii_edge.errors import LedgerDamagedError, LedgerError, LedgerFullError
+from nii_edge.ports import Audit, Clock, Ledger, OutboxItem, Prune
 from nii_edge.records import Reason, Report
 from nii_edge.telemetry import Metrics, logger
 
 EVERY_S = 1.0
 PRUNE_EVERY_S = 1.0
+SETTLE_EVERY_S = 10.0
+"""How long a disk may fail under what the ledger puts off before somebody hears of it."""
 VERIFY_EVERY_S = 3_600.0
 """The chain is verified as a whole at the start, and again so long after each verification."""
 VERIFY_AT_ONCE = 1_000
@@ -91,7 +93,8 @@ class Housekeeping:
         self._ballast = Ballast(state_dir / "ballast", budget.ballast_mb << 20)
         self._stopping = threading.Event()
         self._pruned_at = 0.0
-        self._clock_offset = self._offset()
+        self._settled_at = clock.monotonic()
+        self._clock_offset = self._clock_began = self._offset()
         self._trusted_from = 0.0
         self._verified_to: int | None = None
         self._verified_at = clock.monotonic()
@@ -136,6 +139,8 @@ class Housekeeping:
         self._metrics.outbox_rows.labels("pending").set(stats.pending)
         self._metrics.outbox_rows.labels("parked").set(stats.parked)
         self._metrics.ledger_entries.set(stats.entries)
+        self._metrics.ledger_bytes.labels("file").set(stats.file_bytes)
+        self._metrics.ledger_bytes.labels("pictures").set(stats.picture_bytes)
         self._metrics.outbox_oldest_age.set(self._oldest_age())
         for row in facts.counts:
             for state in ("received", "clear", "alarm", "unknown", "in_flight", "missing"):
@@ -168,6 +173,7 @@ class Housekeeping:
             self._hold()
             self._watch_clock()
             self._prune()
+            self._settle()
             self.also()
             self._stopping.wait(EVERY_S)
 
@@ -192,12 +198,26 @@ class Housekeeping:
         """Whether somebody has put the wall clock: a battery that was empty, a time server, an attacker."""
         offset = self._offset()
         step, self._clock_offset = offset - self._clock_offset, offset
+        self._metrics.clock_stepped.set(offset - self._clock_began)
         now = self._clock.monotonic()
         if abs(step) > CLOCK_STEP_S:
             self._trusted_from = now + CLOCK_TRUST_S
             self._log.error("the clock was put; nothing is forgotten for an hour", seconds=round(step))
         self._health.facts.clock_untrusted = now < self._trusted_from
         self._metrics.clock_untrusted.set(now < self._trusted_from)
+
+    def _settle(self) -> None:
+        """Errors end the ledger's thread, and with it the daemon, as those of a commit do."""
+        now = self._clock.monotonic()
+        if now - self._settled_at >= SETTLE_EVERY_S:
+            self._settled_at = now
+            self._committer.ask(self._settled, lambda _: None)
+
+    def _settled(self, ledger: Ledger) -> None:
+        try:
+            ledger.settle()
+        except LedgerFullError:
+            self.make_room()
 
     def _prune(self) -> None:
         now = self._clock.monotonic()

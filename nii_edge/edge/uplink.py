@@ -109,9 +109,10 @@ class Uplink:
             pass
         self._hear(sink)
         moved = self._send(sink, "record", WINDOW)
-        if not any(sent.kind == "record" for sent in self._outstanding.values()):
+        if not self._records():
             moved += self._send(sink, "preview", self._pictures)
             self._ask_for_manifests(sink)
+        self._metrics.archived_lag.set(self._records())
         if not moved:
             sink.wait(self._mail.fileno(), IDLE_S)
 
@@ -142,13 +143,17 @@ class Uplink:
                 self._committer.write(Park(reply.refused, reply.why))
                 self._outstanding.pop(reply.refused, None)
 
+    def _records(self) -> int:
+        """How many records are under way: sent on this connection and not confirmed."""
+        return sum(sent.kind == "record" for sent in self._outstanding.values())
+
     def _judge_speed(self, sent: _Sent) -> None:
         if sent.kind == "preview" and self._clock.monotonic() - sent.at < RESEND_AFTER_S / 2:
             self._pictures = min(2 * self._pictures, PICTURE_WINDOW)
 
     def _patience(self) -> float:
         """How long the line may be silent: longer while only pictures are under way."""
-        if any(sent.kind == "record" for sent in self._outstanding.values()):
+        if self._records():
             return RESEND_AFTER_S
         return RESEND_AFTER_S + sum(sent.size for sent in self._outstanding.values()) / SLOWEST_BYTES_S
 
@@ -167,6 +172,7 @@ class Uplink:
         self._log.warning("no receipt; connecting anew", outstanding=len(self._outstanding))
         self._metrics.uplink.labels("resent").inc(len(self._outstanding))
         self._outstanding.clear()
+        self._metrics.archived_lag.set(0)
         self._cursor = {"record": 0, "preview": 0}
         return True
 

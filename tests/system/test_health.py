@@ -7,24 +7,14 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
+import cv2
+import numpy as np
 import pytest
-from harness import Process, Site, command, dual, until
+from harness import Process, Site, command, dual, get, until, value
 
-from nii_edge.client import ScannerClient
+from nii_edge.client import Picture, ScannerClient
 from nii_edge.records import Decision, Reason
-
-
-def get(edge: Process, path: str) -> tuple[int, str]:
-    """Status and body of the daemon's health port."""
-    try:
-        with urlopen(edge.endpoints["health"] + path, timeout=10) as answer:  # noqa: S310
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def screen(edge: Process, count: int, block: bool = False, epoch: int | None = None) -> list[Decision]:
@@ -52,6 +42,44 @@ def test_a_healthy_daemon_is_live_ready_and_its_balance_adds_up(site: Site) -> N
         in metrics
     )
     assert get(edge, "/nowhere")[0] == 404
+
+
+def test_each_commit_is_timed_and_each_picture_that_fails_is_counted(site: Site) -> None:
+    """A scan is a commit or two; a PNG that is cut short is a failure to decode, a whole one is none."""
+    edge = site.edge()
+    commits = "nii_edge_ledger_commit_duration_seconds_count"
+    damaged = 'nii_edge_decoder_failures_total{reason="CORRUPT_FRAME"}'
+    before = value(edge, commits)
+    assert screen(edge, 3) == [Decision.CLEAR] * 3
+    assert value(edge, commits) >= before + 3
+    assert value(edge, commits.replace("_count", "_sum")) > 0
+    assert value(edge, damaged) == 0
+    image = np.random.default_rng(1).integers(0, 255, (96, 128), dtype=np.uint8)
+    whole = cv2.imencode(".png", image)[1].tobytes()
+    with ScannerClient(edge.endpoints["scanners"], "replay", deadline_s=10) as scanner:
+        for data in (whole, whole[: len(whole) // 2]):
+            answer = scanner.wait(scanner.send([Picture(data, encoding="png")]))
+    assert answer.reason is Reason.CORRUPT_FRAME
+    assert value(edge, damaged) == 1
+    until(lambda: value(edge, 'nii_edge_ledger_bytes{what="file"}') > 0, what="the size of the ledger")
+
+
+def test_what_a_silent_collector_has_not_confirmed_is_its_lag(site: Site) -> None:
+    """A collector that stands still is sent records and confirms none; when it goes on nothing lags."""
+    collector = site.collector()
+    edge = site.edge(collector)
+    assert screen(edge, 1) == [Decision.CLEAR]
+    lag = "nii_edge_archived_lag_rows"
+    until(lambda: value(edge, 'nii_edge_uplink_publish_total{result="archived"}') == 1, what="the receipt")
+    until(lambda: value(edge, lag) == 0, what="the lag of what is archived")
+    os.kill(collector.pid, signal.SIGSTOP)
+    try:
+        screen(edge, 3)
+        until(lambda: value(edge, lag) == 3, what="the lag behind a collector that stands still")
+    finally:
+        os.kill(collector.pid, signal.SIGCONT)
+    until(lambda: value(edge, lag) == 0, 30, "the lag after it went on")
+    until(lambda: value(edge, 'nii_edge_outbox_rows{state="pending"}') == 0, what="the outbox's drain")
 
 
 def test_ready_turns_false_when_the_models_are_gone_and_true_again(site: Site) -> None:

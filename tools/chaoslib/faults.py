@@ -25,6 +25,8 @@ BURST = 300
 GARBAGE = 60
 """Messages that name no scan, in one burst."""
 CALM_S = 10.0
+LONGER_THAN_PATIENCE_S = 9.0
+"""The edge waits 5 s for a receipt, then connects anew."""
 
 
 class Rig(NamedTuple):
@@ -123,8 +125,8 @@ def collector_disk_full(rig: Rig) -> Harm:
 
 
 def partition(rig: Rig) -> Harm:
-    """The network between edge and collector: silent, one-way, reset, slow, or flapping."""
-    modes: list[Mode] = ["blackhole", "half_open", "reset", "delay"]
+    """The network between edge and collector: silent, one-way, reset, slow, closed, deaf, or flapping."""
+    modes: list[Mode] = ["blackhole", "half_open", "reset", "delay", "refuse", "drop"]
     if rig.random.random() < 0.2:  # flapping
         for _ in range(5):
             rig.proxy.set(rig.random.choice(modes))
@@ -132,8 +134,12 @@ def partition(rig: Rig) -> Harm:
             rig.proxy.set("pass")
             time.sleep(rig.random.uniform(0.05, 0.3))
     else:
-        rig.proxy.set(rig.random.choice(modes))
-        time.sleep(rig.random.uniform(0.3, 3.0))
+        mode = rig.random.choice(modes)
+        if mode == "drop" and rig.random.random() < 0.5:  # the edge must connect anew, and nobody answers
+            rig.proxy.set("reset")
+        rig.proxy.set(mode)
+        longest = LONGER_THAN_PATIENCE_S if mode in {"refuse", "drop"} else 3.0
+        time.sleep(rig.random.uniform(0.3, longest))
         rig.proxy.set("pass")
     at = time.monotonic()
     return Harm(at, at)

@@ -157,6 +157,7 @@ class Run:
             "unknown_reasons": dict(last.reasons),
             "kinds": dict(sorted(last.kinds.items())),
             "faults": dict(self.done),
+            "network": dict(sorted(self.rig.proxy.modes.items())),
             "screening_back_s": {name: spread(times) for name, times in sorted(self._back.items())},
             "uplink_back_s": spread(self._uplink_back),
             "starts": {name: service.starts for name, service in self._services.items()},

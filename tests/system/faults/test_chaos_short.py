@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +21,7 @@ sys.path.append(str(ROOT / "tools"))
 from chaoslib import power_cut  # noqa: E402 - tools is no package of ours
 from chaoslib.audit import Audit, audit  # noqa: E402
 from chaoslib.books import Books, Id  # noqa: E402
+from chaoslib.proxy import Mode, Proxy  # noqa: E402
 from chaoslib.run import Run  # noqa: E402
 from chaoslib.stores import read_archive, read_ledger  # noqa: E402
 
@@ -57,6 +61,59 @@ def test_a_disk_that_keeps_no_sync_is_found_out() -> None:
 
 
 # ---- controls: a sound run, of which one thing is then broken
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Proxy, int]]:
+    """A proxy before one who echoes what comes, and the proxy's port."""
+    with socket.create_server(("127.0.0.1", 0)) as echo, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        proxy = Proxy(port, echo.getsockname()[1])
+        proxy.start()
+        threading.Thread(target=serve_echo, args=(echo,), daemon=True).start()
+        yield proxy, port
+        proxy.close()
+        proxy.join()
+        echo.shutdown(socket.SHUT_RDWR)
+
+
+def serve_echo(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            end, _ = listener.accept()
+            threading.Thread(target=echo_back, args=(end,), daemon=True).start()
+
+
+def echo_back(end: socket.socket) -> None:
+    with end, contextlib.suppress(OSError):
+        while data := end.recv(100):
+            end.sendall(data)
+
+
+def answers(end: socket.socket) -> bool:
+    end.sendall(b"?")
+    return end.recv(1) == b"?"
+
+
+@pytest.mark.parametrize(("mode", "meets"), [("refuse", ConnectionRefusedError), ("drop", TimeoutError)])
+def test_a_cut_line_lets_nobody_in_until_it_heals(
+    line: tuple[Proxy, int], mode: Mode, meets: type[OSError]
+) -> None:
+    """Whoever connects is refused, or hears nothing as from a network that swallows packets."""
+    proxy, port = line
+    address = ("127.0.0.1", port)
+    for _ in range(2):
+        with socket.create_connection(address, 10) as before:
+            assert answers(before)
+            proxy.set(mode)
+            with pytest.raises(meets):
+                socket.create_connection(address, 1)
+            proxy.set("pass")
+            with socket.create_connection(address, 10) as after:
+                assert answers(after)
+            if mode == "drop":  # what stood was only held up
+                assert answers(before)
 
 
 class Evidence:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -301,3 +304,42 @@ def test_one_turn_forgets_only_so_much(tmp_path: Path) -> None:
         found = ledger.find(scan(600))
         assert found is not None
         assert found.pruned
+
+
+def in_the_file_alone(path: Path, copy: Path) -> int:
+    """How many scans the file holds without its log."""
+    shutil.copyfile(path, copy)
+    with closing(sqlite3.connect(copy)) as db:
+        return int(db.execute("SELECT count(*) FROM scans").fetchone()[0])
+
+
+def test_what_a_killed_process_left_in_the_log_is_in_the_file_before_it_is_told(
+    tmp_path: Path,
+) -> None:
+    """Nobody knows whether that part of the log had reached the disk; what is written anew and synced has."""
+    path = tmp_path / "fresh.db"
+    SqliteLedger(path, "e").close()
+    pid = os.fork()
+    if not pid:
+        try:
+            fill(SqliteLedger(path, "e"), 1, 3)
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    assert in_the_file_alone(path, path.with_name("before.db")) == 0
+    with closing(SqliteLedger(path, "e")) as ledger:
+        assert ledger.counts()[0].received == 3
+        assert in_the_file_alone(path, path.with_name("after.db")) == 3
+
+
+def test_settling_puts_the_log_into_the_file(tmp_path: Path) -> None:
+    """As often as it is asked, and nothing else changes."""
+    path = tmp_path / "fresh.db"
+    with closing(SqliteLedger(path, "e")) as ledger:
+        ledger.settle()
+        for last in (1, 2):
+            fill(ledger, last, last)
+            assert in_the_file_alone(path, path.with_name("before.db")) == last - 1
+            ledger.settle()
+            assert in_the_file_alone(path, path.with_name("after.db")) == last
+        assert verify(ledger) == []

@@ -162,6 +162,20 @@ def test_a_ledger_that_cannot_be_opened_refuses_the_start(tmp_path: Path) -> Non
         committer.start()
 
 
+def test_a_commit_is_timed_when_it_is_on_disk_and_only_then(path: Path) -> None:
+    """One time for each group, before its callbacks; none for a commit that failed."""
+    order: list[str] = []
+    committer = Committer(
+        lambda: SqliteLedger(path, "e"), lambda _: None, took=lambda s: order.append("took" if s > 0 else "?")
+    )
+    committer.start()
+    committer.write(intend(1), then=lambda: order.append("told"))
+    committer.answer(lambda _: None)
+    committer.write(conclude(99), then=lambda: order.append("told"))
+    committer.close()
+    assert order == ["took", "told"]
+
+
 Break = Callable[[Committer], None]
 BREAKS: dict[str, Break] = {
     "a write": lambda committer: committer.write(conclude(99)),

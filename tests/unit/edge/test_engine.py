@@ -19,7 +19,7 @@ from nii_edge.bundle import read_golden, write_golden
 from nii_edge.config import Inference
 from nii_edge.edge.case import Case
 from nii_edge.edge.decide import Ruling
-from nii_edge.edge.engine import Engine, EngineSettings
+from nii_edge.edge.engine import FAULTS_IN_A_ROW, REPLACE_AGAIN_S, Engine, EngineSettings
 from nii_edge.edge.jobs import JobFrame, JobScan, Setup
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.trial import Trial, TrialAnswer
@@ -263,6 +263,37 @@ def test_a_lost_process_costs_its_scans_and_no_slot(how: signal.Signals) -> None
     until(screens_again, PATIENCE_S, "a CLEAR from the next process")
     assert not alive(first)
     rig.stop()
+
+
+def test_a_process_whose_detector_fails_again_and_again_is_replaced(rig: Rig) -> None:
+    """After so many sound scans in a row, one that goes well between them begins the count anew; for the next
+    time a minute must have passed, since the fault may be the cartons' own."""
+    first, numbers = rig.child(), iter(range(1, 1000))
+
+    def fail(count: int) -> None:
+        for _ in range(count):
+            seq = next(numbers)
+            rig.screen(seq, transmission(np.nan))
+            assert rig.results(1)[seq].reason is Reason.MODEL_FAULT
+
+    def works() -> bool:
+        seq = next(numbers)
+        rig.screen(seq, counts(1))
+        return rig.results(1)[seq].decision is Decision.CLEAR
+
+    fail(FAULTS_IN_A_ROW - 1)
+    assert works()
+    fail(FAULTS_IN_A_ROW - 1)
+    assert rig.child() == first
+    fail(1)
+    until(lambda: not alive(first), PATIENCE_S, "the end of the process")
+    until(works, PATIENCE_S, "a CLEAR from the next process")
+    second = rig.child()
+    fail(2 * FAULTS_IN_A_ROW)
+    assert rig.child() == second
+    rig.clock.ahead_s = REPLACE_AGAIN_S + 1
+    fail(1)
+    until(lambda: not alive(second), PATIENCE_S, "the end of the second process")
 
 
 def test_an_altered_model_refuses_the_start_in_words(bundle: Path) -> None:

@@ -132,6 +132,8 @@ def test_a_clock_that_was_put_forgets_nothing(tmp_path: Path) -> None:
         until(lambda: rig.metrics.registry.get_sample_value("nii_edge_clock_untrusted") == 0)
         rig.clock.wall_ahead_s = 8 * 24 * 3_600.0
         until(lambda: rig.metrics.registry.get_sample_value("nii_edge_clock_untrusted") == 1)
+        stepped = rig.metrics.registry.get_sample_value("nii_edge_clock_stepped_seconds")
+        assert stepped == pytest.approx(rig.clock.wall_ahead_s, abs=60)
         rig.clock.ahead_s = housekeeping.PRUNE_EVERY_S + 1
         time.sleep(2.5)
         assert rig.committer.answer(lambda ledger: ledger.stats()).pruned_to == 0
