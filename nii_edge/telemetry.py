@@ -286,6 +286,12 @@ class Metrics:
             ["label", "result"],
             registry=r,
         )
+        self.verdicts_late = Counter(
+            "nii_edge_verdicts_late_total",
+            "Verdicts on disk after the deadline: whoever waits at the scanner has been told UNKNOWN.",
+            ["scanner", "verdict"],
+            registry=r,
+        )
         self.previews_failed = Counter(
             "nii_edge_previews_failed_total", "Alerts that went without a picture.", registry=r
         )

@@ -32,17 +32,28 @@ def check_entries(rows: Rows, before: tuple[int, bytes], limit: int) -> Iterator
         entry, link = number, stored
 
 
-def check_whole(rows: Rows, counts: Sequence[LedgerCounts], end: int, expected: int) -> list[str]:
-    """What is wrong beside the chain: its last entry is `end` and should be `expected`; scans without their
-    entry; a balance that does not add up."""
+def check_scans(rows: Rows, after: int, last: int) -> list[str]:
+    """Which scans refer to an entry above `after`, up to `last`, that is gone."""
+    return _lost(rows, "entry > ? AND entry <= ?", (after, last))
+
+
+def check_end(rows: Rows, counts: Sequence[LedgerCounts], ends: tuple[int, int], expected: int) -> list[str]:
+    """What is wrong beside the chain: its last entry should be `expected`; scans that refer to what is not
+    between its `ends`, the last pruned entry and the last; a balance that does not add up."""
     found = []
-    if end != expected:
-        found.append(f"the last entry is {end}, expected {expected}")
-    for scanner, epoch, seq, lost in rows(
-        "SELECT scanner, epoch, seq, entry FROM scans s WHERE entry IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.entry = s.entry) LIMIT 100",
-        (),
-    ):
-        found.append(f"{scanner}/{epoch}/{seq} refers to entry {lost}, which is gone")
+    if ends[1] != expected:
+        found.append(f"the last entry is {ends[1]}, expected {expected}")
+    found += _lost(rows, "entry <= ?", ends[:1]) + _lost(rows, "entry > ?", ends[1:])
     wrong = [row for row in counts if row.received != row.clear + row.alarm + row.unknown + row.in_flight]
     return found + [f"the balance of {row.scanner} does not add up: {row._asdict()}" for row in wrong]
+
+
+def _lost(rows: Rows, where: str, values: Sequence[int]) -> list[str]:
+    return [
+        f"{scanner}/{epoch}/{seq} refers to entry {entry}, which is gone"
+        for scanner, epoch, seq, entry in rows(
+            "SELECT scanner, epoch, seq, entry FROM scans s INDEXED BY scans_by_entry "  # noqa: S608
+            f"WHERE {where} AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.entry = s.entry) LIMIT 100",
+            values,
+        )
+    ]

@@ -19,7 +19,15 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from nii_edge.adapters import ledger_audit
-from nii_edge.adapters.ledger_schema import COUNTING, FIRST_LINK, SCHEMA, SCHEMA_VERSION, next_link
+from nii_edge.adapters.ledger_schema import (
+    COUNTING,
+    FIRST_LINK,
+    SCHEMA,
+    SCHEMA_VERSION,
+    TALLY,
+    UPGRADES,
+    next_link,
+)
 from nii_edge.adapters.sqlite_common import (
     ensure_schema,
     merge_log,
@@ -49,8 +57,9 @@ from nii_edge.ports import (
 from nii_edge.records import Gap, Preview, Recall, Report, ScanId, ScanType
 
 MAX_PROBLEMS = 100
-PRUNE_AT_ONCE = 2_000
-"""The most entries one `Prune` removes: it must not hold up verdicts."""
+PRUNE_AT_ONCE = 250
+PICTURES_AT_ONCE = 50
+"""The most entries and pictures one `Prune` removes: it must not hold up verdicts."""
 
 T = TypeVar("T")
 KINDS: dict[str, type[Report | Gap | Recall]] = {"report": Report, "gap": Gap, "recall": Recall}
@@ -177,28 +186,25 @@ class SqliteLedger:
         return [LedgerCounts(row[0], ScanType(row[1]), *row[2:]) for row in rows]
 
     def stats(self) -> LedgerStats:
-        """How much there is of what. Takes the longer the more waits: a tenth of a second and more for
-        half a million records."""
+        """How much there is of what. Takes as long for many records as for few."""
         (anchor, _) = self._anchor()
-        waiting = "SELECT count(*), coalesce(min(entry), 0) FROM journal WHERE state = 'pending'"
-        pending, oldest = self._rows(waiting)[0]
-        pictures, picture_bytes = self._rows("SELECT count(*), total(length(data)) FROM previews")[0]
-        unsent = self._rows("SELECT count(*) FROM previews WHERE state = 'pending'")[0][0]
-        parked = self._rows("SELECT count(*) FROM journal WHERE state = 'parked'")[0][0]
+        pending, parked, pictures, unsent, picture_bytes = self._rows(
+            "SELECT pending, parked, pictures, pictures_pending, picture_bytes FROM tally"
+        )[0]
+        oldest = self._rows("SELECT entry FROM journal WHERE state = 'pending' ORDER BY entry LIMIT 1")
+        size = self._rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         return LedgerStats(
             entries=self._last - anchor,
             last_entry=self._last,
             last_link=self._link.hex(),
             pruned_to=anchor,
             pending=pending,
-            oldest_pending=oldest,
+            oldest_pending=oldest[0][0] if oldest else 0,
             parked=parked,
             pictures=pictures,
             pictures_pending=unsent,
-            picture_bytes=int(picture_bytes),
-            file_bytes=self._rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[
-                0
-            ][0],
+            picture_bytes=picture_bytes,
+            file_bytes=size[0][0],
         )
 
     def entries(self, after: int, limit: int) -> list[LedgerEntry]:
@@ -220,10 +226,13 @@ class SqliteLedger:
             for number, found in ledger_audit.check_entries(self._rows, self._link_of(after), limit):
                 last = number
                 problems += found
+            if problems:  # whose verdicts are lost
+                problems += ledger_audit.check_scans(self._rows, after, last)
             at_end = last >= self._last or last == after
             if at_end:
-                end = max(last, self._anchor()[0])
-                problems += ledger_audit.check_whole(self._rows, self.counts(), end, self._last)
+                begin, _ = self._anchor()
+                ends = begin, max(last, begin)
+                problems += ledger_audit.check_end(self._rows, self.counts(), ends, self._last)
         except LedgerError as error:  # damage that SQLite itself stumbles over
             return Audit((*problems, str(error))[:MAX_PROBLEMS], None)
         return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
@@ -366,31 +375,32 @@ class SqliteLedger:
         last = min(keep - 1, self._last)
         if last > anchor:
             self._forget(last)
-        self._db.execute(
-            "DELETE FROM previews WHERE state = 'archived' AND archived_at_ns < ?",
-            (change.archived_before_ns,),
-        )
-        self._shrink_pictures(change.picture_bytes)
+        self._drop_pictures(change.archived_before_ns, change.picture_bytes)
 
     def _forget(self, last: int) -> None:
         (link,) = self._db.execute("SELECT link FROM journal WHERE entry = ?", (last,)).fetchone()
-        self._db.execute(
-            "UPDATE epochs SET pruned = max(pruned, (SELECT coalesce(max(seq), 0) FROM scans s "
-            "WHERE s.scanner = epochs.scanner AND s.epoch = epochs.epoch AND s.entry <= ?)) "
-            "WHERE (scanner, epoch) IN (SELECT scanner, epoch FROM scans WHERE entry <= ?)",
-            (last, last),
+        highest = self._db.execute(
+            "SELECT max(seq), scanner, epoch FROM scans INDEXED BY scans_by_entry WHERE entry <= ? "
+            "GROUP BY scanner, epoch",
+            (last,),
+        ).fetchall()
+        self._db.executemany(
+            "UPDATE epochs SET pruned = max(pruned, ?) WHERE scanner = ? AND epoch = ?", highest
         )
         self._db.execute("DELETE FROM scans WHERE entry <= ?", (last,))
         self._db.execute("DELETE FROM journal WHERE entry <= ?", (last,))
         self._db.execute("UPDATE anchor SET entry = ?, link = ?", (last, link))
 
-    def _shrink_pictures(self, budget: int) -> None:
-        """Drop confirmed pictures, oldest first, until all together fit the budget."""
-        (total,) = self._db.execute("SELECT coalesce(sum(length(data)), 0) FROM previews").fetchone()
-        for number, size in self._db.execute(
-            "SELECT number, length(data) FROM previews WHERE state = 'archived' ORDER BY number LIMIT 1000"
+    def _drop_pictures(self, before_ns: int, budget: int) -> None:
+        """Drop pictures confirmed before then, and confirmed ones, oldest first, until all together fit the
+        budget; not many at once."""
+        (total,) = self._db.execute("SELECT picture_bytes FROM tally").fetchone()
+        for number, size, archived_at_ns in self._db.execute(
+            "SELECT number, length(data), archived_at_ns FROM previews INDEXED BY previews_archived "
+            "WHERE state = 'archived' ORDER BY archived_at_ns, number LIMIT ?",
+            (PICTURES_AT_ONCE,),
         ).fetchall():
-            if total <= budget:
+            if total <= budget and archived_at_ns >= before_ns:
                 return
             self._db.execute("DELETE FROM previews WHERE number = ?", (number,))
             total -= size
@@ -401,13 +411,24 @@ class SqliteLedger:
     # ---- plumbing
 
     def _prepare(self) -> None:
-        ensure_schema(self._db, self._path, purpose="edge ledger", version=SCHEMA_VERSION, statements=SCHEMA)
+        ensure_schema(
+            self._db,
+            self._path,
+            purpose="edge ledger",
+            version=SCHEMA_VERSION,
+            statements=SCHEMA,
+            upgrades=UPGRADES,
+        )
+        with translated(self._path):
+            self._db.execute("PRAGMA temp_store = MEMORY")  # has no effect within a transaction
         with translated(self._path), transaction(self._db):
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('edge', ?)", (self._edge,))
             (edge,) = self._db.execute("SELECT value FROM meta WHERE key = 'edge'").fetchone()
             self._db.execute(
                 "INSERT INTO anchor SELECT 0, ? WHERE NOT EXISTS (SELECT 1 FROM anchor)", (FIRST_LINK,)
             )
+            for statement in TALLY:
+                self._db.execute(statement)
         if edge != self._edge:
             raise LedgerError(
                 f"{self._path} is the ledger of edge {edge!r}, the configuration says {self._edge!r}; "

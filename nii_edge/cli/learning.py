@@ -31,7 +31,14 @@ DetectorOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The bundle whose shapes are evidence; the shipped one."),
 ]
-
+LanesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Labels of a recording: edge.yaml, or a folder of profiles and calibrations, of its scanners; "
+        "`scanners` beside it if left out.",
+    ),
+]
 
 LOOKS: dict[str, Literal[1, 2, 4, 8]] = {"1": 1, "2": 2, "4": 4, "8": 8}
 """The option's words."""
@@ -162,6 +169,7 @@ def train(
         int, typer.Option(min=0, help="Processes beside each of them that prepare pictures.")
     ] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many, if time is left.")] = None,
+    lanes: LanesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a detector on anyone's labels and write its bundle. Start an interrupted run again, and it goes
@@ -184,6 +192,7 @@ def train(
         workers,
         steps,
         processes,
+        lanes,
     )
 
     def told(stage: str, row: dict[str, float]) -> None:
@@ -217,12 +226,13 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="A page with plots.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    lanes: LanesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare a detector's boxes with labels: average precision, and per carton Pd at Pfa. Needs no torch."""
     from nii_edge.commands import evaluate as command
 
-    request = command.Request(bundle, images, annotations, report, seed, threads)
+    request = command.Request(bundle, images, annotations, report, seed, threads, lanes)
     with Progress(console=ERR, transient=True, disable=as_json and not sys.stderr.isatty()) as progress:
         bar = progress.add_task("looking", total=None)
         summary = command.evaluate(request, lambda done, of: progress.update(bar, completed=done, total=of))
@@ -246,6 +256,13 @@ def export(
     pieces: Annotated[
         int | None, typer.Option(min=1, max=16, help="Into how many a long picture may be cut.")
     ] = None,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=10, help="Choose thresholds by so many of a class a picture; by best F1 if left out."
+        ),
+    ] = None,
+    lanes: LanesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Export a trained bundle anew: another input size, 8, 16 or 32 bits, other looks and pieces."""
@@ -254,12 +271,18 @@ def export(
     if size is not None and (size % 32 or size < 96):
         raise typer.BadParameter(f"--size {size}: must be a multiple of 32, at least 96")
     often = None if looks is None else LOOKS[looks]
-    summary = command.run(command.Request(weights, annotations, images, out, size, int(bits), often, pieces))
+    request = command.Request(
+        weights, annotations, images, out, size, int(bits), often, pieces, lanes, false_alarms
+    )
+    summary = command.run(request)
     tree = msgspec.to_builtins(summary)
     if as_json:
         print_json(tree)
-    else:
-        OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in tree.items()), highlight=False)
+        return
+    figures = {key: value for key, value in tree.items() if isinstance(value, int | float)}
+    OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), highlight=False)
+    for line in summary.problems:
+        OUT.print(line, style="yellow", markup=False, highlight=False)
 
 
 @app.command(

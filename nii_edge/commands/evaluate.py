@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import msgspec
@@ -14,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from nii_edge.bundle import load_bundle
+from nii_edge.commands.labelled import Labels, read_labelled
 from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
-from nii_edge.learn.readers import read_dataset
 from nii_edge.learn.scoring import (
     Scores,
     average_precision,
@@ -35,7 +36,8 @@ RESAMPLES = 200
 
 
 class Request(NamedTuple):
-    """The command's options. `report`: where to write the page with plots, or None."""
+    """The command's options. `report`: where to write the page with plots, or None; `lanes`: what recorded
+    the frames, see `labelled.Labels`."""
 
     bundle: Path | None
     images: Path | None
@@ -43,6 +45,7 @@ class Request(NamedTuple):
     report: Path | None
     seed: int
     threads: int
+    lanes: Path | None = None
 
 
 class CartonRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,16 +82,23 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
-    """Look at all pictures and compare.
+    """Look at all pictures and compare. Frames of recordings are drawn into a folder of the system's for
+    temporary files. `told` hears how many are done, of how many: first drawn, then looked at.
 
     Raises:
         ConfigError: the bundle cannot be used.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
+    with TemporaryDirectory(prefix="nii_edge-") as work:
+        return _evaluate(request, Path(work), told)
+
+
+def _evaluate(request: Request, work: Path, told: Callable[[int, int], None]) -> Summary:
     folder = request.bundle or shipped_detector()
     bundle = load_bundle(folder)
     names = tuple(label.name for label in bundle.manifest.labels)
-    dataset = read_dataset(request.annotations, request.images)
+    labels = Labels(request.annotations, request.images, request.lanes, "testing")
+    dataset = read_labelled(labels, work, told)
     pairs, strange = matched_names(names, dataset.names)
     if not pairs:
         raise DataError(

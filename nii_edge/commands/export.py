@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -11,7 +13,8 @@ from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
-    from nii_edge.learn.bundling import About, Shape, Trial, bundle_of, frames_of
+    from nii_edge.learn.bundling import METRICS, About, Shape, Trial, bundle_of, frames_of, write_metrics
+    from nii_edge.learn.operating import Operating
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
     raise RuntimeMissingError(
@@ -19,14 +22,16 @@ except ImportError as missing:
         "pip install '.[train]' in the project's folder"
     ) from missing
 
-from nii_edge.learn.readers import Dataset, read_dataset
+from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.learn.readers import Dataset
 from nii_edge.learn.scoring import matched_names
 
 CALIBRATION_PICTURES = 96
 
 
 class Request(NamedTuple):
-    """The command's options; None: as the weights' bundle has it."""
+    """The command's options; None: as the weights' bundle has it. `lanes`: what recorded the frames, see
+    `labelled.Labels`; `false_alarms`: see `Trial`."""
 
     weights: Path
     annotations: Path
@@ -36,19 +41,29 @@ class Request(NamedTuple):
     bits: int
     looks: Literal[1, 2, 4, 8] | None = None
     pieces: int | None = None
+    lanes: Path | None = None
+    false_alarms: float | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints: `map50` of what was written, `map50_exact` in 32 bits, on the pictures that were
-    given."""
+    """What --json prints, and metrics.json keeps beside what was known of the training: `map50`, `map` and
+    `per_class` (AP at IoU 0.5) of what was written, `map50_exact` in 32 bits (16 with `--bits 16`),
+    `map50_eight_bits` if these were tried, all on the pictures that were given; `weights`: name and version
+    of the bundle that they are from; `operating_points`: thresholds to choose from, by class."""
 
     map50: float
+    map: float
+    per_class: dict[str, float]
     map50_exact: float
+    map50_eight_bits: float | None
     bits: int
     size: int
     looks: int
     megabytes: float
     images: int
+    weights: str
+    operating_points: dict[str, Operating]
+    problems: list[str]
 
 
 def run(request: Request) -> Summary:
@@ -60,9 +75,15 @@ def run(request: Request) -> Summary:
     """
     if (request.out / "bundle.yaml").exists():
         raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    with TemporaryDirectory(prefix="nii_edge-") as work:
+        return _export(request, Path(work))
+
+
+def _export(request: Request, work: Path) -> Summary:
     source = load_bundle(request.weights)
     names = tuple(label.name for label in source.manifest.labels)
-    dataset = read_dataset(request.annotations, request.images)
+    labels = Labels(request.annotations, request.images, request.lanes, "validation")
+    dataset = read_labelled(labels, work)
     pairs, _ = matched_names(names, dataset.names)
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
@@ -84,19 +105,38 @@ def run(request: Request) -> Summary:
     )
     about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
     frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
-    chosen = bundle_of(
-        detector, shape, names, Trial(own, rows, frames), about, request.out, half=request.bits == 16
-    )
-    scores = chosen.rounded if chosen.eight_bits and chosen.rounded else chosen.exact
-    return Summary(
-        map50=round(scores.map50, 4),
+    trial = Trial(own, rows, frames, request.false_alarms)
+    chosen = bundle_of(detector, shape, names, trial, about, request.out, half=request.bits == 16)
+    summary = Summary(
+        map50=round(chosen.scores.map50, 4),
+        map=round(chosen.scores.map, 4),
+        per_class=chosen.scores.per_class,
         map50_exact=round(chosen.exact.map50, 4),
+        map50_eight_bits=None if chosen.rounded is None else round(chosen.rounded.map50, 4),
         bits=8 if chosen.eight_bits else 16 if request.bits == 16 else 32,
         size=shape.size,
         looks=shape.looks,
         megabytes=round(len(chosen.bundle.model) / 1e6, 2),
         images=len(chosen.looked),
+        weights=f"{manifest.name} {manifest.model_version}",
+        operating_points=chosen.operating_points,
+        problems=own.problems.lines(),
     )
+    write_metrics(request.out, {**msgspec.to_builtins(summary), "trained": _trained(source.folder)})
+    return summary
+
+
+def _trained(folder: Path) -> dict[str, Any] | None:
+    """What the weights' bundle says of its training, as `train` wrote it or an export handed it on; None if
+    it says nothing that can be read."""
+    try:
+        tree = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(tree, dict):
+        return None
+    handed_on = tree.get("trained", tree)
+    return handed_on if isinstance(handed_on, dict) else None
 
 
 def renamed(dataset: Dataset, pairs: dict[int, int], names: tuple[str, ...]) -> Dataset:

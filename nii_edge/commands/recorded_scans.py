@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.config import Profile
+from nii_edge.compose import calibration_files_of
+from nii_edge.config import EdgeConfig, Profile, load
+from nii_edge.detect.manifest import Lane
 from nii_edge.edge.fit import format_of
-from nii_edge.errors import FrameError
+from nii_edge.errors import ConfigError, FrameError
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Frame
 from nii_edge.wire import DTYPE_BYTES
@@ -34,6 +38,34 @@ class LeftOutError(Exception):
         self.why: Why = why
 
 
+def known_lanes(place: Path) -> dict[str, Lane]:
+    """What is known of each scanner; calibrations of any age, since recordings have any age.
+
+    `place`: an edge's configuration, or a folder of ``NAME.yaml`` and ``NAME-VIEW.cal``, as `nii-edge
+    simulate` writes it. Raises ConfigError, CalibrationError.
+    """
+    if place.is_dir():
+        profiles = {path.stem: load(path, Profile) for path in sorted(place.glob("*.yaml"))}
+        if not profiles:
+            raise ConfigError(f"--lanes {place}: no NAME.yaml of a scanner is there")
+        files: dict[str, Sequence[Path]] = {
+            name: [place / f"{name}-{view}.cal" for view in range(len(profile.views))]
+            for name, profile in profiles.items()
+        }
+        files = {name: own for name, own in files.items() if all(file.exists() for file in own)}
+    else:
+        config, here = load(place, EdgeConfig), place.resolve().parent
+        profiles = {name: load(here / lane.profile, Profile) for name, lane in config.scanners.items()}
+        found = calibration_files_of(config, profiles, here)
+        files = {name: [Path(file) for file in lane.files] for name, lane in found.items()}
+    return {
+        name: Lane(
+            profile, tuple(read_optics(file, profile.penetration_limit) for file in files.get(name, ()))
+        )
+        for name, profile in profiles.items()
+    }
+
+
 def scans_of(source: McapSource) -> Iterator[tuple[Key, list[SourceFrame]]]:
     """The scans of a recording with their frames."""
 
@@ -49,10 +81,11 @@ def frames_of(profile: Profile, sources: Sequence[SourceFrame]) -> tuple[Frame, 
     by_view = {source.header.view: source for source in sources}
     if sorted(by_view) != list(range(len(profile.views))):
         raise LeftOutError("missing_view", f"views {sorted(by_view)}; the scanner has {len(profile.views)}")
-    return tuple(_frame(profile, by_view[view]) for view in sorted(by_view))
+    return tuple(frame_of(profile, by_view[view]) for view in sorted(by_view))
 
 
-def _frame(profile: Profile, source: SourceFrame) -> Frame:
+def frame_of(profile: Profile, source: SourceFrame) -> Frame:
+    """One view with raw pixels, as the daemon would have it. Raises LeftOutError."""
     header = source.header
     if header.encoding != "raw":
         raise LeftOutError("encoded", f"view {header.view} is {header.encoding}; only raw counts are taken")

@@ -35,6 +35,7 @@ try:
     from nii_edge.learn.export import to_onnx
     from nii_edge.learn.feed import feed
     from nii_edge.learn.network import Detector
+    from nii_edge.learn.operating import Operating
     from nii_edge.learn.report import write_report
     from nii_edge.learn.together import led, processes_for, rank
     from nii_edge.learn.training import Plan, Progress, Watch, train
@@ -45,6 +46,7 @@ except ImportError as missing:
         "the project's folder"
     ) from missing
 
+from nii_edge.commands.labelled import drawn, with_bits
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.readers import Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
@@ -67,7 +69,8 @@ Pools = list[tuple[list[Path], float]]
 class Request(NamedTuple):
     """The command's options. `weights`: start from this bundle's; None: the shipped detector's; `scratch`:
     from nothing; `steps`: end after so many, if the time is not up before; `processes` that learn together,
-    None: as many as are good here; `workers` beside each of them prepare pictures."""
+    None: as many as are good here; `workers` beside each of them prepare pictures; `lanes`: what recorded the
+    frames (`labelled.Labels`)."""
 
     annotations: Path
     images: Path | None
@@ -82,11 +85,13 @@ class Request(NamedTuple):
     workers: int
     steps: int | None = None
     processes: int | None = None
+    lanes: Path | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
-    on; `minutes` in all; `images_per_s` while training."""
+    on; `minutes` in all; `images_per_s` while training; `map50_exact` in 32 bits, `map50_eight_bits` if these
+    were tried; `operating_points`: thresholds to choose from, by class."""
 
     map50: float
     map: float
@@ -101,6 +106,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     bundle: str
     seed: int
+    map50_eight_bits: float | None
+    operating_points: dict[str, Operating]
 
 
 def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
@@ -114,10 +121,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         raise ConfigError(f"{request.out}: is a bundle already; name another folder")
     began = time.monotonic()
     dataset = named(read_dataset(request.annotations, request.images))
-    if not any(picture.boxes for picture in dataset.pictures):
-        lines = "; ".join(dataset.problems.lines()) or "no label was read"
-        raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
-    rows, held_out = split(dataset)
+    _check_boxes(request, dataset)
     keep_freed_memory()
     processes = request.processes or processes_for(request.batch)
     if request.batch < processes:
@@ -126,6 +130,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     _begun(request, names)  # what is wrong with the weights is said before long work
     work, side = request.out.with_name(request.out.name + ".work"), round(request.size * 1.15)
     _claim(work, request, dataset)
+    dataset = drawn(dataset, work / "recorded", request.lanes, _every(512, "drawing", told))
+    dataset = with_bits(dataset, _every(512, "counting bits", told))
+    _check_boxes(request, dataset)
+    rows, held_out = split(dataset)
     _check_room(work, len(rows), side, processes, _size_of(work / "pool"))
     used = fill(
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
@@ -170,14 +178,37 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     return summary
 
 
+def _check_boxes(request: Request, dataset: Dataset) -> None:
+    """Raises DataError if there is nothing to learn."""
+    if not any(picture.boxes for picture in dataset.pictures):
+        lines = "; ".join(dataset.problems.lines()) or "no label was read"
+        raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
+
+
+def _every(
+    count: int, stage: str, told: Callable[[str, dict[str, float]], None]
+) -> Callable[[int, int], None]:
+    """Tell of each `count`-th, and the last."""
+
+    def heard(done: int, of: int) -> None:
+        if done % count == 0 or done == of:
+            told(stage, {"done": done, "of": of})
+
+    return heard
+
+
 def _claim(work: Path, request: Request, dataset: Dataset) -> None:
     """Make `work` this run's, or go on in it. Raises ConfigError if it was begun for another one: its weights
     and pictures would be taken for this one's."""
     start = "nothing" if request.scratch else request.weights or shipped_detector()
-    given = (dataset.names, request.size, request.seed, str(start), str(request.project_into))
+    given: tuple[object, ...] = (
+        dataset.names, request.size, request.seed, str(start), str(request.project_into)
+    )  # fmt: skip
+    given = given if request.lanes is None else (*given, str(request.lanes))
     digest = hashlib.sha256(repr(given).encode())
     for picture in dataset.pictures:
-        digest.update(repr((str(picture.file), picture.boxes, sorted(picture.ignored))).encode())
+        digest.update(repr((picture.place, picture.boxes, sorted(picture.ignored))).encode())
+        digest.update(picture.part.encode())
     mark = work / "run.sha256"
     if mark.is_file() and mark.read_text(encoding="ascii") == digest.hexdigest():
         return
@@ -252,17 +283,23 @@ class _Patience:
 
 
 def split(dataset: Dataset) -> tuple[list[int], list[int]]:
-    """Rows to learn from and rows to validate on, by the hash of what belongs together (a carton's views,
-    else the picture), so that it is the same at every run. Both hold something wherever there are two
-    pictures."""
+    """Rows to learn from and rows to validate on: what the labels name for that, else by the hash of what
+    belongs together (a carton's views, else the picture), so that it is the same at every run. Both hold
+    something wherever there are two pictures. Raises DataError if there are only pictures to validate on."""
     # copies of one picture that were made to have more of them (NAME.rf.HASH.jpg) belong together
     keys = [
         str(picture.about.get("carton") or picture.file.name.split(".rf.")[0]) for picture in dataset.pictures
     ]
-    drawn = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
-    held_out = [row for row, value in enumerate(drawn) if value < VALIDATION_SHARE][:MOST_VALIDATION]
+    shares = [int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**32 for key in keys]
+    named_for_it = [row for row, picture in enumerate(dataset.pictures) if picture.part == "val"]
+    if named_for_it:
+        rows = [row for row, picture in enumerate(dataset.pictures) if picture.part != "val"]
+        if not rows:
+            raise DataError("there are pictures to validate on (`val`), and none to learn from (`train`)")
+        return rows, sorted(named_for_it, key=shares.__getitem__)[:MOST_VALIDATION]
+    held_out = [row for row, value in enumerate(shares) if value < VALIDATION_SHARE][:MOST_VALIDATION]
     if not held_out:
-        held_out = [int(np.argmin(drawn))]
+        held_out = [int(np.argmin(shares))]
     kept = set(held_out)
     rows = [row for row in range(len(keys)) if row not in kept]
     return rows or held_out, held_out
@@ -331,7 +368,7 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
         "metrics.json and report.html, measured on "
         "pictures of the same set that were not trained on: expect less on other "
         "scanners. Thresholds are those of the "
-        "best F1 there; set your own in the policy.\n"
+        "best F1 there; metrics.json says what others do (`operating_points`): set your own in the policy.\n"
     )
     return About(
         _plain(name),
@@ -356,7 +393,7 @@ def _summary(
     held_out: int,
     minutes: float,
 ) -> Summary:
-    scores = chosen.rounded if chosen.eight_bits and chosen.rounded is not None else chosen.exact
+    scores = chosen.scores
     return Summary(
         map50=round(scores.map50, 4),
         map=round(scores.map, 4),
@@ -371,4 +408,6 @@ def _summary(
         problems=dataset.problems.lines(),
         bundle=str(request.out),
         seed=request.seed,
+        map50_eight_bits=None if chosen.rounded is None else round(chosen.rounded.map50, 4),
+        operating_points=chosen.operating_points,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -12,11 +12,8 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.mcap_recording import McapSource
-from nii_edge.commands.recorded_scans import LeftOutError, frames_of, scans_of
-from nii_edge.compose import calibration_files_of
-from nii_edge.config import EdgeConfig, Profile, load
+from nii_edge.commands.recorded_scans import LeftOutError, frames_of, known_lanes, scans_of
 from nii_edge.detect.manifest import Lane
 from nii_edge.errors import ConfigError, FrameError
 from nii_edge.records import Frame
@@ -70,7 +67,7 @@ def view(request: Request, told: Told) -> Summary:
         raise ConfigError(f"--as {request.look}: there are {', '.join(LOOKS)}")
     if request.out.exists() and not request.out.is_dir():
         raise ConfigError(f"--out {request.out}: is no folder")
-    lanes = _lanes(request.lanes)
+    lanes = known_lanes(request.lanes)
     source = McapSource(request.recording)
     left, examples, scans, pictures, done = Counter[str](), list[str](), 0, 0, 0
     request.out.mkdir(parents=True, exist_ok=True)
@@ -98,30 +95,6 @@ def view(request: Request, told: Told) -> Summary:
         out=str(request.out), scans=scans, pictures=pictures, left_out=dict(left), examples=examples,
         problems=list(source.problems),
     )  # fmt: skip
-
-
-def _lanes(place: Path) -> dict[str, Lane]:
-    """What is known of each scanner; calibrations of any age, since recordings have any age."""
-    if place.is_dir():
-        profiles = {path.stem: load(path, Profile) for path in sorted(place.glob("*.yaml"))}
-        if not profiles:
-            raise ConfigError(f"--lanes {place}: no NAME.yaml of a scanner is there")
-        files: dict[str, Sequence[Path]] = {
-            name: [place / f"{name}-{view}.cal" for view in range(len(profile.views))]
-            for name, profile in profiles.items()
-        }
-        files = {name: own for name, own in files.items() if all(file.exists() for file in own)}
-    else:
-        config, here = load(place, EdgeConfig), place.resolve().parent
-        profiles = {name: load(here / lane.profile, Profile) for name, lane in config.scanners.items()}
-        found = calibration_files_of(config, profiles, here)
-        files = {name: [Path(file) for file in lane.files] for name, lane in found.items()}
-    return {
-        name: Lane(
-            profile, tuple(read_optics(file, profile.penetration_limit) for file in files.get(name, ()))
-        )
-        for name, profile in profiles.items()
-    }
 
 
 def _shown(frame: Frame, lane: Lane, request: Request) -> render.Picture:

@@ -22,8 +22,12 @@ COMPANY_S = 0.02
 """How long a write that is in no hurry waits for others."""
 
 
+Late = Callable[[], Change]
+"""A change that is made up when the commit begins, since it depends on how late that is."""
+
+
 class _Write(NamedTuple):
-    changes: tuple[Change, ...]
+    changes: tuple[Change | Late, ...]
     then: Callable[[], None] | None
     hurry: bool
 
@@ -63,7 +67,9 @@ class Committer:
             self.thread.join()
             raise error
 
-    def write(self, *changes: Change, then: Callable[[], None] | None = None, hurry: bool = True) -> None:
+    def write(
+        self, *changes: Change | Late, then: Callable[[], None] | None = None, hurry: bool = True
+    ) -> None:
         """Queue changes for one commit; `then` runs in the ledger's thread once it is on disk."""
         self._queue.put(_Write(changes, then, hurry))
 
@@ -115,7 +121,8 @@ class Committer:
         items = self._gather()
         writes = [item for item in items if isinstance(item, _Write)]
         if writes:
-            self._commit(ledger, [change for item in writes for change in item.changes])
+            waited = [change for item in writes for change in item.changes]
+            self._commit(ledger, [change() if callable(change) else change for change in waited])
         for item in items:
             if isinstance(item, _Write):
                 if item.then is not None:

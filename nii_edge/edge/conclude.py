@@ -12,13 +12,13 @@ from nii_edge.detect.heat import Compared, heats_of
 from nii_edge.edge import preview
 from nii_edge.edge.case import Case
 from nii_edge.edge.committer import Committer
-from nii_edge.edge.decide import Ruling
+from nii_edge.edge.decide import Ruling, unknown
 from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure, ignore
 from nii_edge.edge.urgent import BandTally
 from nii_edge.policy import Circumstances, Policy, weigh
-from nii_edge.ports import Clock, Conclude
+from nii_edge.ports import Change, Clock, Conclude
 from nii_edge.records import Decision, Preview, Reason, Report, Verdict
 from nii_edge.telemetry import Metrics, logger
 from nii_edge.xray.optics import Optics
@@ -43,10 +43,11 @@ class Concluder:
         slots: SlotPool,
         clock: Clock,
         metrics: Metrics,
-        failed: OnFailure = ignore,
+        deadline_s: float,
         lanes: Mapping[str, Sequence[Optics]] | None = None,
     ) -> None:
         self._policy = policy
+        self._deadline_s = deadline_s
         self.bands = BandTally()
         self._gate = gate
         self._committer = committer
@@ -54,16 +55,19 @@ class Concluder:
         self._concluded: Callable[[Report, Callable[[], None]], None] = lambda _, note: note()
         self._clock = clock
         self._metrics = metrics
-        self._failed = failed
+        self._failed: OnFailure = ignore
         self._lanes = lanes or {}
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="preview")
         self._room = threading.Semaphore(MAX_PREVIEWS_WAITING)
         self._lock, self._drawing = threading.Lock(), 0
         self._log = logger("verdict")
 
-    def connect(self, concluded: Callable[[Report, Callable[[], None]], None]) -> None:
-        """Whom to tell of verdicts on disk; before the first `conclude`."""
-        self._concluded = concluded
+    def connect(
+        self, concluded: Callable[[Report, Callable[[], None]], None], failed: OnFailure = ignore
+    ) -> None:
+        """Whom to tell of verdicts on disk, and of one that could not be handed over; before the first
+        `conclude`."""
+        self._concluded, self._failed = concluded, failed
 
     def conclude(self, case: Case, ruling: Ruling, models: tuple[str, ...] = ()) -> None:
         """Give `case` its verdict. CLEAR goes straight to disk; the others get a picture first, but what is
@@ -113,9 +117,22 @@ class Concluder:
             self._slots.release(slot)
         if picture is not None:
             report = msgspec.structs.replace(report, preview=picture.sha256)
-        self._committer.write(
-            Conclude(report, picture), then=lambda: self._concluded(report, lambda: self._note(case, report))
-        )
+        told = report
+
+        def timely() -> Change:
+            nonlocal told
+            told = self._timely(case, report)
+            return Conclude(told, picture)
+
+        self._committer.write(timely, then=lambda: self._concluded(told, lambda: self._note(case, told)))
+
+    def _timely(self, case: Case, report: Report) -> Report:
+        """CLEAR only while whoever waits at the scanner still believes it."""
+        waited_s = self._clock.monotonic() - case.arrived_at
+        if report.verdict.decision is not Decision.CLEAR or waited_s < self._deadline_s:
+            return report
+        detail = f"the ledger's turn came after {waited_s * 1000:.0f} ms, at most {self._deadline_s * 1000:g}"
+        return self._report(case, unknown(Reason.TIMEOUT, detail), report.verdict.models)
 
     def _report(self, case: Case, ruling: Ruling, models: tuple[str, ...]) -> Report:
         """Here and nowhere else a scan gets its band, after all that can change its decision."""
@@ -155,6 +172,8 @@ class Concluder:
             verdict.id.scanner, verdict.scan_type.value, verdict.decision.value, reason
         ).inc()
         self._metrics.screening_seconds.observe(seconds)
+        if seconds > self._deadline_s:
+            self._metrics.verdicts_late.labels(verdict.id.scanner, verdict.decision.value).inc()
         self.bands.note(report)
         if verdict.band is not None:
             self._metrics.bands.labels(verdict.id.scanner, verdict.scan_type.value, verdict.band.value).inc()

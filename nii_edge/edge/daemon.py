@@ -168,7 +168,7 @@ class Daemon:
             slots,
             clock,
             self.metrics,
-            self._fail,
+            self._parts.config.deadline_ms / 1000,
             self._parts.optics,
         )
         self._running.append(concluder.close)
@@ -178,7 +178,7 @@ class Daemon:
         self._running.append(side.close)
         ingest = Ingest(side, self.committer, clock, config.drain_ms / 1000, self._fail)
         self._tell_recall = ingest.on_recalled
-        concluder.connect(ingest.on_concluded)
+        concluder.connect(ingest.on_concluded, self._fail)
         decoding = Decoding(setup, slots, ingest.on_decoded, clock, self.metrics, self._fail)
         assembler = self._assembler(slots, ingest)
         assembler.resume(self.committer.answer(lambda ledger: ledger.high_water(), RECOVERY_S))

@@ -14,22 +14,18 @@ from nii_edge.edge.gate import ClearGate
 from nii_edge.edge.health import Health
 from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
 from nii_edge.errors import LedgerDamagedError, LedgerError, LedgerFullError
-from nii_edge.ports import Audit, Clock, Ledger, LedgerStats, OutboxItem, Prune
+from nii_edge.ports import Audit, Clock, Ledger, OutboxItem, Prune
 from nii_edge.records import Reason, Report
 from nii_edge.telemetry import Metrics, logger
 
 EVERY_S = 1.0
-PRUNE_EVERY_S = 10.0
+PRUNE_EVERY_S = 1.0
 SETTLE_EVERY_S = 10.0
 """How long a disk may fail under what the ledger puts off before somebody hears of it."""
 VERIFY_EVERY_S = 3_600.0
 """The chain is verified as a whole at the start, and again so long after each verification."""
 VERIFY_AT_ONCE = 1_000
 """Entries verified in one turn: some 20 ms in which no verdict is written."""
-STATS_SHARE = 100.0
-"""The ledger's statistics take at most one part in so many of its thread's time,"""
-STATS_AGE_S = 20.0
-"""but are never older than this."""
 CLOCK_STEP_S = 60.0
 """By so much the wall clock may be put, against the one that only runs, before it is not trusted,"""
 CLOCK_TRUST_S = 3_600.0
@@ -97,7 +93,6 @@ class Housekeeping:
         self._ballast = Ballast(state_dir / "ballast", budget.ballast_mb << 20)
         self._stopping = threading.Event()
         self._pruned_at = 0.0
-        self._stats_due = 0.0
         self._settled_at = clock.monotonic()
         self._clock_offset = self._clock_began = self._offset()
         self._trusted_from = 0.0
@@ -137,7 +132,7 @@ class Housekeeping:
         """Renew the health's facts and the gauges. Raises LedgerError if the ledger does not answer."""
         facts = self._health.facts
         facts.counts = self._committer.answer(lambda ledger: ledger.counts())
-        facts.stats = stats = self._stats()
+        facts.stats = stats = self._committer.answer(lambda ledger: ledger.stats())
         self._metrics.clear_possible.set(not self._health.not_ready())
         facts.disk_free_bytes = free_bytes(self._state_dir)
         self._metrics.disk_free.set(facts.disk_free_bytes)
@@ -158,17 +153,6 @@ class Housekeeping:
         elif stats.entries < REOPEN_AT * self._budget.max_entries:
             self._gate.open(Reason.LEDGER_FULL)
 
-    def _stats(self) -> LedgerStats:
-        """Asked the more seldom the longer the answer takes, since no verdict is written meanwhile."""
-        known = self._health.facts.stats
-        now = self._clock.monotonic()
-        if known is not None and now < self._stats_due:
-            return known
-        found: tuple[float, LedgerStats] = self._committer.answer(self._timed)
-        seconds, stats = found
-        self._stats_due = now + min(STATS_SHARE * seconds, STATS_AGE_S)
-        return stats
-
     def _oldest_age(self) -> float:
         """Seconds since the oldest record that waits for a receipt was made; 0 if none waits."""
         waiting: list[OutboxItem] = self._committer.answer(lambda ledger: ledger.outbox("record", 0, 1))
@@ -177,11 +161,6 @@ class Housekeeping:
             made = record.decided_at_ns if isinstance(record, Report) else getattr(record, "noticed_at_ns", 0)
             return max((self._clock.wall_ns() - made) / 1e9, 0.0)
         return 0.0
-
-    def _timed(self, ledger: Ledger) -> tuple[float, LedgerStats]:
-        began = self._clock.monotonic()
-        stats = ledger.stats()
-        return self._clock.monotonic() - began, stats
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -193,7 +193,9 @@ class Cartons:
         for piece in pending.group.views.values():
             self._store.give_back(piece)
         if stored.report is not None:
-            self._tell(stored.report, self._belt(pending.group))
+            told = _Told(stored.report, self._belt(pending.group), pending.chunks)
+            self._told.append(told)  # this answer may be lost with its connection, too
+            self._tell(told.report, told.belt)
         if stored.pruned:
             self._refuse_old(scan, pending)
         self._release(pending)

@@ -22,12 +22,14 @@ from nii_edge.learn.cache import frame_of, read_rgb
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
 from nii_edge.learn.network import Detector
+from nii_edge.learn.operating import Judged, Operating, at_false_alarms, best_f1, judged, operating_points
 from nii_edge.learn.readers import Dataset, Problems
-from nii_edge.learn.scoring import Found, Scores, average_precision, overlap
+from nii_edge.learn.scoring import Found, Scores, average_precision
 from nii_edge.learn.weights import FILE, save_weights
 from nii_edge.records import Category, Frame
 from nii_edge.xray.frontend import model_input
 
+METRICS = "metrics.json"
 MAX_LOSS = 0.01
 """Of mAP50, that eight bits may cost."""
 GOLDEN = 3
@@ -64,6 +66,17 @@ class Chosen(NamedTuple):
     exact: Scores
     rounded: Scores | None
     looked: list[Looked]
+
+    @property
+    def scores(self) -> Scores:
+        """Of what was taken."""
+        return self.rounded if self.eight_bits and self.rounded is not None else self.exact
+
+    @property
+    def operating_points(self) -> dict[str, Operating]:
+        """What thresholds do on the validation pictures, by class."""
+        labels = self.bundle.manifest.labels
+        return operating_points(self.looked, {label.name: label.threshold for label in labels})
 
 
 class Shape(NamedTuple):
@@ -154,7 +167,7 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
         if len(made) == most:
             break
         try:
-            made.append(frame_of(read_rgb(dataset.pictures[row].file)))
+            made.append(frame_of(read_rgb(dataset.pictures[row].file, dataset.pictures[row].bits)))
         except DataError:
             continue
     return made
@@ -162,11 +175,17 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
 
 class Trial(NamedTuple):
     """What a network is measured on: pictures `rows` of a data set whose classes are its own; `calibration`:
-    frames for eight bits, none if they are not wanted."""
+    frames for eight bits, none if they are not wanted; `false_alarms`: a picture, that thresholds are to keep
+    to, None for those of the best F1."""
 
     dataset: Dataset
     rows: Sequence[int]
     calibration: Sequence[Frame]
+    false_alarms: float | None = None
+
+    def threshold(self, found: Judged) -> float:
+        """Of a class of which so much was found."""
+        return best_f1(found) if self.false_alarms is None else at_false_alarms(found, self.false_alarms)
 
 
 def bundle_of(
@@ -199,7 +218,7 @@ def bundle_of(
         rounded, rounded_looked = scores_of(small, shape, trial.dataset, trial.rows, names)
         if rounded.map50 >= exact.map50 - MAX_LOSS:
             model, looked = small, rounded_looked
-    thresholds = best_thresholds(looked, names)
+    thresholds = {name: trial.threshold(judged(looked, label)) for label, name in enumerate(names)}
     manifest = manifest_of(about, shape, names, thresholds)
     golden = golden_frames(model, manifest, trial.dataset, trial.rows)
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,29 +246,6 @@ def best_apart(looked: Sequence[Looked], names: Sequence[str]) -> float:
     return best
 
 
-def best_thresholds(looked: Sequence[Looked], names: Sequence[str]) -> dict[str, float]:
-    """For each class the score at which precision and recall have the best harmonic mean, 0.1 to 0.7."""
-    made = {}
-    for label, name in enumerate(names):
-        total, scored = 0, []
-        for one in looked:
-            free = [mark for mark in one.wanted if mark.label == label and not mark.ignored]
-            total += len(free)
-            for found in sorted((f for f in one.found if f.label == label), key=lambda f: -f.score):
-                hit = next((mark for mark in free if overlap(mark.box, found.box) >= 0.5), None)
-                if hit is not None:
-                    free.remove(hit)
-                scored.append((found.score, hit is not None))
-        scored.sort(reverse=True)
-        hits, best, made[name] = 0, 0.0, 0.3
-        for count, (score, right) in enumerate(scored, 1):
-            hits += right
-            mean = 2 * hits / (count + total)
-            if mean > best:
-                best, made[name] = mean, min(max(score, 0.1), 0.7)
-    return made
-
-
 def golden_frames(
     model: bytes, manifest: BundleManifest, dataset: Dataset, rows: Sequence[int]
 ) -> tuple[GoldenFrame, ...]:
@@ -264,7 +260,7 @@ def golden_frames(
     try:
         for row in rows:
             try:
-                rgb = read_rgb(dataset.pictures[row].file)
+                rgb = read_rgb(dataset.pictures[row].file, dataset.pictures[row].bits)
             except DataError:
                 continue
             scale = min(1.0, GOLDEN_SIDE / max(rgb.shape[:2]))
@@ -285,13 +281,12 @@ def golden_frames(
         eye.close()
     if not made:
         raise DataError(
-            "nothing on a validation picture is clear enough to be a golden frame; train longer (`--minutes`)"
+            "nothing on a validation picture is clear enough to be a golden frame; "
+            "train longer (`--minutes`), or allow fewer false alarms"
         )
     return tuple(made)
 
 
 def write_metrics(folder: Path, tree: Any) -> None:
     """``metrics.json`` beside the card: what was measured, for machines."""
-    (folder / "metrics.json").write_text(
-        json.dumps(msgspec.to_builtins(tree), indent=1) + "\n", encoding="utf-8"
-    )
+    (folder / METRICS).write_text(json.dumps(msgspec.to_builtins(tree), indent=1) + "\n", encoding="utf-8")

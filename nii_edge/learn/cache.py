@@ -1,7 +1,9 @@
 """Labelled pictures into a pool: decoded, cropped to their content and shrunk, once and for all epochs.
 
-A picture is read as the daemon reads it: sixteen bits become eight by its depth, grey becomes three equal
-colours. What is wrong with a picture or a box is counted, and the rest goes on.
+A picture is read as the daemon reads it: sixteen bits become eight by how many of them the data set uses (the
+daemon has it from the profile's `white`), grey becomes three equal colours. What is transparent is laid over
+white, as displays of scanners have light backgrounds. What is wrong with a picture or a box is counted, and
+the rest goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +26,8 @@ from nii_edge.xray.content import content
 
 Floats = npt.NDArray[np.float32]
 
+BITS = (8, 10, 12, 14, 16)
+"""That values of 16-bit pictures use: what detectors and their makers' exports have."""
 PER_SHARD = 512
 MIN_SIDE_PX = 2.0
 """A box narrower than this in the picture is a slip of the mouse."""
@@ -32,12 +37,61 @@ OFF_BY = 2.0
 """Pixels by which a box may leave the picture without being counted."""
 
 
-def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture (height, width, 3), 8 bits.
+def read_rgb(path: Path, bits: int = 16) -> npt.NDArray[np.uint8]:
+    """The picture (height, width, 3), 8 bits. `bits`: that the values of a picture of 16 bits use.
 
     Raises:
         DataError: it cannot be decoded.
     """
+    pixels = _pixels(path)
+    values, alpha = _parted(pixels)
+    if values.dtype == np.uint16:
+        values = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
+    if values.dtype != np.uint8:
+        raise DataError(f"{path}: pixels of {values.dtype}; expected 8 or 16 bits")
+    if alpha is not None:
+        share = alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
+        # decoded TIFF may be multiplied by it already: then no value is above it
+        done = path.suffix.lower() in (".tif", ".tiff") and bool((values <= share * 255).all())
+        values = np.round((values if done else values * share) + 255 * (1 - share)).astype(np.uint8)
+    rgb = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values[:, :, ::-1]
+    return np.ascontiguousarray(rgb)
+
+
+def bits_of(
+    files: Sequence[Path], told: Callable[[int, int], None] = lambda _done, _of: None
+) -> tuple[int, list[Path]]:
+    """How many bits the values of a data set use, the least of `BITS` that holds them all, and its pictures
+    of 16 bits; 16 if there are none, or as soon as one value needs them. Transparency does not count, nor do
+    pictures that cannot be read. `told` hears how many files are done, of how many."""
+    most, deep = 0, []
+    for number, file in enumerate(files, 1):
+        told(number, len(files))
+        try:
+            values = _parted(_pixels(file))[0] if _may_be_deep(file) else None
+        except DataError:
+            continue  # whoever reads it says so
+        if values is None or values.dtype != np.uint16:
+            continue
+        deep.append(file)
+        most = max(most, int(values.max(initial=0)))
+        if most >> BITS[-2]:
+            break
+    return next((bits for bits in BITS if not most >> bits), 16) if deep else 16, deep
+
+
+def _may_be_deep(path: Path) -> bool:
+    """Whether its first bytes allow more than 8 bits a value: TIFF, and PNG that says so."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(25)
+    except OSError:
+        return False
+    return head[:2] in (b"II", b"MM") or (head[:4] == b"\x89PNG" and head[24:] == b"\x10")
+
+
+def _pixels(path: Path) -> npt.NDArray[np.generic]:
+    """As they are in the file: (height, width, channels), blue before red. Raises DataError."""
     try:
         data = np.fromfile(path, np.uint8)
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
@@ -45,13 +99,16 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if pixels is None:
         raise DataError(f"{path}: not a picture that can be decoded")
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise DataError(f"{path}: pixels of {pixels.dtype}; expected 8 or 16 bits")
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(pixels[:, :, 2::-1])
+    return np.atleast_3d(pixels)
+
+
+def _parted(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """Colours, and how opaque each pixel is (height, width, 1); None if all are. Where nothing is opaque, as
+    in bitmaps whose fourth byte nobody set, all are."""
+    if pixels.shape[2] not in (2, 4):
+        return pixels, None
+    alpha = pixels[:, :, -1:]
+    return pixels[:, :, :-1], alpha if alpha.any() else None
 
 
 def frame_of(rgb: npt.NDArray[np.uint8]) -> Frame:
@@ -65,7 +122,7 @@ def sample_of(picture: Labelled, problems: Problems, crop: bool = True) -> Sampl
     Raises:
         DataError: it cannot be decoded.
     """
-    rgb = read_rgb(picture.file)
+    rgb = read_rgb(picture.file, picture.bits)
     boxes, labels, _ = usable_boxes(picture, (rgb.shape[0], rgb.shape[1]), problems)
     if crop:
         top, left, bottom, right = content(frame_of(rgb))
@@ -91,7 +148,7 @@ def usable_boxes(
     height, width = size
     scale = (width, height) if picture.relative else (1.0, 1.0)
     if picture.size is not None and picture.size != size:
-        problems.add("picture of another size than its labels say", picture.file)
+        problems.add("picture of another size than its labels say", picture.place)
         scale = (width / picture.size[1], height / picture.size[0])
     boxes: list[tuple[float, float, float, float]] = []
     labels: list[int] = []
@@ -99,16 +156,16 @@ def usable_boxes(
     for index, (*corners, label) in enumerate(picture.boxes):
         x0, y0, x1, y1 = (value * scale[k % 2] for k, value in enumerate(corners))
         if min(x0, y0) < -OFF_BY or x1 > width + OFF_BY or y1 > height + OFF_BY:
-            problems.add("box reaches out of its picture (cut)", picture.file)
+            problems.add("box reaches out of its picture (cut)", picture.place)
         x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
         if x1 - x0 < MIN_SIDE_PX or y1 - y0 < MIN_SIDE_PX:
-            problems.add("box is empty (left out)", picture.file)
+            problems.add("box is empty (left out)", picture.place)
             continue
         if any(
             label == other and _iou((x0, y0, x1, y1), box) > SAME_BOX
             for other, box in zip(labels, boxes, strict=True)
         ):
-            problems.add("box is there twice (left out)", picture.file)
+            problems.add("box is there twice (left out)", picture.place)
             continue
         boxes.append((x0, y0, x1, y1))
         labels.append(-1 if index in picture.ignored else label)

@@ -94,7 +94,7 @@ def look_at(
     for number, row in enumerate(chosen, 1):
         picture = dataset.pictures[row]
         try:
-            rgb = read_rgb(picture.file)
+            rgb = read_rgb(picture.file, picture.bits)
             size = int(rgb.shape[0]), int(rgb.shape[1])
             found = eye.look(frame_of(rgb if change is None else np.ascontiguousarray(change(rgb))))
         except DataError as error:

@@ -149,7 +149,7 @@ def _meets(found: Found, mark: Wanted) -> bool:
 
 def _figure(one: Looked, names: Sequence[str]) -> str:
     try:
-        rgb = read_rgb(one.picture.file)
+        rgb = read_rgb(one.picture.file, one.picture.bits)
     except DataError:
         return ""
     picture = drawn(rgb, one.wanted, one.found, names)

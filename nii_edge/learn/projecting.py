@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import DataError, RuntimeMissingError
-from nii_edge.learn.cache import frame_of, read_rgb
+from nii_edge.learn.cache import bits_of, frame_of, read_rgb
 from nii_edge.learn.pool import Sample, shrunk, write_shard
 from nii_edge.learn.readers import SUFFIXES
 from nii_edge.learn.scoring import matched_names
@@ -43,13 +43,14 @@ def project_into(folder: Path, names: Sequence[str], pool: Path, side: int, seed
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(f"{folder}: no pictures; expected {', '.join(SUFFIXES)}")
+    bits, _ = bits_of(files)
     rng = np.random.default_rng(seed)
     threats = _threats(names, rng)
     samples: list[Sample] = []
     count, shard = min(PER_PICTURE * len(files), MOST), 0
     for number in range(count):
         try:
-            rgb = read_rgb(files[number % len(files)])
+            rgb = read_rgb(files[number % len(files)], bits)
         except DataError:
             continue
         top, left, bottom, right = content(frame_of(rgb))

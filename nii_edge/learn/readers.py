@@ -9,9 +9,9 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree as Xml
 
 import yaml
@@ -19,16 +19,30 @@ import yaml
 from nii_edge.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+RECORDED = ".mcap#"
+"""Between a recording and one of its frames in a COCO `file_name`: ``day.mcap#SCANNER/SEQ/VIEW``, or
+``day.mcap#SCANNER/EPOCH/SEQ/VIEW`` where a recording has several epochs."""
 MOST_EXAMPLES = 5
 MOST_LETTERS = 64
 """Of a class name in a bundle (`records.Name`)."""
+
+
+Part = Literal["", "train", "val", "test"]
+Use = Literal["training", "validation", "testing"]
+PARTS: dict[Use, tuple[Part, ...]] = {
+    "training": ("train", "val"), "validation": ("val", "train"), "testing": ("test", "val", "train"),
+}  # fmt: skip
+"""Of a data.yaml: both to train by, else the first that it names."""
 
 
 class Labelled(NamedTuple):
     """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with
     `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
     say. `ignored`: boxes in which nothing is taught or punished (crowds, things that cannot be seen).
-    `about`: what else the labels say of the picture, `extras` of each box."""
+    `about`: what else the labels say of the picture, `extras` of each box. `frame`: which frame it is, if
+    `file` is a recording; `called`: what the labels call a picture that lies elsewhere;
+    `bits`: that its values use, if its pixels have 16 (`cache.bits_of`); `part`: of the data set, if
+    the labels say."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -37,6 +51,15 @@ class Labelled(NamedTuple):
     ignored: frozenset[int] = frozenset()
     about: dict[str, Any] = {}  # noqa: RUF012 - never changed
     extras: tuple[dict[str, Any], ...] = ()
+    frame: str = ""
+    called: str = ""
+    bits: int = 16
+    part: Part = ""
+
+    @property
+    def place(self) -> str:
+        """The file, and the frame in it, as labels name them."""
+        return self.called or (f"{self.file}#{self.frame}" if self.frame else str(self.file))
 
 
 class Problems:
@@ -76,11 +99,12 @@ class Dataset(NamedTuple):
     problems: Problems
 
 
-def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
+def read_dataset(annotations: Path, images: Path | None = None, use: Use = "training") -> Dataset:
     """Read labels: a COCO file; a folder of VOC's XML files; YOLO's `data.yaml`, or a folder of its text
     files.
 
-    `images`: where the pictures are; beside the labels if None.
+    `images`: where the pictures are; beside the labels if None. `use`: what for, as a `data.yaml` names parts
+    of its pictures (`PARTS`).
 
     Raises:
         DataError: not one of the three, or nothing usable in it; says what was found.
@@ -89,7 +113,7 @@ def read_dataset(annotations: Path, images: Path | None = None) -> Dataset:
     if annotations.is_file() and annotations.suffix.lower() == ".json":
         dataset = _coco(annotations, images or annotations.parent / "images", problems)
     elif annotations.is_file() and annotations.suffix.lower() in (".yaml", ".yml"):
-        dataset = _yolo_yaml(annotations, images, problems)
+        dataset = _yolo_yaml(annotations, images, use, problems)
     elif annotations.is_dir() and any(annotations.glob("*.xml")):
         dataset = _voc(annotations, images or annotations, problems)
     elif annotations.is_dir() and any(annotations.glob("*.txt")):
@@ -126,12 +150,23 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     own = _by_picture(marks, {row["id"] for row in rows}, index, problems)
     pictures = []
     for row in rows:
-        file = images / str(row.get("file_name", ""))
+        file, frame = _named_file(str(row.get("file_name", "")), images, path.parent)
         if file.is_file():
-            pictures.append(_coco_picture(file, row, own.get(row["id"], []), index, problems))
+            found = _coco_picture(file, row, own.get(row["id"], []), index, problems)
+            pictures.append(found._replace(frame=frame))
         else:
-            problems.add("picture is not there", file)
+            problems.add(f"{'recording' if frame else 'picture'} is not there", file)
     return Dataset(names, tuple(pictures), problems)
+
+
+def _named_file(name: str, images: Path, beside: Path) -> tuple[Path, str]:
+    """The picture that a COCO file names, and no frame; or a recording beside the labels, or among the
+    pictures, and which of its frames (`RECORDED`)."""
+    recording, mark, frame = name.partition(RECORDED)
+    if not mark or not frame or (images / name).is_file():
+        return images / name, ""
+    places = [folder / (recording + RECORDED[:-1]) for folder in (beside, images)]
+    return next((place for place in places if place.is_file()), places[0]), frame
 
 
 def _by_picture(
@@ -224,21 +259,60 @@ def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
     return Dataset(ordered, tuple(pictures), problems)
 
 
-def _yolo_yaml(path: Path, images: Path | None, problems: Problems) -> Dataset:
+def _yolo_yaml(path: Path, images: Path | None, use: Use, problems: Problems) -> Dataset:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         names = _yolo_names(tree)
-        folder = images or _yolo_images(path, tree)
+        folders: dict[Part, Path] = {"": images} if images else _yolo_folders(path, tree, use, problems)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as YAML: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: not YOLO's data.yaml: it has no `names`, a list or numbers to names"
         ) from error
+    pictures: list[Labelled] = []
+    for part in _wanted(folders, use):
+        folder = folders[part]
+        inner = [other for other in folders.values() if folder.resolve() in other.resolve().parents]
+        own = _yolo_folder(_labels_of(folder), folder, names, problems, inner)
+        names = own.names
+        pictures += [picture._replace(part=part) for picture in own.pictures]
+    return Dataset(names, tuple(pictures), problems)
+
+
+def _wanted(folders: Mapping[Part, Path], use: Use) -> list[Part]:
+    there = [part for part in ("", *PARTS[use]) if part in folders]
+    return there if use == "training" else there[:1]
+
+
+def _labels_of(folder: Path) -> Path:
+    """Where YOLO keeps the labels of a folder of pictures."""
     parts = list(folder.parts)
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"  # the last: others are the user's own
-    return _yolo_folder(Path(*parts), folder, names, problems)
+    return Path(*parts)
+
+
+def _yolo_folders(path: Path, tree: Any, use: Use, problems: Problems) -> dict[Part, Path]:
+    """The folders of pictures by part. Raises DataError if none of them can be used."""
+    folders: dict[Part, Path] = {}
+    for part in ("train", "val", "test"):
+        told = tree.get(part) or ("images" if part == "train" else None)
+        folder, why = _yolo_place(path, tree, told), ""
+        if folder is None:
+            why = "is no folder of pictures that is there"
+        elif folder.resolve() in {other.resolve() for other in folders.values()}:
+            why = "is the folder of another part"
+        else:
+            folders[part] = folder
+        if why and told and part != "train" and part in PARTS[use]:
+            problems.add(f"`{part}` {why} (not used)", told)
+    if "train" not in folders if use == "training" else not folders:
+        told = tree.get("train") or "images"
+        raise DataError(
+            f"{path}: `train` is {told!r}; expected one folder of pictures: name it with --images"
+        )
+    return folders
 
 
 def _yolo_names(tree: Any) -> tuple[str, ...]:
@@ -252,18 +326,13 @@ def _yolo_names(tree: Any) -> tuple[str, ...]:
     return tuple(map(str, tree["names"]))
 
 
-def _yolo_images(path: Path, tree: Any) -> Path:
-    """Where the pictures to learn from are said to be. A path that begins with .. is often meant from the
-    folder itself."""
-    told = tree.get("train") or "images"
-    if not isinstance(told, str) or told.endswith(".txt"):
-        raise DataError(
-            f"{path}: `train` is {told!r}; expected one folder of pictures: name it with --images"
-        )
+def _yolo_place(path: Path, tree: Any, told: object) -> Path | None:
+    """The folder that is told; None if it is none. A path that begins with .. is often meant from the folder
+    itself."""
+    if not isinstance(told, str):
+        return None
     root = path.parent / str(tree.get("path") or "")
-    return next(
-        (place for place in (root / told, root / told.removeprefix("../")) if place.is_dir()), root / told
-    )
+    return next((place for place in (root / told, root / told.removeprefix("../")) if place.is_dir()), None)
 
 
 def named(dataset: Dataset) -> Dataset:
@@ -314,10 +383,15 @@ def _names_beside(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def _yolo_folder(folder: Path, images: Path, names: tuple[str, ...], problems: Problems) -> Dataset:
+def _yolo_folder(
+    folder: Path, images: Path, names: tuple[str, ...], problems: Problems, without: Sequence[Path] = ()
+) -> Dataset:
+    """`folder`: of labels; `without`: folders within that of the pictures that are left alone."""
     rows: list[tuple[Path, list[tuple[float, float, float, float, int]]]] = []
     most = -1
     for file in _pictures(images):
+        if without and any(other.resolve() in file.resolve().parents for other in without):
+            continue
         path = folder / file.relative_to(images).with_suffix(".txt")
         if not path.is_file():
             path = folder / f"{file.stem}.txt"

@@ -30,6 +30,7 @@ def write_report(
         "<h1>Training</h1>",
         _table(("", ""), figures),
         _table(("class", "AP50"), list(tree["per_class"].items())),
+        _table(("class", "point", "threshold", "found", "right", "false alarms a picture"), _points(tree)),
         *(curve(line(key), "share of the time", name, _top(line(key))) for key, name in _CURVES),
         f"<h2>Problems</h2><ul>{problems}</ul>" if problems else "",
         "<h2>Worst validation pictures</h2><p>Red: labelled. Blue: found, with its score.</p>",
@@ -40,6 +41,18 @@ def write_report(
 
 
 _CURVES = (("scores", "loss of scores"), ("boxes", "loss of boxes"), ("map50", "mAP50 on validation"))
+
+
+def _points(tree: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """A row for each threshold to choose from."""
+    return [
+        (name, key, *("-" if point[what] is None else point[what] for what in _OF_POINTS))
+        for name, own in tree["operating_points"].items()
+        for key, point in own["points"].items()
+    ]
+
+
+_OF_POINTS = ("threshold", "recall", "precision", "false_alarms")
 
 
 def _top(points: Sequence[tuple[float, float]]) -> float:

@@ -216,3 +216,19 @@ def test_every_thing_has_a_mask_if_asked_for(made: tuple[Path, dict[str, Any]], 
         same = marked[row["image_id"], row["thing"]]
         assert same["segmentation"] == row["segmentation"]
         assert same["label"] == next(c["name"] for c in coco["categories"] if c["id"] == row["category_id"])
+
+
+@pytest.mark.timeout(300)
+def test_a_detector_is_evaluated_on_a_recording_without_pictures(tmp_path: Path) -> None:
+    """Labels that name frames of the recording: the commands as they stand in docs/TRAINING.md."""
+    pytest.importorskip("faster_coco_eval")
+    out = tmp_path / "out"
+    summary = simulate(out, "--scanner", "depot", "--no-pictures", "--consignments", "1", "--luggage", "1")
+    assert not (out / "images").exists()
+    line = [sys.executable, "-m", "nii_edge", "evaluate", "--annotations", str(out / "annotations.json")]
+    done = subprocess.run([*line, "--json"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["images"] == summary["views"]
+    assert not [problem for problem in found["problems"] if "frame" in problem or "recording" in problem]
+    assert found["map50"] > 0.2, "far more than by chance: boxes lie where things are drawn"

@@ -20,8 +20,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("faster_coco_eval")
 
 from nii_edge.adapters import onnx_runtime  # noqa: E402
+from nii_edge.adapters.mcap_recording import RecordingWriter  # noqa: E402
 from nii_edge.bundle import load_bundle  # noqa: E402
 from nii_edge.commands import evaluate as evaluating  # noqa: E402
+from nii_edge.commands import export as exporting  # noqa: E402
 from nii_edge.commands import train as training  # noqa: E402
 from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
@@ -34,8 +36,10 @@ from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
 from nii_edge.learn.looking import Eye  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
-from nii_edge.learn.readers import read_dataset  # noqa: E402
+from nii_edge.learn.pool import Pool  # noqa: E402
+from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
+from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
@@ -113,7 +117,9 @@ def test_training_finds_the_shapes_and_names_what_was_wrong(
     tree = msgspec.to_builtins(summary)
     assert {"map50", "minutes", "images_per_s"} <= set(tree)
     assert (out / "report.html").read_text(encoding="utf-8").count("<svg") >= 2
-    assert json.loads((out / "metrics.json").read_text())["steps"] == summary.steps
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["steps"] == summary.steps
+    assert set(metrics["operating_points"]) == set(NAMES)
 
 
 def test_the_bundle_passes_its_golden_frames(trained: tuple[Path, Path, training.Summary]) -> None:
@@ -232,6 +238,102 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_an_export_says_what_is_known_of_it(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Scores, both ways of bits, thresholds to choose from, and what its weights' training said; handed on
+    by an export of an export. The bundle's thresholds are those of the best F1."""
+    annotations, out, summary = trained
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = exporting.Request(out, annotations, None, first, None, 8, 1)
+    told = msgspec.to_builtins(exporting.run(asked))
+    metrics = json.loads((first / "metrics.json").read_text())
+    trained_ = metrics.pop("trained")
+    assert metrics == told
+    assert trained_["steps"] == summary.steps
+    assert metrics["weights"] == "shapes 1.0.0"
+    assert set(metrics["per_class"]) == set(NAMES)
+    assert metrics["map50_eight_bits"] >= metrics["map50_exact"] - 0.01
+    assert metrics["bits"] == 8
+    for label in load_bundle(first).manifest.labels:
+        own = metrics["operating_points"][label.name]
+        assert own["pictures"] == 60
+        assert own["labelled"] == 30
+        assert own["points"]["bundle"] == own["points"]["best_f1"]
+        assert own["points"]["bundle"]["threshold"] == label.threshold
+        alarms = [own["points"][f"false_alarms_{rate}"] for rate in ("0.01", "0.1", "1")]
+        assert [one["false_alarms"] <= rate for one, rate in zip(alarms, (0.01, 0.1, 1), strict=True)] == [
+            True
+        ] * 3
+        assert alarms[0]["threshold"] >= alarms[1]["threshold"] >= alarms[2]["threshold"]
+        assert alarms[2]["recall"] > 0.8
+    exporting.run(asked._replace(weights=first, out=second, bits=32, false_alarms=0.1))
+    again = json.loads((second / "metrics.json").read_text())
+    for label in load_bundle(second).manifest.labels:
+        points = again["operating_points"][label.name]["points"]
+        assert points["bundle"] == points["false_alarms_0.1"]
+        assert points["bundle"]["threshold"] == label.threshold
+    assert again["trained"] == trained_
+    assert (again["bits"], again["map50_eight_bits"]) == (32, None)
+
+
+def test_a_recording_is_taught_and_evaluated_like_pictures(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """The same pictures, sent by a scanner and recorded, with labels that name its frames: found as well, and
+    training reads all of them."""
+    annotations, out, _ = trained
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    with RecordingWriter(tmp_path / "recording.mcap") as writer:
+        for image in tree["images"][:60]:
+            payload = (annotations.parent / "images" / image["file_name"]).read_bytes()
+            header = FrameMessage(scanner="lane", epoch=1, seq=image["id"], views=1, encoding="png")
+            writer.write_frame(header, payload, image["id"])
+            image["file_name"] = f"recording.mcap#lane/{image['id']}/0"
+    (tmp_path / "annotations.json").write_text(json.dumps(tree))
+    (tmp_path / "scanners").mkdir()
+    (tmp_path / "scanners" / "lane.yaml").write_text(
+        "{version: 1, name: lane, views: [top], pixel_pitch_mm: null, belt_axis: rows, palette: grey,"
+        " formats: [{channels: [red, green, blue], dtype: uint8, white: 255}],"
+        " penetration_limit: 0.001, black_level: 0.1}"
+    )
+    both = [
+        evaluating.evaluate(evaluating.Request(out, None, path, None, 1, 2), lambda _done, _of: None)
+        for path in (annotations, tmp_path / "annotations.json")
+    ]
+    assert both[0].images == both[1].images == 60
+    assert both[0].per_class == both[1].per_class
+
+    def told(stage: str, _row: dict[str, float]) -> None:
+        if stage == "reading":
+            raise KeyboardInterrupt
+
+    asked = request(tmp_path / "annotations.json", tmp_path / "models" / "recorded", 200, 1)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(asked, told)
+    work = tmp_path / "models" / "recorded.work"
+    assert len(list((work / "recorded").glob("*.png"))) == 60
+    assert 40 < len(Pool([work / "pool"])) < 60
+
+
+def test_validation_is_on_the_part_that_is_named_for_it() -> None:
+    """At most so many of it, spread over it, the same at every run; a tenth where none is named."""
+    pictures = tuple(
+        Labelled(Path(f"{part}/{number}.png"), (), part=part)
+        for part, count in (("train", 30), ("val", 500))
+        for number in range(count)
+    )
+    rows, held_out = training.split(Dataset(("a",), pictures, Problems()))
+    assert rows == list(range(30))
+    assert len(held_out) == training.MOST_VALIDATION
+    assert min(held_out) >= 30
+    assert max(held_out) > 480
+    assert (rows, held_out) == training.split(Dataset(("a",), pictures, Problems()))
+    rows, held_out = training.split(Dataset(("a",), pictures[:30], Problems()))
+    assert 0 < len(held_out) < 10
+    assert sorted(rows + held_out) == list(range(30))
+
+
 def test_a_process_that_ends_is_named() -> None:
     """The one that leads does not wait for ever, and threads are as they were."""
     threads = torch.get_num_threads()
@@ -257,6 +359,30 @@ def test_another_run_is_refused_where_one_was_begun(
     shutil.copytree(out.with_name("shapes.work"), tmp_path / "models" / "shapes.work")
     with pytest.raises(ConfigError, match=r"shapes\.work: belongs to a run with other labels"):
         training.run(asked, lambda _stage, _row: None)
+
+
+def test_a_run_whose_pictures_are_parted_anew_is_another_one(tmp_path: Path) -> None:
+    """Else what is now validated on would still lie among what is learnt."""
+    for number in range(6):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        place = Path("ab"[number % 2]) / f"{number}.png"
+        cv2.imwrite(str(tmp_path / "images" / place), np.full((60, 80, 3), 200, np.uint8))
+        (tmp_path / "labels" / place.with_suffix(".txt")).write_text("0 0.5 0.5 0.5 0.5")
+
+    def told(stage: str, _row: dict[str, float]) -> None:
+        if stage == "reading":
+            raise KeyboardInterrupt
+
+    asked = request(tmp_path / "data.yaml", tmp_path / "models" / "mine", 1, 1)
+    asked.annotations.write_text("{names: [a], train: images}")
+    for _ in range(2):  # the same again goes on
+        with pytest.raises(KeyboardInterrupt):
+            training.run(asked, told)
+        shutil.rmtree(tmp_path / "models" / "mine.work" / "pool")
+    asked.annotations.write_text("{names: [a], train: images, val: images/b}")
+    with pytest.raises(ConfigError, match=r"mine\.work: belongs to a run with other labels"):
+        training.run(asked, told)
 
 
 def test_more_processes_than_pictures_are_refused(trained: tuple[Path, Path, training.Summary]) -> None:

@@ -9,12 +9,15 @@ import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.adapters.sqlite_ledger import PRUNE_AT_ONCE, SqliteLedger
 from nii_edge.errors import LedgerDamagedError, LedgerError
-from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune
+from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune, Retry
 from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict, preview_of
 
 LARGE = 1 << 40
@@ -218,6 +221,89 @@ def test_a_failed_commit_leaves_the_chain_where_it_was(path: Path) -> None:
         fill(ledger, 12, 12)
         assert verify(ledger) == []
         assert ledger.find(scan(20)) is None
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("conclude"), st.integers(20, 40)),
+        st.tuples(st.just("confirm"), st.integers(1, 40)),
+        st.tuples(st.just("confirm picture"), st.integers(1, 40)),
+        st.tuples(st.just("park"), st.integers(1, 40)),
+        st.tuples(st.just("retry"), st.just(0)),
+        st.tuples(st.just("fail"), st.integers(41, 50)),
+        st.tuples(st.just("prune"), st.sampled_from([0, 500, LARGE])),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps)
+def test_the_statistics_are_those_of_a_fresh_count(history: list[tuple[str, int]]) -> None:
+    """They are kept in step with every change, and undone with it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        with closing(SqliteLedger(path, "e")) as ledger:
+            go_through(ledger, history)
+            kept = ledger.stats()
+        with closing(SqliteLedger(path, "e")) as again:
+            counted = again.stats()
+            assert kept._replace(file_bytes=0) == counted._replace(file_bytes=0)
+            assert counted.entries == counted.last_entry - counted.pruned_to
+            assert verify(again) == []
+
+
+def go_through(ledger: SqliteLedger, history: list[tuple[str, int]]) -> None:
+    fill(ledger, 1, 12)
+    done = set(range(1, 13))
+    for kind, value in history:
+        if kind == "conclude" and value not in done:
+            fill(ledger, value, value)
+            done.add(value)
+        elif kind == "confirm":
+            archive(ledger, value, value, value)
+        elif kind == "confirm picture":
+            ledger.commit([Confirm((preview_of(f"picture {value}".encode() * 10, "image/jpeg").sha256,), 5)])
+        elif kind == "park":
+            ledger.commit([Park(scan(value).alert_id, "no reason")])
+        elif kind == "retry":
+            ledger.commit([Retry()])
+        elif kind == "fail":
+            picture = preview_of(f"picture {value}".encode() * 10, "image/jpeg")
+            twice = Conclude(report(value), picture)
+            with pytest.raises(LedgerError):
+                ledger.commit([Intend(scan(value), ScanType.OPERATIONAL, 1), twice, twice])
+        elif kind == "prune":
+            ledger.commit([Prune(30, value)])
+
+
+def test_a_ledger_of_the_version_before_is_taken_over(path: Path) -> None:
+    tamper(path, "DROP INDEX previews_archived")
+    tamper(path, "UPDATE meta SET value = '3' WHERE key = 'schema'")
+    with closing(SqliteLedger(path, "e")) as ledger:
+        pictures = [item.key for item in ledger.outbox("preview", 0, 100)]
+        ledger.commit([Confirm(tuple(pictures[:4]), 50), Prune(51, LARGE)])
+        assert ledger.stats().pictures == len(pictures) - 4
+
+
+def test_one_turn_forgets_only_so_much(tmp_path: Path) -> None:
+    """Forgetting must not hold up verdicts: the rest goes in the next turns."""
+    with closing(SqliteLedger(tmp_path / "many.db", "e")) as ledger:
+        for first in range(1, 601, 100):
+            changes = [
+                part
+                for seq in range(first, first + 100)
+                for part in (Intend(scan(seq), ScanType.OPERATIONAL, seq), Conclude(report(seq), None))
+            ]
+            ledger.commit([*changes, Confirm(tuple(scan(seq).alert_id for seq in range(1, 601)), 5)])
+        left = []
+        for _ in range(4):
+            ledger.commit([Prune(6, LARGE)])
+            left.append(ledger.stats().entries)
+        assert left == [600 - PRUNE_AT_ONCE, 600 - 2 * PRUNE_AT_ONCE, 0, 0]
+        found = ledger.find(scan(600))
+        assert found is not None
+        assert found.pruned
 
 
 def in_the_file_alone(path: Path, copy: Path) -> int:

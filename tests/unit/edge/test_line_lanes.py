@@ -451,6 +451,21 @@ Lanes.TestCase.settings = settings(
 TestLanes = Lanes.TestCase
 
 
+def test_a_verdict_is_told_again_though_the_edge_and_then_the_connection_failed() -> None:
+    """Nobody heard the first daemon's word; what the next one found in the books and said over a connection
+    that broke is still owed."""
+    state = Lanes()
+    state.begin(sizes=[(14, 8)], size=3, two=False)
+    state.send_all_views(count=13)
+    state.a_new_connection()
+    state.everything_is_done()
+    state.kill()
+    state.send_all_views(count=9)
+    state.a_new_connection()
+    state.everything_is_done()
+    state.teardown()
+
+
 BELT = Belt(120, [Box(30, 20)], (0,))
 
 

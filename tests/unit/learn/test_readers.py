@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from nii_edge.errors import DataError
-from nii_edge.learn.cache import fill, read_rgb, sample_of, usable_boxes
+from nii_edge.learn.cache import bits_of, fill, read_rgb, sample_of, usable_boxes
 from nii_edge.learn.pool import Pool
 from nii_edge.learn.readers import Dataset, Labelled, Problems, named, read_dataset
 from nii_edge.records import Name
@@ -172,6 +174,80 @@ def test_pictures_of_any_depth_become_eight_bits_of_three_colours(
     assert rgb[0, 0].tolist() == ([255] * 3 if channels == 1 else [0, 0, 255])
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_sixteen_bits_are_scaled_by_those_that_are_used(tmp_path: Path, bits: int, ending: str) -> None:
+    """Of the whole set: white is white and a dark picture stays dark, whichever file holds the most."""
+    white = 2**bits - 1
+    for name, value in (("a", white // 4), ("b", white), ("c", white // 2)):
+        cv2.imwrite(str(tmp_path / f"{name}.{ending}"), np.full((6, 8), value, np.uint16))
+    cv2.imwrite(str(tmp_path / "eight.png"), np.full((6, 8), 200, np.uint8))
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
+    files = [tmp_path / f"{name}.{ending}" for name in "abc"]
+    found, deep = bits_of([tmp_path / "eight.png", tmp_path / "broken.png", tmp_path / "gone.png", *files])
+    assert found == bits
+    assert deep == (files if bits < 16 else files[:2]), "sixteen are known as soon as they are seen"
+    levels = [int(read_rgb(file, found).max()) for file in (*files, tmp_path / "eight.png")]
+    assert levels == pytest.approx([63, 255, 127, 200], abs=1)
+
+
+def test_a_set_without_pictures_of_sixteen_bits_has_none_to_scale(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((6, 8), 7, np.uint8))
+    assert bits_of([tmp_path / "a.png"]) == (16, [])
+
+
+@pytest.mark.parametrize(
+    ("ending", "dtype"),
+    [("png", np.uint8), ("png", np.uint16), ("tif", np.uint8), ("tif", np.uint16), ("webp", np.uint8)],
+)
+def test_what_is_transparent_is_laid_over_white(
+    tmp_path: Path, dtype: type[np.unsignedinteger[Any]], ending: str
+) -> None:
+    """Opaque stays, clear is white whatever colour it hides, half is half; transparency uses no bits."""
+    top, white = np.iinfo(dtype).max, 255 if dtype is np.uint8 else 4095
+    pixels = np.zeros((3, 4, 4), dtype)
+    pixels[:, :, 0] = white  # blue
+    pixels[0, :, 3], pixels[2, :, 3] = top, top // 2
+    more = [cv2.IMWRITE_WEBP_QUALITY, 101] if ending == "webp" else []
+    file = tmp_path / f"a.{ending}"
+    cv2.imwrite(str(file), pixels, more)
+    bits, _ = bits_of([file])
+    assert bits == (16 if dtype is np.uint8 else 12)
+    rows = read_rgb(file, bits)[:, 0].astype(int)
+    assert rows.tolist() == [[0, 0, 255], [255, 255, 255], pytest.approx([128, 128, 255], abs=1)]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize(
+    ("colour", "palette", "line"),
+    [(4, b"", b"\x64\xff\x64\x00"), (3, chunk(b"PLTE", b"ddd\0\0\0") + chunk(b"tRNS", b"\xff\0"), b"\0\1")],
+    ids=["grey with alpha", "palette with a clear colour"],
+)
+def test_other_ways_of_transparency_are_laid_over_white_too(
+    tmp_path: Path, colour: int, palette: bytes, line: bytes
+) -> None:
+    """One opaque pixel of 100 and one that is clear, as PNG has them beside red, green, blue and alpha."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, colour, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(b"\0" + line)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + palette + body)
+    assert read_rgb(tmp_path / "a.png").tolist() == [[[100] * 3, [255] * 3]]
+
+
+def test_a_multiplied_tiff_is_not_multiplied_again(tmp_path: Path) -> None:
+    """Associated alpha: colours are stored as they shine through."""
+    pixels = np.full((3, 4, 4), (50, 50, 50, 128), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.tif"), pixels)
+    assert read_rgb(tmp_path / "a.tif")[0, 0].tolist() == [177] * 3
+
+
+def test_a_fourth_byte_that_nobody_set_is_no_transparency(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.bmp"), np.full((3, 4, 4), (9, 8, 7, 0), np.uint8))
+    assert read_rgb(tmp_path / "a.bmp")[0, 0].tolist() == [7, 8, 9]
+
+
 def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -> None:
     """Boxes shrink with their pictures, a broken picture is counted, and a second filling reads nothing
     again."""
@@ -209,6 +285,58 @@ def test_labels_are_found_where_people_keep_them(tmp_path: Path, train: str) -> 
     assert found.names == ("a", "class_1", "c")
     assert [[label for *_, label in one.boxes] for one in found.pictures] == [[0], [1], []]
     assert found.problems.counts == {"picture without a file of labels (taken for empty)": 1}
+
+
+def parts(folder: Path, **more: str) -> Path:
+    """Three folders with as many pictures each as their place, and a data.yaml that names them."""
+    for count, part in enumerate(("train", "val", "test"), 1):
+        for number in range(count):
+            picture(folder / "images" / part / f"{number}.png")
+            label = folder / "labels" / part / f"{number}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.5 0.5 0.5 0.5")
+    told = {"train": "images/train", "val": "images/val", "test": "images/test", **more}
+    path = folder / "data.yaml"
+    path.write_text("names: [knife]\n" + "".join(f"{key}: {value}\n" for key, value in told.items()))
+    return path
+
+
+def test_each_use_has_the_part_that_is_named_for_it(tmp_path: Path) -> None:
+    """Training learns and validates, and leaves the test alone; the others take theirs, or the next."""
+    path = parts(tmp_path)
+    found = read_dataset(path)
+    assert [one.part for one in found.pictures] == ["train", "val", "val"]
+    assert {one.part for one in read_dataset(path, use="validation").pictures} == {"val"}
+    assert len(read_dataset(path, use="testing").pictures) == 3
+    path = parts(tmp_path, test="")
+    assert [one.part for one in read_dataset(path, use="testing").pictures] == ["val", "val"]
+    path = parts(tmp_path, test="", train="[images/train, images/val]")
+    assert len(read_dataset(path, use="testing").pictures) == 2, "what is not needed need not be there"
+    with pytest.raises(DataError, match="expected one folder of pictures"):
+        read_dataset(path)
+    alike = read_dataset(path, tmp_path / "images" / "train")
+    assert [one.part for one in alike.pictures] == [""], "--images says which"
+
+
+@pytest.mark.parametrize(
+    ("val", "words"),
+    [
+        ("images/train", "`val` is the folder of another part"),
+        ("images/none", "`val` is no folder of pictures that is there"),
+        ("[images/val]", "`val` is no folder of pictures that is there"),
+    ],
+)
+def test_a_part_that_is_none_is_said_and_not_used(tmp_path: Path, val: str, words: str) -> None:
+    found = read_dataset(parts(tmp_path, val=val))
+    assert [one.part for one in found.pictures] == ["train"]
+    assert [line.split(" x ")[1].split(" (")[0] for line in found.problems.lines()] == [words]
+
+
+def test_a_part_within_another_has_its_pictures_for_itself(tmp_path: Path) -> None:
+    """Folders within folders: what is validated on is not learnt, and nothing is read twice."""
+    found = read_dataset(parts(tmp_path, train="images"))
+    assert [one.part for one in found.pictures] == ["train", "val", "val"]
+    assert not found.problems.counts
 
 
 def test_names_become_those_that_a_bundle_can_have(tmp_path: Path) -> None:

@@ -1,0 +1,196 @@
+"""Labels of a recording's frames: drawn as the daemon colours them, what cannot be is named and counted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from harness import ROOT
+
+from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.mcap_recording import McapSource, RecordingWriter
+from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.commands.recorded_scans import frame_of
+from nii_edge.config import ModelInput, Profile, load
+from nii_edge.errors import ConfigError, DataError
+from nii_edge.learn.cache import frame_of as frame_of_picture
+from nii_edge.learn.cache import read_rgb, sample_of
+from nii_edge.wire import FrameMessage
+from nii_edge.xray.frontend import model_input
+
+DEMO = ROOT / "nii_edge" / "demo"
+FIRST = next(iter(McapSource(DEMO / "demo.mcap")))
+LANE, SEQ = FIRST.header.scanner, FIRST.header.seq
+DISPLAY = """version: 1
+name: display
+views: [top]
+formats:
+- {channels: [red, green, blue], dtype: uint8, white: 255}
+- {channels: [grey], dtype: uint16, white: 4095}
+pixel_pitch_mm: null
+belt_axis: rows
+palette: orange-green-blue
+penetration_limit: 0.001
+black_level: 0.1
+"""
+
+
+def recorded(folder: Path) -> Path:
+    """The demo's recording with its scanner beside it, as `nii-edge simulate` lays them out."""
+    (folder / "scanners").mkdir(parents=True)
+    shutil.copy(DEMO / "demo.mcap", folder / "recording.mcap")
+    shutil.copy(DEMO / "scanner.yaml", folder / "scanners" / f"{LANE}.yaml")
+    for view in (0, 1):
+        shutil.copy(DEMO / f"scanner-{view}.cal", folder / "scanners" / f"{LANE}-{view}.cal")
+    return folder
+
+
+def labels(folder: Path, *names: str, **more: Any) -> Path:
+    """A box in each of the pictures so called."""
+    tree = {
+        "images": [{"id": number, "file_name": name, **more} for number, name in enumerate(names)],
+        "categories": [{"id": 1, "name": "knife"}],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": 1, "bbox": [10, 20, 30, 40]}
+            for number in range(len(names))
+        ],
+    }
+    path = folder / "annotations.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_a_frame_is_drawn_as_the_daemon_shows_it_to_a_model(tmp_path: Path) -> None:
+    """As large as the frame, and the front end makes of the picture what it makes of the counts."""
+    folder = recorded(tmp_path / "data")
+    names = [f"recording.mcap#{LANE}/{SEQ}/{view}" for view in (0, 1)]
+    found = read_labelled(Labels(labels(folder, *names), None), tmp_path / "drawn")
+    assert not found.problems.counts
+    assert len(found.pictures) == 2
+    assert {one.about["carton"] for one in found.pictures} == {FIRST.header.carton}, "views stay together"
+    profile = load(folder / "scanners" / f"{LANE}.yaml", Profile)
+    optics = read_optics(folder / "scanners" / f"{LANE}-0.cal", profile.penetration_limit)
+    counts = frame_of(profile, FIRST)
+    rgb = read_rgb(found.pictures[0].file)
+    assert rgb.shape[:2] == counts.pixels.shape[:2]
+    assert int(np.ptp(rgb.astype(int), axis=2).max()) > 40, "in colours"
+    spec = ModelInput(name="image", channels=("red", "green", "blue"), size=(224, 224))
+    by_counts, by_picture = (
+        model_input(counts, spec, optics)[0],
+        model_input(frame_of_picture(rgb), spec)[0],
+    )
+    assert float(np.abs(by_counts - by_picture).mean()) < 0.01
+    assert found.pictures[0].boxes == ((10, 20, 40, 60, 0),)
+    assert found.pictures[0].place == str(folder / names[0]), "problems name the frame"
+
+
+def test_frames_that_cannot_be_read_are_named_and_the_others_stay(tmp_path: Path) -> None:
+    """Not recorded, of nobody's scanner, of a recording that is not there; a picture beside them is kept."""
+    folder = recorded(tmp_path / "data")
+    (folder / "images").mkdir()
+    cv2.imwrite(str(folder / "images" / "a.png"), np.full((90, 90, 3), 200, np.uint8))
+    good = f"recording.mcap#{LANE}/{SEQ}/0"
+    path = labels(folder, good, "recording.mcap#other/1/0", f"recording.mcap#{LANE}/999999/0", "a.png",
+                  "gone.mcap#a/1/0")  # fmt: skip
+    found = read_labelled(Labels(path, None), tmp_path / "drawn")
+    assert [one.file.name for one in found.pictures][1:] == ["a.png"]
+    assert found.problems.counts == {"frame is not in the recording": 2, "recording is not there": 1}
+    assert "gone.mcap" in "\n".join(found.problems.lines())
+    (folder / "scanners" / f"{LANE}.yaml").rename(folder / "scanners" / "nobody.yaml")
+    found = read_labelled(Labels(path, None), tmp_path / "none")
+    assert [one.file.name for one in found.pictures] == ["a.png"]
+    assert found.problems.counts["frame cannot be drawn, other_lane (left out)"] == 1
+
+
+def test_a_recording_that_was_cut_off_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "data")
+    frames = [frame.header for frame in McapSource(folder / "recording.mcap")]
+    names = [f"recording.mcap#{one.scanner}/{one.seq}/{one.view}" for one in frames]
+    data = (folder / "recording.mcap").read_bytes()
+    (folder / "recording.mcap").write_bytes(data[: len(data) // 2])
+    found = read_labelled(Labels(labels(folder, *names), None), tmp_path / "drawn")
+    assert 0 < len(found.pictures) < len(names)
+    assert found.problems.counts["frame is not in the recording"] == len(names) - len(found.pictures)
+    assert found.problems.counts["recording is damaged"] >= 1
+    (folder / "recording.mcap").write_bytes(b"no recording")
+    with pytest.raises(DataError, match="recording cannot be read"):
+        read_labelled(Labels(folder / "annotations.json", None), tmp_path / "drawn")
+
+
+def test_without_its_scanners_a_recording_is_refused_in_words(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "data")
+    path = labels(folder, f"recording.mcap#{LANE}/{SEQ}/0")
+    (folder / "scanners").rename(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"scanners: not there; .* --lanes"):
+        read_labelled(Labels(path, None), tmp_path / "drawn")
+    assert len(read_labelled(Labels(path, None, tmp_path / "elsewhere"), tmp_path / "drawn").pictures) == 1
+
+
+def display(folder: Path, *frames: tuple[int, int, bytes]) -> Path:
+    """A recording of a scanner that sends PNG: epoch, seq, payload."""
+    (folder / "scanners").mkdir(parents=True)
+    (folder / "scanners" / "lane.yaml").write_text(DISPLAY)
+    with RecordingWriter(folder / "day.mcap") as writer:
+        for number, (epoch, seq, payload) in enumerate(frames):
+            header = FrameMessage(
+                scanner="lane", epoch=epoch, seq=seq, views=1, encoding="png", crc32=zlib.crc32(payload)
+            )
+            writer.write_frame(header, payload, 1_000 + number)
+    return folder
+
+
+def png(pixels: Any) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def test_pictures_that_a_scanner_sent_encoded_are_taken_too(tmp_path: Path) -> None:
+    """In colour as they are, of 12 bits by what the profile calls white; what is no picture is named. Frames
+    of two epochs are told apart by their full name alone."""
+    rng = np.random.default_rng(5)
+    colours = rng.integers(0, 255, (60, 80, 3), np.uint8)
+    grey = np.full((60, 80), 2048, np.uint16)
+    sent = ((1, 1, colours), (1, 2, grey), (1, 4, grey), (2, 4, colours), (1, 1, colours))
+    frames = [(epoch, seq, png(pixels)) for epoch, seq, pixels in sent]
+    folder = display(tmp_path / "data", *frames, (1, 3, b"\x89PNG no"))
+    names = ("lane/1/0", "lane/2/0", "lane/3/0", "lane/4/0")
+    path = labels(folder, *(f"day.mcap#{name}" for name in names))
+    found = read_labelled(Labels(path, None), tmp_path / "drawn")
+    first, second = (read_rgb(one.file) for one in found.pictures)
+    assert np.array_equal(first, colours[:, :, ::-1])
+    assert (second == 128).all()
+    assert found.problems.counts == {
+        "frame cannot be drawn, bad_frame (left out)": 1,
+        "frame is there in several epochs (left out): name SCANNER/EPOCH/SEQ/VIEW": 1,
+    }
+    path = labels(folder, "day.mcap#lane/1/4/0", "day.mcap#lane/2/4/0")
+    found = read_labelled(Labels(path, None), tmp_path / "drawn")
+    assert not found.problems.counts
+    assert [int(read_rgb(one.file).std() > 10) for one in found.pictures] == [0, 1]
+
+
+def test_pictures_drawn_before_are_kept(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "data")
+    path = labels(folder, f"recording.mcap#{LANE}/{SEQ}/0")
+    (one,) = read_labelled(Labels(path, None), tmp_path / "drawn").pictures
+    before = one.file.stat().st_mtime_ns
+    (again,) = read_labelled(Labels(path, None), tmp_path / "drawn").pictures
+    assert again == one
+    assert one.file.stat().st_mtime_ns == before
+
+
+def test_pictures_of_twelve_bits_are_as_bright_as_they_were_taken(tmp_path: Path) -> None:
+    """By what the data set uses, in evaluation and training alike; the command's problems say so."""
+    (tmp_path / "images").mkdir()
+    for name, value in (("a.png", 4000), ("b.png", 1000)):
+        cv2.imwrite(str(tmp_path / "images" / name), np.full((60, 80), value, np.uint16))
+    found = read_labelled(Labels(labels(tmp_path, "a.png", "b.png"), None), tmp_path / "drawn")
+    assert [one.bits for one in found.pictures] == [12, 12]
+    assert found.problems.counts == {"picture of 16 bits, 12 of them used (white is 4095)": 2}
+    shown = [sample_of(one, found.problems, crop=False).rgb[0, 0].tolist() for one in found.pictures]
+    assert shown == [[250] * 3, [62] * 3]
