@@ -133,7 +133,8 @@ class LedgerCounts(NamedTuple):
 class LedgerStats(NamedTuple):
     """How much the ledger holds. Entries are reports, gaps and recalls; `pending` and `parked` those the
     centre has not confirmed, or refuses. `last_link` is the hex of the chain's end: whoever noted it can tell
-    later whether anything before it was changed. `oldest_pending` is 0 if nothing waits."""
+    later whether anything before it was changed. `oldest_pending` is 0 if nothing waits. `pending_bytes`: of
+    records and pictures that wait, as they are stored."""
 
     entries: int
     last_entry: int
@@ -145,6 +146,7 @@ class LedgerStats(NamedTuple):
     pictures: int
     pictures_pending: int
     picture_bytes: int
+    pending_bytes: int
     file_bytes: int
 
 

@@ -201,6 +201,11 @@ class Metrics:
         self.outbox_rows = Gauge(
             "nii_edge_outbox_rows", "Items the collector has not confirmed.", ["state"], registry=r
         )
+        self.outbox_bytes = Gauge(
+            "nii_edge_outbox_bytes",
+            "Records and pictures the collector has not confirmed, as they are stored; parked ones left out.",
+            registry=r,
+        )
         self.outbox_oldest_age = Gauge(
             "nii_edge_outbox_oldest_unsent_age_seconds",
             "Age of the oldest record the collector has not confirmed; 0 if there is none.",

@@ -59,23 +59,33 @@ TALLY = (
     "CREATE TEMP TABLE tally AS SELECT "
     "(SELECT count(*) FROM journal WHERE state = 'pending') AS pending, "
     "(SELECT count(*) FROM journal WHERE state = 'parked') AS parked, "
+    "(SELECT cast(total(length(body)) AS INTEGER) FROM journal WHERE state = 'pending') AS record_bytes, "
     "count(*) AS pictures, count(*) FILTER (WHERE state = 'pending') AS pictures_pending, "
-    "cast(total(length(data)) AS INTEGER) AS picture_bytes FROM previews",
+    "cast(total(length(data)) AS INTEGER) AS picture_bytes, "
+    "cast(total(length(data)) FILTER (WHERE state = 'pending') AS INTEGER) AS unsent_bytes FROM previews",
     _kept("journal", "INSERT", "pending = pending + (NEW.state = 'pending')",
+          "record_bytes = record_bytes + (NEW.state = 'pending') * length(NEW.body)",
           "parked = parked + (NEW.state = 'parked')"),
     _kept("journal", "DELETE", "pending = pending - (OLD.state = 'pending')",
+          "record_bytes = record_bytes - (OLD.state = 'pending') * length(OLD.body)",
           "parked = parked - (OLD.state = 'parked')"),
     _kept("journal", "UPDATE OF state",
           "pending = pending + (NEW.state = 'pending') - (OLD.state = 'pending')",
+          "record_bytes = record_bytes "
+          "+ ((NEW.state = 'pending') - (OLD.state = 'pending')) * length(NEW.body)",
           "parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked')"),
     _kept("previews", "INSERT", "pictures = pictures + 1",
           "pictures_pending = pictures_pending + (NEW.state = 'pending')",
-          "picture_bytes = picture_bytes + length(NEW.data)"),
+          "picture_bytes = picture_bytes + length(NEW.data)",
+          "unsent_bytes = unsent_bytes + (NEW.state = 'pending') * length(NEW.data)"),
     _kept("previews", "DELETE", "pictures = pictures - 1",
           "pictures_pending = pictures_pending - (OLD.state = 'pending')",
-          "picture_bytes = picture_bytes - length(OLD.data)"),
+          "picture_bytes = picture_bytes - length(OLD.data)",
+          "unsent_bytes = unsent_bytes - (OLD.state = 'pending') * length(OLD.data)"),
     _kept("previews", "UPDATE OF state",
-          "pictures_pending = pictures_pending + (NEW.state = 'pending') - (OLD.state = 'pending')"),
+          "pictures_pending = pictures_pending + (NEW.state = 'pending') - (OLD.state = 'pending')",
+          "unsent_bytes = unsent_bytes "
+          "+ ((NEW.state = 'pending') - (OLD.state = 'pending')) * length(NEW.data)"),
 )  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,14 +13,22 @@ from pathlib import Path
 
 import msgspec
 
-from nii_edge.adapters.sqlite_common import ensure_schema, open_durable, transaction, translated
-from nii_edge.errors import LedgerError
+from nii_edge.adapters.sqlite_common import (
+    ensure_schema,
+    merge_log,
+    open_durable,
+    transaction,
+    translated,
+)
+from nii_edge.errors import LedgerError, LedgerFullError
 from nii_edge.ports import ArchiveCounts, Page, Stored
 from nii_edge.records import Decision, Gap, Preview, Recall, Report, ScanType
 from nii_edge.telemetry import logger
 from nii_edge.wire import Archived
 
 SCHEMA = 2
+SETTLE_EVERY_S = 10.0
+"""How long a disk may fail beneath what SQLite does after commits before somebody hears of it."""
 
 _RECORDS = """CREATE TABLE records (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,6 +85,7 @@ class SqliteArchive:
         """Raises LedgerError if the file is in use, damaged, not an archive, or of another schema."""
         self._path = path
         self._broken: LedgerError | None = None
+        self._settled_at = time.monotonic()
         self._connection = open_durable(path, check_same_thread=False)
         try:
             ensure_schema(
@@ -98,6 +109,7 @@ class SqliteArchive:
             with translated(self._path), transaction(self._connection):
                 for item in items:
                     batch.add(item)
+            self._settle()
         except LedgerError as error:
             self._broken = error
             raise
@@ -191,6 +203,14 @@ class SqliteArchive:
         self._broken = self._broken or LedgerError(f"{self._path}: the archive is closed")
         with translated(self._path):
             self._connection.close()
+
+    def _settle(self) -> None:
+        """Now and then, merge the log into the file: when SQLite does so by itself it keeps errors to itself.
+        A full disk is the next commit's to tell."""
+        if time.monotonic() - self._settled_at >= SETTLE_EVERY_S:
+            self._settled_at = time.monotonic()
+            with contextlib.suppress(LedgerFullError):
+                merge_log(self._connection, self._path)
 
     def _usable(self) -> None:
         if self._broken is not None:

@@ -188,8 +188,9 @@ class SqliteLedger:
     def stats(self) -> LedgerStats:
         """How much there is of what. Takes as long for many records as for few."""
         (anchor, _) = self._anchor()
-        pending, parked, pictures, unsent, picture_bytes = self._rows(
-            "SELECT pending, parked, pictures, pictures_pending, picture_bytes FROM tally"
+        pending, parked, pictures, unsent, picture_bytes, pending_bytes = self._rows(
+            "SELECT pending, parked, pictures, pictures_pending, picture_bytes, record_bytes + unsent_bytes "
+            "FROM tally"
         )[0]
         oldest = self._rows("SELECT entry FROM journal WHERE state = 'pending' ORDER BY entry LIMIT 1")
         size = self._rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
@@ -204,6 +205,7 @@ class SqliteLedger:
             pictures=pictures,
             pictures_pending=unsent,
             picture_bytes=picture_bytes,
+            pending_bytes=pending_bytes,
             file_bytes=size[0][0],
         )
 

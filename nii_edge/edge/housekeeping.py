@@ -138,6 +138,7 @@ class Housekeeping:
         self._metrics.disk_free.set(facts.disk_free_bytes)
         self._metrics.outbox_rows.labels("pending").set(stats.pending)
         self._metrics.outbox_rows.labels("parked").set(stats.parked)
+        self._metrics.outbox_bytes.set(stats.pending_bytes)
         self._metrics.ledger_entries.set(stats.entries)
         self._metrics.ledger_bytes.labels("file").set(stats.file_bytes)
         self._metrics.ledger_bytes.labels("pictures").set(stats.picture_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness import Process, Site, dual, preloaded, until
 
 from nii_edge.client import Answer, ScannerClient
 from nii_edge.records import Decision, Reason, Report
+from nii_edge.subscriber import Subscriber
 
 BAD_DISK = Path(__file__).with_name("bad_disk.c")
 EPOCH = 5
@@ -125,3 +127,28 @@ def test_a_disk_that_fails_at_the_start_refuses_it(site: Site, disk: Disk, call:
         site.edge()
     disk.mend()
     assert ask(site.edge(), 1)[0].decision is Decision.CLEAR
+
+
+def test_the_collector_ends_too_and_what_it_confirmed_is_archived(site: Site, disk: Disk) -> None:
+    """Its disk fails where no commit tells of it. The edge goes on and keeps what was not confirmed; once the
+    disk is mended every record is in the archive, once."""
+    collector = site.collector()
+    edges, subscribers = collector.endpoints["edges"], collector.endpoints["subscribers"]
+    site.environment = {}
+    edge = site.edge(collector)
+    disk.fail("sync", "archive.db", "always")
+    answers: list[Answer] = []
+    with ScannerClient(edge.endpoints["scanners"], "lane-1", deadline_s=10, epoch=EPOCH) as scanner:
+
+        def ended() -> int | None:
+            answers.append(scanner.wait(scanner.send(dual(len(answers)))))
+            time.sleep(0.5)
+            return collector.ended()
+
+        assert until(ended, 40, "the collector's end") == 1
+    assert "the disk failed to read or write; check it, then start again" in collector.log_path.read_text()
+    disk.mend()
+    site.collector(edges, subscribers)
+    with Subscriber(subscribers, decisions=(), timeout_s=20) as subscriber:
+        follow = subscriber.follow()
+        assert [next(follow).report for _ in answers] == [answer.report for answer in answers]

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from nii_edge.adapters.sqlite_ledger import PRUNE_AT_ONCE, SqliteLedger
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune, Retry
-from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict, preview_of
+from nii_edge.records import Decision, Gap, Preview, Reason, Report, ScanId, ScanType, Verdict, preview_of
 
 LARGE = 1 << 40
 
@@ -250,7 +251,13 @@ def test_the_statistics_are_those_of_a_fresh_count(history: list[tuple[str, int]
             counted = again.stats()
             assert kept._replace(file_bytes=0) == counted._replace(file_bytes=0)
             assert counted.entries == counted.last_entry - counted.pruned_to
+            waiting = [item for kind in ("record", "preview") for item in again.outbox(kind, 0, LARGE)]  # type: ignore[arg-type]
+            assert counted.pending_bytes == sum(stored_bytes(item.record) for item in waiting)
             assert verify(again) == []
+
+
+def stored_bytes(record: object) -> int:
+    return len(record.data if isinstance(record, Preview) else msgspec.msgpack.encode(record))
 
 
 def go_through(ledger: SqliteLedger, history: list[tuple[str, int]]) -> None:
