@@ -35,6 +35,8 @@ from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup
 from nii_edge.edge.oddities import DETECTOR as ODDITY
 from nii_edge.edge.oddities import LABEL as ODD_LABEL
+from nii_edge.edge.passages import DETECTOR as BARCODE
+from nii_edge.edge.passages import LABEL as TWICE
 from nii_edge.edge.self_tests import Duty
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
@@ -196,6 +198,8 @@ def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tu
     found = {name: tuple(label.name for label in bundle.manifest.labels) for name, bundle in bundles.items()}
     if config.manifest is not None:
         found |= {"manifest": MANIFEST_LABELS, ODDITY: (ODD_LABEL,)}
+    if config.barcodes is not None:
+        found |= {BARCODE: (TWICE,)}
     return found
 
 
@@ -436,6 +440,9 @@ def check_edge(path: Path) -> Check:
         if takes_manifests(config):
             would.append("  papers that the collector has are taken into it, too")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
+    if config.barcodes is not None:
+        minutes = config.barcodes.twice_minutes
+        would.append(f"detector {BARCODE}: a barcode that passes again within {minutes:g} minutes is told")
     models = "anybody's" if plan.signers is None else f"those signed by one of {len(plan.signers)} keys"
     would.append(f"models that may run: {models}")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")

@@ -427,6 +427,16 @@ class ManifestCheck(Config, frozen=True, kw_only=True):
     from_collector: bool = True
 
 
+class Barcodes(Config, frozen=True, kw_only=True):
+    """Barcodes that pass twice, detector `barcode`. `twice_minutes`: within so many another scan of one is
+    told. `no_read`: what readers say when they read none, in any case. `review_lanes`: scanners that
+    cartons come to a second time; what passes there is neither compared nor remembered."""
+
+    twice_minutes: Annotated[float, Meta(gt=0, le=10_080)] = 60.0
+    no_read: tuple[str, ...] = ("NOREAD", "NO READ", "NO_READ", "NR", "ERROR", "?", "???")
+    review_lanes: tuple[Name, ...] = ()
+
+
 class Log(Config, frozen=True, kw_only=True):
     """Logs go to stderr, one line an event."""
 
@@ -457,6 +467,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
     collector: CollectorLink | None = None
     tip: ThreatProjection | None = None
     manifest: ManifestCheck | None = None
+    barcodes: Barcodes | None = None
     log: Log = Log()
 
     def __post_init__(self) -> None:
@@ -466,12 +477,22 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
         for name in ("manifest", "anomaly"):  # `anomaly` compares the cartons that the verifier measured
             if self.manifest is not None and name in self.detectors:
                 raise ValueError(f"`detectors.{name}` and `manifest` would be two detectors of one name")
+        self._check_barcodes()
         if self.security is None:
             _refuse_open_bind(listen.insecure, listen.scanners, listen.verdicts, listen.tap)
         if link is not None and link.server_key and not link.key and self.security is None:
             raise ValueError("`collector.server_key` needs our own `collector.key` or `security.key`")
         if self.health is not None:
             _refuse_open_bind(self.listen.insecure, f"tcp://{self.health.host}:{self.health.port}")
+
+    def _check_barcodes(self) -> None:
+        if self.barcodes is None:
+            return
+        if "barcode" in self.detectors:
+            raise ValueError("`detectors.barcode` and `barcodes` would be two detectors of one name")
+        for lane in sorted(set(self.barcodes.review_lanes) - set(self.scanners)):
+            names = ", ".join(sorted(self.scanners))
+            raise ValueError(f"`barcodes.review_lanes`: {lane!r} is not in `scanners`; they are {names}")
 
 
 class CollectorConfig(Config, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
 from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.oddities import Oddities
+from nii_edge.edge.passages import Passages
 from nii_edge.edge.self_tests import Duty, SelfTests
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
@@ -211,7 +212,7 @@ class Daemon:
             self.metrics,
             self._fail,
         )
-        engine.connect(self._note_inference, self._oddities())
+        engine.connect(self._note_inference, self._oddities(), self._passages())
         engine.start()
         self._running.append(engine.stop)
         if tip is not None:
@@ -226,6 +227,10 @@ class Daemon:
             return None
         prior = parts.manifest.prior
         return Oddities(parts.consignments, prior, parts.policy, self._call_back, self._clock)
+
+    def _passages(self) -> Passages | None:
+        rules = self._parts.config.barcodes
+        return None if rules is None else Passages(rules, self._clock)
 
     def _call_back(self, recall: Recall) -> None:
         """Put a recall on disk, then tell of it."""
