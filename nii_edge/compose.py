@@ -176,6 +176,7 @@ def plan_manifest(
         normal=None if entry.normal is None else str(here / entry.normal),
         detector=None if entry.detector is None else str(here / entry.detector),
         signers=signers,
+        scale=entry.scale,
     )
     try:
         if takes_manifests(config) and not Path(setup.store).exists():  # it begins with what will come

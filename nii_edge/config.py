@@ -411,12 +411,26 @@ class ThreatProjection(Config, frozen=True, kw_only=True):
     labels: dict[Name, tuple[Name, ...]] = {}
 
 
+class ScaleCheck(Config, frozen=True, kw_only=True):
+    """How far a carton's weights may be apart, where the scanner sends what a scale says.
+
+    `error_kg` and `error` (a share): how far the scale may be off; `declared`: how far the papers may be, as
+    a share of what they say; `sigmas`: how many standard deviations of their own error X-rays may be.
+    """
+
+    error_kg: Annotated[float, Meta(ge=0, le=100)] = 0.1
+    error: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    declared: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    sigmas: Annotated[float, Meta(gt=0, le=20)] = 3.0
+
+
 class ManifestCheck(Config, frozen=True, kw_only=True):
     """The manifest verifier, detector `manifest`. `store`: what `nii-edge manifest import` wrote; `regime`:
     the rules; `fit`: what `nii-edge fit-cartons` wrote; `normal`: the folder that `nii-edge learn-normal`
     wrote, null if the site has learned nothing yet; `detector`: the bundle whose shapes are evidence, the one
     that `fit` was fitted with, null to do without; `prior`: the share of cartons that the site expects not to
-    be what they say; `from_collector`: take what the collector has of manifests into the store, too."""
+    be what they say; `from_collector`: take what the collector has of manifests into the store, too;
+    `scale`: what a weight by the belt's scale is held against."""
 
     store: str
     regime: str
@@ -425,6 +439,7 @@ class ManifestCheck(Config, frozen=True, kw_only=True):
     detector: str | None = None
     prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
     from_collector: bool = True
+    scale: ScaleCheck = ScaleCheck()
 
 
 class Barcodes(Config, frozen=True, kw_only=True):

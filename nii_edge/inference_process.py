@@ -27,7 +27,7 @@ from nii_edge.detect.carton_fit import CartonFit, from_arrays
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.heat import Blocks
-from nii_edge.detect.manifest import NO_SITE, NOBODY, Fitted, Lane, ManifestDetector, Told
+from nii_edge.detect.manifest import NO_SITE, NOBODY, Fitted, Lane, ManifestDetector, Rules, Told
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
@@ -145,7 +145,8 @@ def open_manifest(
         problems = check_golden(seeing, seen)
         seeing = seeing.glancing().lowered(shapes.LOWEST)
         models.append(model_id(seen))
-    detector = ManifestDetector(known, find, regime, fitted, setup.prior, site, told, seeing)
+    rules = Rules(regime, setup.scale)
+    detector = ManifestDetector(known, find, rules, fitted, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))
 
 

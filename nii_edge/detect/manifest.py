@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, shapes
+from nii_edge.config import Profile, ScaleCheck
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, scale, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.evidence import FUSED, SHOWN_FROM, SPEAKS_FROM, VERIFIER
@@ -33,7 +33,7 @@ FOREIGN: evidence.Indicator = "foreign_object"
 GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
 LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
-    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE,
+    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE, *scale.LABELS,
 )  # fmt: skip
 """Every label that a policy may speak of."""
 
@@ -69,6 +69,13 @@ class Lane(NamedTuple):
     optics: tuple[Optics, ...]
 
 
+class Rules(NamedTuple):
+    """What papers may say, and how far weights may be apart."""
+
+    regime: Regime
+    scale: ScaleCheck = ScaleCheck()
+
+
 class Fitted(NamedTuple):
     """What was fitted, and its network, loaded."""
 
@@ -86,7 +93,7 @@ class ManifestDetector:
         self,
         lanes: Mapping[str, Lane],
         find: Callable[[str], Papers | None],
-        regime: Regime,
+        rules: Rules,
         fitted: Fitted,
         prior: float,
         site: evidence.Site = NO_SITE,
@@ -94,7 +101,7 @@ class ManifestDetector:
         detector: ModelDetector | None = None,
     ) -> None:
         self.name = VERIFIER
-        self._lanes, self._find, self._regime = lanes, find, regime
+        self._lanes, self._find, self._rules = lanes, find, rules
         self._fit, self._read, self._prior, self._site = fitted.fit, fitted.read, prior, site
         self._told = told
         self._detector = detector
@@ -112,13 +119,17 @@ class ManifestDetector:
             ManifestError: the store cannot be read.
         """
         papers = None if scan.carton is None else self._papers(scan.id, scan.carton)
-        return self._remarks(scan.carton, papers)
+        return self._remarks(scan, papers)
 
-    def _remarks(self, carton: str | None, papers: Papers | None) -> tuple[Finding, ...]:
-        return tuple(
-            self._finding(remark.label, remark.score, remark.why, papers)
-            for remark in paper_rules.remarks(carton, papers, self._regime)
+    def _remarks(self, scan: Scan, papers: Papers | None) -> tuple[Finding, ...]:
+        """What the papers say by themselves, and what the scale says against them."""
+        said = paper_rules.remarks(scan.carton, papers, self._rules.regime)
+        return self._findings(
+            [*said, *scale.against_papers(scan.scale_kg, papers, self._rules.scale)], papers
         )
+
+    def _findings(self, remarks: Sequence[paper_rules.Remark], papers: Papers | None) -> tuple[Finding, ...]:
+        return tuple(self._finding(remark.label, remark.score, remark.why, papers) for remark in remarks)
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """The findings of each scan.
@@ -144,7 +155,7 @@ class ManifestDetector:
         if scan.carton is None:
             raise DetectorFaultError("asked for a scan that names no carton")
         papers = self._papers(scan.id, scan.carton)
-        found = self._remarks(scan.carton, papers)
+        found = self._remarks(scan, papers)
         if papers is None:
             return found
         lane = self._lanes[scan.id.scanner]
@@ -159,6 +170,7 @@ class ManifestDetector:
         for made in (measures, measures := mass.weighed(self._fit.mass, measures)):
             if not made.finite:  # missing evidence weighs nothing, and none may pass for that
                 raise DetectorFaultError(f"{self.name}: a measure is not finite: {made}"[:300])
+        found += self._findings(scale.against_xrays(scan.scale_kg, measures, self._rules.scale), papers)
         seen = self._seen(scan)
         compared, ways = self._compared(measures, papers, seen)
         if papers.master_bill:
@@ -176,7 +188,7 @@ class ManifestDetector:
         self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None
     ) -> tuple[list[Finding], Values]:
         """What is found, and the log-odds of each way to lie."""
-        facts = evidence.gather(measures, papers, self._regime, self._site, None, seen)
+        facts = evidence.gather(measures, papers, self._rules.regime, self._site, None, seen)
         weighed = fusion.weigh(self._fit.fusion, facts.features)
         ratios = fusion.by_group(weighed.terms, GROUPS)
         total = float(weighed.log_odds)
