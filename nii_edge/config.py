@@ -421,7 +421,7 @@ class ScaleCheck(Config, frozen=True, kw_only=True):
     error_kg: Annotated[float, Meta(ge=0, le=100)] = 0.1
     error: Annotated[float, Meta(ge=0, le=1)] = 0.01
     declared: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    sigmas: Annotated[float, Meta(gt=0, le=20)] = 3.0
+    sigmas: Annotated[float, Meta(gt=0, le=20)] = 4.0
 
 
 class ManifestCheck(Config, frozen=True, kw_only=True):

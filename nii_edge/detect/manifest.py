@@ -21,7 +21,7 @@ from nii_edge.detect.declared import contradicted
 from nii_edge.detect.evidence import FUSED, SHOWN_FROM, SPEAKS_FROM, VERIFIER
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import DetectorFaultError, FrameError
-from nii_edge.papers import Papers
+from nii_edge.papers import Line, Papers
 from nii_edge.records import Box, Finding, Scan, ScanId
 from nii_edge.regime import Regime
 from nii_edge.xray import carton
@@ -33,7 +33,8 @@ FOREIGN: evidence.Indicator = "foreign_object"
 GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
 LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
-    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE, *scale.LABELS,
+    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE, paper_rules.WRONG_WORDS,
+    paper_rules.NET_OVER_GROSS, *scale.LABELS,
 )  # fmt: skip
 """Every label that a policy may speak of."""
 
@@ -129,7 +130,10 @@ class ManifestDetector:
         )
 
     def _findings(self, remarks: Sequence[paper_rules.Remark], papers: Papers | None) -> tuple[Finding, ...]:
-        return tuple(self._finding(remark.label, remark.score, remark.why, papers) for remark in remarks)
+        return tuple(
+            self._finding(remark.label, remark.score, remark.why, papers, line=remark.line)
+            for remark in remarks
+        )
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """The findings of each scan.
@@ -227,11 +231,18 @@ class ManifestDetector:
         return measures.hidden_at if group == FOREIGN else None
 
     def _finding(
-        self, label: str, score: float, why: str, papers: Papers | None, *, joint: bool = False
+        self,
+        label: str,
+        score: float,
+        why: str,
+        papers: Papers | None,
+        *,
+        joint: bool = False,
+        line: Line | None = None,
     ) -> Finding:
         return Finding(
             detector=self.name, kind="manifest", label=label, category="ANOMALY", score=score, why=why[:200],
-            joint=joint, declared="" if papers is None else contradicted(label, papers),
+            joint=joint, declared="" if papers is None else contradicted(label, papers, line),
         )  # fmt: skip
 
 
