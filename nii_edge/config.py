@@ -424,13 +424,23 @@ class ScaleCheck(Config, frozen=True, kw_only=True):
     sigmas: Annotated[float, Meta(gt=0, le=20)] = 4.0
 
 
+class SameLayout(Config, frozen=True, kw_only=True):
+    """Cartons packed alike under other goods, detector `layout`. `nearer`: how alike (0: the same);
+    `remembered`: the last so many cartons are compared; the more, the more often honest ones are alike by
+    chance."""
+
+    nearer: Annotated[float, Meta(gt=0, le=5)] = 0.27
+    remembered: Annotated[int, Meta(ge=2, le=10_000)] = 1_000
+
+
 class ManifestCheck(Config, frozen=True, kw_only=True):
     """The manifest verifier, detector `manifest`. `store`: what `nii-edge manifest import` wrote; `regime`:
     the rules; `fit`: what `nii-edge fit-cartons` wrote; `normal`: the folder that `nii-edge learn-normal`
     wrote, null if the site has learned nothing yet; `detector`: the bundle whose shapes are evidence, the one
     that `fit` was fitted with, null to do without; `prior`: the share of cartons that the site expects not to
     be what they say; `from_collector`: take what the collector has of manifests into the store, too;
-    `scale`: what a weight by the belt's scale is held against."""
+    `scale`: what a weight by the belt's scale is held against; `same_layout`: whether cartons of other
+    master bills are compared; null: they are not."""
 
     store: str
     regime: str
@@ -440,6 +450,7 @@ class ManifestCheck(Config, frozen=True, kw_only=True):
     prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
     from_collector: bool = True
     scale: ScaleCheck = ScaleCheck()
+    same_layout: SameLayout | None = None
 
 
 class Barcodes(Config, frozen=True, kw_only=True):
@@ -489,7 +500,7 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
         if not self.scanners or not (self.detectors or self.manifest):
             raise ValueError("`scanners` needs at least one entry, so does `detectors` without `manifest`")
         listen, link = self.listen, self.collector
-        for name in ("manifest", "anomaly"):  # `anomaly` compares the cartons that the verifier measured
+        for name in ("manifest", "anomaly", "layout"):  # the latter compare what the verifier measured
             if self.manifest is not None and name in self.detectors:
                 raise ValueError(f"`detectors.{name}` and `manifest` would be two detectors of one name")
         self._check_barcodes()

@@ -44,9 +44,20 @@ NO_SITE = evidence.Site()
 Declared = Callable[[ScanId, Papers], None]
 """Hears of a scan the papers of its carton, if there are any."""
 Values = npt.NDArray[np.float64]
-Measured = Callable[[ScanId, Papers, Values, Values, tuple[heat.Blocks, ...]], None]
-"""Hears of a scan its papers, what the cartons of one master bill are compared in (`anomaly.TRAITS`), the
-log-odds of each way to lie (`fusion.Weighed.ways`), and blocks of views."""
+
+
+class Compared(NamedTuple):
+    """What cartons are compared in: `traits` (`anomaly.TRAITS`), `size` in kilograms and litres of the box,
+    and `blocks` of views."""
+
+    traits: Values
+    size: tuple[float, float]
+    blocks: tuple[heat.Blocks, ...]
+
+
+Measured = Callable[[ScanId, Papers, Compared, Values], None]
+"""Hears of a scan its papers, what cartons are compared in, and the log-odds of each way to lie
+(`fusion.Weighed.ways`)."""
 
 
 def ignore(*_: object) -> None:
@@ -178,7 +189,8 @@ class ManifestDetector:
         seen = self._seen(scan)
         compared, ways = self._compared(measures, papers, seen)
         if papers.master_bill:
-            self._told.measured(scan.id, papers, anomaly.traits(measures, papers, seen), ways, blocks)
+            traits, size = anomaly.traits(measures, papers, seen), (measures.grams / 1000, measures.litres)
+            self._told.measured(scan.id, papers, Compared(traits, size, blocks), ways)
         return (*found, *compared)
 
     def _seen(self, scan: Scan) -> shapes.Seen | None:

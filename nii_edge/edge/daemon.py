@@ -23,6 +23,7 @@ from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
+from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.oddities import Oddities
 from nii_edge.edge.passages import Passages
@@ -212,7 +213,7 @@ class Daemon:
             self.metrics,
             self._fail,
         )
-        engine.connect(self._note_inference, self._oddities(), self._passages())
+        engine.connect(self._note_inference, self._oddities(), self._passages(), self._layouts())
         engine.start()
         self._running.append(engine.stop)
         if tip is not None:
@@ -231,6 +232,13 @@ class Daemon:
     def _passages(self) -> Passages | None:
         rules = self._parts.config.barcodes
         return None if rules is None else Passages(rules, self._clock)
+
+    def _layouts(self) -> Layouts | None:
+        parts = self._parts
+        rules = None if parts.config.manifest is None else parts.config.manifest.same_layout
+        if rules is None or parts.consignments is None:
+            return None
+        return Layouts(rules, parts.consignments.null.spread)
 
     def _call_back(self, recall: Recall) -> None:
         """Put a recall on disk, then tell of it."""

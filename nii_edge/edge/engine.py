@@ -21,6 +21,7 @@ from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
 from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, JobScan, Ready, Setup
+from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.oddities import DETECTOR, Oddities
 from nii_edge.edge.passages import Passages
@@ -113,6 +114,7 @@ class Engine:
         self._noticed: Callable[[Ready | None], None] = lambda _: None
         self._oddities: Oddities | None = None
         self._passages: Passages | None = None
+        self._layouts: Layouts | None = None
         self._log = logger("engine")
 
     @property
@@ -125,10 +127,12 @@ class Engine:
         noticed: Callable[[Ready | None], None],
         oddities: Oddities | None = None,
         passages: Passages | None = None,
+        layouts: Layouts | None = None,
     ) -> None:
         """Whom to tell, in the engine's thread, that an inference process is ready or (None) lost; and who
-        knows the consignments and the barcodes that pass, asked under the engine's lock."""
-        self._noticed, self._oddities, self._passages = noticed, oddities, passages
+        knows the consignments, barcodes and layouts that pass, asked under the engine's lock."""
+        self._noticed = noticed
+        self._oddities, self._passages, self._layouts = oddities, passages, layouts
 
     # ---- called from other threads
 
@@ -294,11 +298,13 @@ class Engine:
             self._rule(scan, ruling._replace(compared=compared))
 
     def _outcomes(self, ticket: _Ticket, where: Circumstances) -> tuple[Sequence[Outcome], Compared | None]:
-        """What the detectors said, whether its barcode passed before, and what the carton is among those of
-        its master bill."""
+        """What the detectors said, whether its barcode or a carton like it passed before, and what the carton
+        is among those of its master bill."""
         outcomes = tuple(ticket.outcomes or ())
         if self._passages is not None:
             outcomes = (*outcomes, self._passages.judge(ticket.case))
+        if self._layouts is not None:
+            outcomes = (*outcomes, self._layouts.judge(ticket.case, ticket.traits, where))
         if self._oddities is None:
             return outcomes, None
         try:

@@ -117,15 +117,16 @@ class ViewBlocks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CartonTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`, and its
-    `views` in blocks; `ways`: the log-odds of each way to lie (`detect.fusion.Weighed`); `declared`: the line
-    of its papers, in words."""
+    """What cartons are compared in: `values` as `detect.anomaly.TRAITS`, `size` in kilograms and litres, and
+    its `views` in blocks; `ways`: the log-odds of each way to lie (`detect.fusion.Weighed`); `declared`: the
+    line of its papers, in words."""
 
     master_bill: str
     values: tuple[float, ...]
     ways: tuple[float, ...]
     views: tuple[ViewBlocks, ...] = ()
     declared: str = ""
+    size: tuple[float, float] = (0.0, 0.0)
 
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):
