@@ -157,19 +157,22 @@ class ScannerClient:
         `overload` is ``block``."""
         return any(pending.retry_at is not None for pending in self._pending.values())
 
-    def send(self, views: Sequence[Picture], carton: str | None = None) -> int:
-        """Hand over all views of one carton; `carton` is its barcode. Returns the scan's number.
+    def send(self, views: Sequence[Picture], carton: str | None = None, scale_kg: float | None = None) -> int:
+        """Hand over all views of one carton; `carton` is its barcode, `scale_kg` its weight by the
+        belt's scale. Returns the scan's number.
 
         Does not block: what cannot leave now leaves in `poll`.
 
         Raises:
-            ValueError: not 1 to 8 views.
+            ValueError: not 1 to 8 views, or no weight that there is.
         """
         if not 1 <= len(views) <= 8:
             raise ValueError(f"{len(views)} views; a scan has 1 to 8")
+        if scale_kg is not None and not 0 <= scale_kg <= wire.MAX_SCALE_KG:
+            raise ValueError(f"scale_kg {scale_kg}; expected 0 to {wire.MAX_SCALE_KG}, or None")
         return self.send_frames(
             [
-                (_header(picture, view, len(views), carton), picture.payload)
+                (_header(picture, view, len(views), carton, scale_kg), picture.payload)
                 for view, picture in enumerate(views)
             ]
         )
@@ -347,7 +350,9 @@ class ScannerClient:
             del self._pending[seq]
 
 
-def _header(picture: Picture, view: int, views: int, carton: str | None) -> FrameMessage:
+def _header(
+    picture: Picture, view: int, views: int, carton: str | None, scale_kg: float | None
+) -> FrameMessage:
     return FrameMessage(
         scanner="any",
         epoch=0,
@@ -362,4 +367,5 @@ def _header(picture: Picture, view: int, views: int, carton: str | None) -> Fram
         crc32=zlib.crc32(picture.payload),
         captured_at_ns=picture.captured_at_ns,
         carton=carton,
+        scale_kg=scale_kg,
     )

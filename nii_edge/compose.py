@@ -33,8 +33,12 @@ from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
 from nii_edge.edge.daemon import Daemon, Parts
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup
+from nii_edge.edge.layouts import DETECTOR as LAYOUT
+from nii_edge.edge.layouts import LABEL as LAYOUT_LABEL
 from nii_edge.edge.oddities import DETECTOR as ODDITY
 from nii_edge.edge.oddities import LABEL as ODD_LABEL
+from nii_edge.edge.passages import DETECTOR as BARCODE
+from nii_edge.edge.passages import LABEL as TWICE
 from nii_edge.edge.self_tests import Duty
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
@@ -174,6 +178,7 @@ def plan_manifest(
         normal=None if entry.normal is None else str(here / entry.normal),
         detector=None if entry.detector is None else str(here / entry.detector),
         signers=signers,
+        scale=entry.scale,
     )
     try:
         if takes_manifests(config) and not Path(setup.store).exists():  # it begins with what will come
@@ -196,6 +201,10 @@ def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tu
     found = {name: tuple(label.name for label in bundle.manifest.labels) for name, bundle in bundles.items()}
     if config.manifest is not None:
         found |= {"manifest": MANIFEST_LABELS, ODDITY: (ODD_LABEL,)}
+        if config.manifest.same_layout is not None:
+            found |= {LAYOUT: (LAYOUT_LABEL,)}
+    if config.barcodes is not None:
+        found |= {BARCODE: (TWICE,)}
     return found
 
 
@@ -436,6 +445,10 @@ def check_edge(path: Path) -> Check:
         if takes_manifests(config):
             would.append("  papers that the collector has are taken into it, too")
         would.append(f"detector {ODDITY}: cartons of one master bill are compared, early odd ones recalled")
+        would += _layout_lines(config)
+    if config.barcodes is not None:
+        minutes = config.barcodes.twice_minutes
+        would.append(f"detector {BARCODE}: a barcode that passes again within {minutes:g} minutes is told")
     models = "anybody's" if plan.signers is None else f"those signed by one of {len(plan.signers)} keys"
     would.append(f"models that may run: {models}")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
@@ -446,6 +459,16 @@ def check_edge(path: Path) -> Check:
     would.append(tip_line(plan.tip, plan.profiles))
     would += who_may(config, plan.security, plan.link_keys)
     return Check(would, problems)
+
+
+def _layout_lines(config: EdgeConfig) -> list[str]:
+    """Whether cartons of other master bills are compared, for people."""
+    rules = None if config.manifest is None else config.manifest.same_layout
+    if rules is None:
+        return []
+    return [
+        f"detector {LAYOUT}: one packed like any of the last {rules.remembered}, under other goods, is told"
+    ]
 
 
 def _shapes_golden(plan: EdgePlan) -> tuple[str, ...]:

@@ -411,12 +411,36 @@ class ThreatProjection(Config, frozen=True, kw_only=True):
     labels: dict[Name, tuple[Name, ...]] = {}
 
 
+class ScaleCheck(Config, frozen=True, kw_only=True):
+    """How far a carton's weights may be apart, where the scanner sends what a scale says.
+
+    `error_kg` and `error` (a share): how far the scale may be off; `declared`: how far the papers may be, as
+    a share of what they say; `sigmas`: how many standard deviations of their own error X-rays may be.
+    """
+
+    error_kg: Annotated[float, Meta(ge=0, le=100)] = 0.1
+    error: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    declared: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    sigmas: Annotated[float, Meta(gt=0, le=20)] = 4.0
+
+
+class SameLayout(Config, frozen=True, kw_only=True):
+    """Cartons packed alike under other goods, detector `layout`. `nearer`: how alike (0: the same);
+    `remembered`: the last so many cartons are compared; the more, the more often honest ones are alike by
+    chance."""
+
+    nearer: Annotated[float, Meta(gt=0, le=5)] = 0.27
+    remembered: Annotated[int, Meta(ge=2, le=10_000)] = 1_000
+
+
 class ManifestCheck(Config, frozen=True, kw_only=True):
     """The manifest verifier, detector `manifest`. `store`: what `nii-edge manifest import` wrote; `regime`:
     the rules; `fit`: what `nii-edge fit-cartons` wrote; `normal`: the folder that `nii-edge learn-normal`
     wrote, null if the site has learned nothing yet; `detector`: the bundle whose shapes are evidence, the one
     that `fit` was fitted with, null to do without; `prior`: the share of cartons that the site expects not to
-    be what they say; `from_collector`: take what the collector has of manifests into the store, too."""
+    be what they say; `from_collector`: take what the collector has of manifests into the store, too;
+    `scale`: what a weight by the belt's scale is held against; `same_layout`: whether cartons of other
+    master bills are compared; null: they are not."""
 
     store: str
     regime: str
@@ -425,6 +449,18 @@ class ManifestCheck(Config, frozen=True, kw_only=True):
     detector: str | None = None
     prior: Annotated[float, Meta(gt=0, lt=1)] = 0.02
     from_collector: bool = True
+    scale: ScaleCheck = ScaleCheck()
+    same_layout: SameLayout | None = None
+
+
+class Barcodes(Config, frozen=True, kw_only=True):
+    """Barcodes that pass twice, detector `barcode`. `twice_minutes`: within so many another scan of one is
+    told. `no_read`: what readers say when they read none, in any case. `review_lanes`: scanners that
+    cartons come to a second time; what passes there is neither compared nor remembered."""
+
+    twice_minutes: Annotated[float, Meta(gt=0, le=10_080)] = 60.0
+    no_read: tuple[str, ...] = ("NOREAD", "NO READ", "NO_READ", "NR", "ERROR", "?", "???")
+    review_lanes: tuple[Name, ...] = ()
 
 
 class Log(Config, frozen=True, kw_only=True):
@@ -457,21 +493,32 @@ class EdgeConfig(Config, frozen=True, kw_only=True):
     collector: CollectorLink | None = None
     tip: ThreatProjection | None = None
     manifest: ManifestCheck | None = None
+    barcodes: Barcodes | None = None
     log: Log = Log()
 
     def __post_init__(self) -> None:
         if not self.scanners or not (self.detectors or self.manifest):
             raise ValueError("`scanners` needs at least one entry, so does `detectors` without `manifest`")
         listen, link = self.listen, self.collector
-        for name in ("manifest", "anomaly"):  # `anomaly` compares the cartons that the verifier measured
+        for name in ("manifest", "anomaly", "layout"):  # the latter compare what the verifier measured
             if self.manifest is not None and name in self.detectors:
                 raise ValueError(f"`detectors.{name}` and `manifest` would be two detectors of one name")
+        self._check_barcodes()
         if self.security is None:
             _refuse_open_bind(listen.insecure, listen.scanners, listen.verdicts, listen.tap)
         if link is not None and link.server_key and not link.key and self.security is None:
             raise ValueError("`collector.server_key` needs our own `collector.key` or `security.key`")
         if self.health is not None:
             _refuse_open_bind(self.listen.insecure, f"tcp://{self.health.host}:{self.health.port}")
+
+    def _check_barcodes(self) -> None:
+        if self.barcodes is None:
+            return
+        if "barcode" in self.detectors:
+            raise ValueError("`detectors.barcode` and `barcodes` would be two detectors of one name")
+        for lane in sorted(set(self.barcodes.review_lanes) - set(self.scanners)):
+            names = ", ".join(sorted(self.scanners))
+            raise ValueError(f"`barcodes.review_lanes`: {lane!r} is not in `scanners`; they are {names}")
 
 
 class CollectorConfig(Config, frozen=True, kw_only=True):

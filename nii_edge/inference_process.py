@@ -26,8 +26,7 @@ from nii_edge.detect import normal, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.heads import output_names
-from nii_edge.detect.heat import Blocks
-from nii_edge.detect.manifest import NO_SITE, NOBODY, Fitted, Lane, ManifestDetector, Told
+from nii_edge.detect.manifest import NO_SITE, NOBODY, Compared, Fitted, Lane, ManifestDetector, Rules, Told
 from nii_edge.detect.model_detector import ModelDetector, check_golden
 from nii_edge.edge import children
 from nii_edge.edge.inference import look
@@ -145,7 +144,8 @@ def open_manifest(
         problems = check_golden(seeing, seen)
         seeing = seeing.glancing().lowered(shapes.LOWEST)
         models.append(model_id(seen))
-    detector = ManifestDetector(known, find, regime, fitted, setup.prior, site, told, seeing)
+    rules = Rules(regime, setup.scale)
+    detector = ManifestDetector(known, find, rules, fitted, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))
 
 
@@ -165,15 +165,14 @@ def inference(connection: Line, setup: Setup) -> None:
     traits: dict[ScanId, CartonTraits] = {}
     chapters: dict[ScanId, tuple[int, ...]] = {}
 
-    def measured(
-        scan: ScanId, papers: Papers, values: Values, ways: Values, blocks: tuple[Blocks, ...]
-    ) -> None:
+    def measured(scan: ScanId, papers: Papers, found: Compared, ways: Values) -> None:
         traits[scan] = CartonTraits(
             master_bill=papers.master_bill,
-            values=tuple(values.tolist()),
+            values=tuple(found.traits.tolist()),
             ways=tuple(ways.tolist()),
-            views=tuple(ViewBlocks.of(each) for each in blocks),
+            views=tuple(ViewBlocks.of(each) for each in found.blocks),
             declared=contradicted(ODD_LABEL, papers),
+            size=found.size,
         )
 
     def declared(scan: ScanId, papers: Papers) -> None:

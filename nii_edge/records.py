@@ -187,12 +187,14 @@ class Frame(Record, frozen=True, kw_only=True):
 
 
 class Scan(Record, frozen=True, kw_only=True):
-    """All views of one carton that arrived, in view order."""
+    """All views of one carton that arrived, in view order. `scale_kg`: what a scale weighed it with; None if
+    none did."""
 
     id: ScanId
     scan_type: ScanType
     frames: tuple[Frame, ...]
     carton: str | None = None
+    scale_kg: float | None = None
 
 
 class Box(Record, frozen=True, kw_only=True):

@@ -19,6 +19,18 @@ FIELDS: tuple[Field, ...] = Field.__args__  # type: ignore[attr-defined]
 Chapter = Annotated[int, Meta(ge=1, le=99)]
 
 
+Word = Annotated[str, Meta(pattern=r"[^\W\d_]")]
+"""A word or a phrase: at least one letter, or it would be found everywhere."""
+
+
+class Contradicting(Config, frozen=True, kw_only=True):
+    """`words` that goods of these `chapters` of the Harmonized System are not described with: words or
+    phrases, in any case; plurals are words of their own."""
+
+    chapters: tuple[Chapter, ...]
+    words: tuple[Word, ...]
+
+
 class Regime(Config, frozen=True, kw_only=True):
     """What a low-value shipment must declare, and what its papers may not say.
 
@@ -30,6 +42,9 @@ class Regime(Config, frozen=True, kw_only=True):
         nobody: names that are nobody's.
         value_limit_usd: the most one house bill may be worth; null: no limit.
         value_per_kg_usd: least and most that goods plausibly cost.
+        net_over_gross: by what share the goods of a carton may be declared heavier than the carton.
+        contradictions: words that contradict a code.
+        beside: words beside which such a word may mean something else, so that nothing is said.
     """
 
     version: Literal[1]
@@ -41,6 +56,9 @@ class Regime(Config, frozen=True, kw_only=True):
     nobody: tuple[str, ...] = ()
     value_limit_usd: Annotated[float, Meta(gt=0)] | None = None
     value_per_kg_usd: tuple[Annotated[float, Meta(ge=0)], Annotated[float, Meta(gt=0)]] = (0.0, 1e6)
+    net_over_gross: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    contradictions: tuple[Contradicting, ...] = ()
+    beside: tuple[Word, ...] = ()
 
     def __post_init__(self) -> None:
         if self.value_per_kg_usd[0] >= self.value_per_kg_usd[1]:

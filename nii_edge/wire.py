@@ -7,6 +7,7 @@ within a version; a change of meaning gets a new version.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
@@ -39,6 +40,8 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_PREVIEW_BYTES = 256 * 1024
 MAX_SIDE = 65_535
 """The largest height or width of a frame, in pixels."""
+MAX_SCALE_KG = 10_000
+"""The most that a scale may have weighed, in kg: ten times what any belt of cartons carries."""
 MAX_LINES = 4_096
 """The most lines in one `lines` message."""
 MAX_RECEIPTS = 1_024
@@ -80,7 +83,8 @@ class FrameMessage(Message, frozen=True, kw_only=True, tag="frame"):
 
     Fields left out are taken from the scanner's profile: `views`, `channels`, `dtype`. `height` and
     `width` may be left out of encoded pictures only. `crc32` is zlib's CRC-32 of the second part. `belt` is
-    the edge's own word, at the tap and in recordings: this frame was cut out of lines, there.
+    the edge's own word, at the tap and in recordings: this frame was cut out of lines, there. `scale_kg`:
+    the carton's weight by the belt's own scale, in kg; 0 is as good as left out.
     """
 
     scanner: Name
@@ -98,6 +102,11 @@ class FrameMessage(Message, frozen=True, kw_only=True, tag="frame"):
     scan_type: ScanType = ScanType.OPERATIONAL
     belt: Belt | None = None
     carton: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] | None = None
+    scale_kg: Annotated[float, Meta(ge=0, le=MAX_SCALE_KG)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale_kg is not None and not math.isfinite(self.scale_kg):
+            raise ValueError(f"`scale_kg` is {self.scale_kg}; leave it out if nothing was weighed")
 
 
 class FrameIdentity(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,15 +48,18 @@ _MOST: dict[str, _Key] = {
 """The line that is meant is the one with the most of this; for all other labels the heaviest one."""
 
 
-def contradicted(label: str, papers: Papers) -> str:
+def contradicted(label: str, papers: Papers, line: Line | None = None) -> str:
     """The declared line that a finding `label` speaks against, and of how many; empty if none is declared.
 
-    Findings about the whole carton (its weight, its parcels) name the line with most of the declared weight.
+    `line`: the one that is meant, if that is known. Findings about the whole carton (its weight, its parcels)
+    name the line with most of the declared weight.
     """
     items = [_Item(bill, line) for bill in papers.house_bills for line in bill.lines]
     if not items:
         return ""
-    chosen = max(items, key=_MOST.get(label, _weight))
+    chosen = next((item for item in items if item.line is line), None) or max(
+        items, key=_MOST.get(label, _weight)
+    )
     words = _words(chosen, papers)
     more = f" (1 of {len(items)} lines)" if len(items) > 1 else ""
     return f"{words[: MAX_WORDS - len(more)]}{more}"

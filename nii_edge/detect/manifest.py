@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.config import Profile
-from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, shapes
+from nii_edge.config import Profile, ScaleCheck
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, scale, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.evidence import FUSED, SHOWN_FROM, SPEAKS_FROM, VERIFIER
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import DetectorFaultError, FrameError
-from nii_edge.papers import Papers
+from nii_edge.papers import Line, Papers
 from nii_edge.records import Box, Finding, Scan, ScanId
 from nii_edge.regime import Regime
 from nii_edge.xray import carton
@@ -33,7 +33,8 @@ FOREIGN: evidence.Indicator = "foreign_object"
 GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
 LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
-    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE,
+    paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE, paper_rules.WRONG_WORDS,
+    paper_rules.NET_OVER_GROSS, *scale.LABELS,
 )  # fmt: skip
 """Every label that a policy may speak of."""
 
@@ -43,9 +44,20 @@ NO_SITE = evidence.Site()
 Declared = Callable[[ScanId, Papers], None]
 """Hears of a scan the papers of its carton, if there are any."""
 Values = npt.NDArray[np.float64]
-Measured = Callable[[ScanId, Papers, Values, Values, tuple[heat.Blocks, ...]], None]
-"""Hears of a scan its papers, what the cartons of one master bill are compared in (`anomaly.TRAITS`), the
-log-odds of each way to lie (`fusion.Weighed.ways`), and blocks of views."""
+
+
+class Compared(NamedTuple):
+    """What cartons are compared in: `traits` (`anomaly.TRAITS`), `size` in kilograms and litres of the box,
+    and `blocks` of views."""
+
+    traits: Values
+    size: tuple[float, float]
+    blocks: tuple[heat.Blocks, ...]
+
+
+Measured = Callable[[ScanId, Papers, Compared, Values], None]
+"""Hears of a scan its papers, what cartons are compared in, and the log-odds of each way to lie
+(`fusion.Weighed.ways`)."""
 
 
 def ignore(*_: object) -> None:
@@ -69,6 +81,13 @@ class Lane(NamedTuple):
     optics: tuple[Optics, ...]
 
 
+class Rules(NamedTuple):
+    """What papers may say, and how far weights may be apart."""
+
+    regime: Regime
+    scale: ScaleCheck = ScaleCheck()
+
+
 class Fitted(NamedTuple):
     """What was fitted, and its network, loaded."""
 
@@ -86,7 +105,7 @@ class ManifestDetector:
         self,
         lanes: Mapping[str, Lane],
         find: Callable[[str], Papers | None],
-        regime: Regime,
+        rules: Rules,
         fitted: Fitted,
         prior: float,
         site: evidence.Site = NO_SITE,
@@ -94,7 +113,7 @@ class ManifestDetector:
         detector: ModelDetector | None = None,
     ) -> None:
         self.name = VERIFIER
-        self._lanes, self._find, self._regime = lanes, find, regime
+        self._lanes, self._find, self._rules = lanes, find, rules
         self._fit, self._read, self._prior, self._site = fitted.fit, fitted.read, prior, site
         self._told = told
         self._detector = detector
@@ -112,12 +131,19 @@ class ManifestDetector:
             ManifestError: the store cannot be read.
         """
         papers = None if scan.carton is None else self._papers(scan.id, scan.carton)
-        return self._remarks(scan.carton, papers)
+        return self._remarks(scan, papers)
 
-    def _remarks(self, carton: str | None, papers: Papers | None) -> tuple[Finding, ...]:
+    def _remarks(self, scan: Scan, papers: Papers | None) -> tuple[Finding, ...]:
+        """What the papers say by themselves, and what the scale says against them."""
+        said = paper_rules.remarks(scan.carton, papers, self._rules.regime)
+        return self._findings(
+            [*said, *scale.against_papers(scan.scale_kg, papers, self._rules.scale)], papers
+        )
+
+    def _findings(self, remarks: Sequence[paper_rules.Remark], papers: Papers | None) -> tuple[Finding, ...]:
         return tuple(
-            self._finding(remark.label, remark.score, remark.why, papers)
-            for remark in paper_rules.remarks(carton, papers, self._regime)
+            self._finding(remark.label, remark.score, remark.why, papers, line=remark.line)
+            for remark in remarks
         )
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
@@ -144,7 +170,7 @@ class ManifestDetector:
         if scan.carton is None:
             raise DetectorFaultError("asked for a scan that names no carton")
         papers = self._papers(scan.id, scan.carton)
-        found = self._remarks(scan.carton, papers)
+        found = self._remarks(scan, papers)
         if papers is None:
             return found
         lane = self._lanes[scan.id.scanner]
@@ -159,10 +185,12 @@ class ManifestDetector:
         for made in (measures, measures := mass.weighed(self._fit.mass, measures)):
             if not made.finite:  # missing evidence weighs nothing, and none may pass for that
                 raise DetectorFaultError(f"{self.name}: a measure is not finite: {made}"[:300])
+        found += self._findings(scale.against_xrays(scan.scale_kg, measures, self._rules.scale), papers)
         seen = self._seen(scan)
         compared, ways = self._compared(measures, papers, seen)
         if papers.master_bill:
-            self._told.measured(scan.id, papers, anomaly.traits(measures, papers, seen), ways, blocks)
+            traits, size = anomaly.traits(measures, papers, seen), (measures.grams / 1000, measures.litres)
+            self._told.measured(scan.id, papers, Compared(traits, size, blocks), ways)
         return (*found, *compared)
 
     def _seen(self, scan: Scan) -> shapes.Seen | None:
@@ -176,7 +204,7 @@ class ManifestDetector:
         self, measures: carton.Measures, papers: Papers, seen: shapes.Seen | None
     ) -> tuple[list[Finding], Values]:
         """What is found, and the log-odds of each way to lie."""
-        facts = evidence.gather(measures, papers, self._regime, self._site, None, seen)
+        facts = evidence.gather(measures, papers, self._rules.regime, self._site, None, seen)
         weighed = fusion.weigh(self._fit.fusion, facts.features)
         ratios = fusion.by_group(weighed.terms, GROUPS)
         total = float(weighed.log_odds)
@@ -215,11 +243,18 @@ class ManifestDetector:
         return measures.hidden_at if group == FOREIGN else None
 
     def _finding(
-        self, label: str, score: float, why: str, papers: Papers | None, *, joint: bool = False
+        self,
+        label: str,
+        score: float,
+        why: str,
+        papers: Papers | None,
+        *,
+        joint: bool = False,
+        line: Line | None = None,
     ) -> Finding:
         return Finding(
             detector=self.name, kind="manifest", label=label, category="ANOMALY", score=score, why=why[:200],
-            joint=joint, declared="" if papers is None else contradicted(label, papers),
+            joint=joint, declared="" if papers is None else contradicted(label, papers, line),
         )  # fmt: skip
 
 

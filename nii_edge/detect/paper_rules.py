@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nii_edge.detect import wording
 from nii_edge.detect.evidence import is_vague
 from nii_edge.papers import HouseBill, Line, Papers
 from nii_edge.regime import Field, Regime
@@ -14,14 +15,23 @@ NOT_DECLARED = "not_declared"
 OVER_LIMIT = "over_value_limit"
 UNLIKELY_VALUE = "unlikely_value"
 VAGUE = "vague_words"
+WRONG_WORDS = "words_contradict_code"
+NET_OVER_GROSS = "net_over_gross"
+CONTRADICTS = 0.6
+"""Score of papers that contradict themselves: to be looked at by the shipped policy. Chosen, not measured:
+how often such a carton is bad no site has counted."""
+ROUNDING_KG = 0.1
+"""Weights are declared no finer."""
 
 
 class Remark(NamedTuple):
-    """One thing that the papers say against the carton; `score` 0-1: 1 breaks a rule, less makes wonder."""
+    """One thing that the papers say against the carton; `score` 0-1: 1 breaks a rule, less makes wonder.
+    `line`: the one that is meant, None if it is not one of its own."""
 
     label: str
     score: float
     why: str
+    line: Line | None = None
 
 
 def remarks(barcode: str | None, papers: Papers | None, regime: Regime) -> list[Remark]:
@@ -57,6 +67,21 @@ def remarks(barcode: str | None, papers: Papers | None, regime: Regime) -> list[
     vague = next((line for line in papers.lines if is_vague(line.description, regime)), None)
     if vague is not None:
         found.append(Remark(VAGUE, 0.3, f'The description "{vague.description[:60]}" says nothing.'))
+    return found + _contradictions(papers, regime)
+
+
+def _contradictions(papers: Papers, regime: Regime) -> list[Remark]:
+    """Where the papers contradict themselves."""
+    found = []
+    wrong = wording.contradiction(papers, regime)
+    if wrong is not None:
+        text, chapter = wrong.line.description[:60], wrong.line.chapter
+        why = f'The description "{text}" speaks of {wrong.word}; chapter {chapter} has no such goods.'
+        found.append(Remark(WRONG_WORDS, CONTRADICTS, why, wrong.line))
+    net, gross = papers.net_kg, papers.gross_kg
+    if net is not None and gross is not None and net > gross * (1 + regime.net_over_gross) + ROUNDING_KG:
+        why = f"Its goods are declared as {net:.2f} kg, the whole carton as {gross:.2f} kg."
+        found.append(Remark(NET_OVER_GROSS, CONTRADICTS, why))
     return found
 
 

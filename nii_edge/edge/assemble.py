@@ -323,6 +323,9 @@ class Assembler:
             if message.scan_type is ScanType.OPERATIONAL:  # if any view says so, it is a real carton
                 opened.first = msgspec.structs.replace(opened.first, scan_type=message.scan_type)
             raise FrameError(Reason.BAD_HEADER, "scan_type or carton differs between the views of one scan")
+        if message.scale_kg and opened.scale_kg and message.scale_kg != opened.scale_kg:
+            detail = f"scale_kg is {message.scale_kg:g} here, {opened.scale_kg:g} in another view of the scan"
+            raise FrameError(Reason.BAD_HEADER, detail)
         form = fit.format_of(message, self._profiles[message.scanner])
         wire.check_payload(message, len(form.channels), form.dtype, payload, self._limits.max_frame_bytes)
         return form

@@ -23,8 +23,10 @@ from nii_edge.edge.health import Health
 from nii_edge.edge.housekeeping import Housekeeping
 from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
+from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.oddities import Oddities
+from nii_edge.edge.passages import Passages
 from nii_edge.edge.self_tests import Duty, SelfTests
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
@@ -213,7 +215,7 @@ class Daemon:
             self.metrics,
             self._fail,
         )
-        engine.connect(self._note_inference, self._oddities())
+        engine.connect(self._note_inference, self._oddities(), self._passages(), self._layouts())
         engine.start()
         self._running.append(engine.stop)
         if tip is not None:
@@ -228,6 +230,17 @@ class Daemon:
             return None
         prior = parts.manifest.prior
         return Oddities(parts.consignments, prior, parts.policy, self._call_back, self._clock)
+
+    def _passages(self) -> Passages | None:
+        rules = self._parts.config.barcodes
+        return None if rules is None else Passages(rules, self._clock)
+
+    def _layouts(self) -> Layouts | None:
+        parts = self._parts
+        rules = None if parts.config.manifest is None else parts.config.manifest.same_layout
+        if rules is None or parts.consignments is None:
+            return None
+        return Layouts(rules, parts.consignments.null.spread)
 
     def _call_back(self, recall: Recall) -> None:
         """Put a recall on disk, then tell of it."""

@@ -21,8 +21,10 @@ from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
 from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, JobScan, Ready, Setup
+from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.oddities import DETECTOR, Oddities
+from nii_edge.edge.passages import Passages
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.edge.trial import Trial, TrialAnswer
@@ -118,6 +120,8 @@ class Engine:
         self._oddities: Oddities | None = None
         self._faults, self._fault = 0, ""
         self._replaced_at = -REPLACE_AGAIN_S
+        self._passages: Passages | None = None
+        self._layouts: Layouts | None = None
         self._log = logger("engine")
 
     @property
@@ -125,10 +129,17 @@ class Engine:
         """The engine's loop."""
         return self._thread
 
-    def connect(self, noticed: Callable[[Ready | None], None], oddities: Oddities | None = None) -> None:
+    def connect(
+        self,
+        noticed: Callable[[Ready | None], None],
+        oddities: Oddities | None = None,
+        passages: Passages | None = None,
+        layouts: Layouts | None = None,
+    ) -> None:
         """Whom to tell, in the engine's thread, that an inference process is ready or (None) lost; and who
-        knows the consignments that pass, asked under the engine's lock."""
-        self._noticed, self._oddities = noticed, oddities
+        knows the consignments, barcodes and layouts that pass, asked under the engine's lock."""
+        self._noticed = noticed
+        self._oddities, self._passages, self._layouts = oddities, passages, layouts
 
     # ---- called from other threads
 
@@ -302,12 +313,17 @@ class Engine:
             self._bell.put(None)
 
     def _outcomes(self, ticket: _Ticket, where: Circumstances) -> tuple[Sequence[Outcome], Compared | None]:
-        """What the detectors said, and what the carton is among those of its master bill."""
-        outcomes = ticket.outcomes or ()
+        """What the detectors said, whether its barcode or a carton like it passed before, and what the carton
+        is among those of its master bill."""
+        outcomes = tuple(ticket.outcomes or ())
+        if self._passages is not None:
+            outcomes = (*outcomes, self._passages.judge(ticket.case))
+        if self._layouts is not None:
+            outcomes = (*outcomes, self._layouts.judge(ticket.case, ticket.traits, where))
         if self._oddities is None:
             return outcomes, None
         try:
-            return self._oddities.judge(ticket.case, ticket.traits, where, tuple(outcomes))
+            return self._oddities.judge(ticket.case, ticket.traits, where, outcomes)
         except Exception as error:  # noqa: BLE001 - whatever it is, the scan is UNKNOWN and not lost
             fault = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300])
             return (*outcomes, fault), None
@@ -315,6 +331,8 @@ class Engine:
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)
         models = ticket.answered_by.models if ticket.answered_by is not None else ()
+        if self._passages is not None:
+            self._passages.passed(ticket.case, ruling.decision)
         self._conclude(ticket.case, ruling, models)
 
     def _too_late(self) -> Ruling:

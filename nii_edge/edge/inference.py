@@ -60,4 +60,4 @@ def _checked(name: str, findings: tuple[Finding, ...], not_applicable: str | Non
 
 def _scan(job: JobScan, slots: SlotView) -> Scan:
     frames = tuple(slots.frame(frame) for frame in job.frames)
-    return Scan(id=job.id, scan_type=job.scan_type, carton=job.carton, frames=frames)
+    return Scan(id=job.id, scan_type=job.scan_type, carton=job.carton, frames=frames, scale_kg=job.scale_kg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from nii_edge.config import Inference, Profile
+from nii_edge.config import Inference, Profile, ScaleCheck
 from nii_edge.detect.heat import Blocks, Box
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
@@ -23,7 +23,7 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folders of
     what is normal and of the detector whose shapes are evidence, if there are any. `signers` as in
-    `Setup`."""
+    `Setup`; `scale` as in `ManifestCheck`."""
 
     store: str
     regime: str
@@ -33,6 +33,7 @@ class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     normal: str | None = None
     detector: str | None = None
     signers: tuple[str, ...] | None = None
+    scale: ScaleCheck = ScaleCheck()
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,12 +79,13 @@ class JobFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobScan(msgspec.Struct, frozen=True, kw_only=True):
-    """One scan to be looked at."""
+    """One scan to be looked at. `scale_kg`: as in `Scan`."""
 
     id: ScanId
     scan_type: ScanType
     carton: str | None
     frames: tuple[JobFrame, ...]
+    scale_kg: float | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,15 +117,16 @@ class ViewBlocks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CartonTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cartons of one master bill are compared in: `values` as `detect.anomaly.TRAITS`, and its
-    `views` in blocks; `ways`: the log-odds of each way to lie (`detect.fusion.Weighed`); `declared`: the line
-    of its papers, in words."""
+    """What cartons are compared in: `values` as `detect.anomaly.TRAITS`, `size` in kilograms and litres, and
+    its `views` in blocks; `ways`: the log-odds of each way to lie (`detect.fusion.Weighed`); `declared`: the
+    line of its papers, in words."""
 
     master_bill: str
     values: tuple[float, ...]
     ways: tuple[float, ...]
     views: tuple[ViewBlocks, ...] = ()
     declared: str = ""
+    size: tuple[float, float] = (0.0, 0.0)
 
 
 class JobDone(msgspec.Struct, frozen=True, kw_only=True):

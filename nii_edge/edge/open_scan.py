@@ -43,6 +43,11 @@ class OpenScan:
     closing: bool = False
     belt: Belt | None = None
 
+    @property
+    def scale_kg(self) -> float | None:
+        """What a scale weighed the carton with, in whichever view's header it stands; None if in none."""
+        return next((view.message.scale_kg for view in self.views.values() if view.message.scale_kg), None)
+
     def case(self) -> Case:
         """The scan as it stands, views in order."""
         ordered = [self.views[v] for v in sorted(self.views)]
@@ -52,6 +57,7 @@ class OpenScan:
                 scan_type=self.first.scan_type,
                 carton=self.first.carton,
                 frames=tuple(v.frame for v in ordered if v.frame is not None),
+                scale_kg=self.scale_kg,
             ),
             received_at_ns=self.received_at_ns,
             arrived_at=self.first_at if self.complete_at is None else self.complete_at,

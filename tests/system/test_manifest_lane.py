@@ -20,7 +20,7 @@ from cartons import FIT
 from harness import ROOT, Process, Site, command, until
 
 from nii_edge.adapters.array_files import read_arrays, write_arrays
-from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.adapters.mcap_recording import McapSource, RecordingWriter
 from nii_edge.adapters.sqlite_manifests import ManifestReader
 from nii_edge.client import Answer, Picture, ScannerClient
 from nii_edge.commands.status import ask
@@ -29,7 +29,7 @@ from nii_edge.edge.health import Status
 from nii_edge.edge.manifests import PullReport
 from nii_edge.learn.looking import evidence_detector
 from nii_edge.papers import HouseBill, Papers, hash_name
-from nii_edge.records import Band, Decision, Reason, ScanType, Verdict
+from nii_edge.records import Band, Decision, Finding, Reason, ScanType, Verdict
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.subscriber import Subscriber
 
@@ -159,6 +159,50 @@ def _goods_that_nobody_declared_are_held_to_the_strictest_rule(verdict: Verdict)
         "manifest/no_papers 1 is REFER from 0.9, alarms[1] (chapter 93); "
         "not all goods have a chapter, so the strictest rule of any counts"
     )
+
+
+def test_what_a_scale_says_is_held_against_papers_and_x_rays(
+    lane: tuple[Process, Path], tmp_path: Path
+) -> None:
+    """The papers say 2 kg. A weight that fits is not told, nor is one of 0; and a replay brings it along."""
+    edge, _ = lane
+    with ScannerClient(
+        edge.endpoints["scanners"], "lane-1", deadline_s=20, scan_type=ScanType.NON_OPERATIONAL
+    ) as scanner:
+        told = {
+            kg: scale_findings(scanner.wait(scanner.send(pictures(KNOWN), KNOWN, kg))) for kg in (2.0, 0.0)
+        }
+        heavy = scale_findings(scanner.wait(scanner.send(pictures(KNOWN), KNOWN, 20.0)))
+    assert "scale_against_papers" not in told[2.0]
+    assert told[0.0] == {}
+    assert set(heavy) == {"scale_against_papers", "scale_against_xrays"}
+    assert heavy["scale_against_papers"].why == "The scale says 20.00 kg, the papers say 2.00 kg."
+    assert heavy["scale_against_papers"].declared.startswith("H1: 852589 digital cameras")
+    assert replayed_weights(edge, tmp_path) == {"scale_against_papers", "scale_against_xrays"}
+
+
+def scale_findings(answer: Answer) -> dict[str, Finding]:
+    """Those of a verdict that a scale led to, by label."""
+    assert answer.report is not None
+    return {f.label: f for f in answer.report.verdict.findings if f.label.startswith("scale_")}
+
+
+def replayed_weights(edge: Process, folder: Path) -> set[str]:
+    """What is found of a carton whose weight stands in a recording that `nii-edge replay` plays."""
+    made = folder / "weighed.mcap"
+    with RecordingWriter(made) as writer:
+        for frame in McapSource(DEMO / "demo.mcap"):
+            if frame.header.carton == KNOWN:
+                writer.write_frame(msgspec.structs.replace(frame.header, scale_kg=20.0), frame.payload, 1)
+    done = subprocess.run(
+        command("replay", str(made), "--to", edge.endpoints["scanners"], "--scanner", "lane-1", "--json"),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["scans_sent"] == 1
+    with urlopen(f"{edge.endpoints['health']}/ledger/export?after=3", timeout=10) as answer:  # noqa: S310
+        ((*_, report),) = [json.loads(line) for line in answer]
+    labels = {finding["label"] for finding in report["verdict"]["findings"]}
+    return {label for label in labels if label.startswith("scale_")}
 
 
 def test_a_store_that_breaks_is_a_fault_and_never_a_clear(lane: tuple[Process, Path]) -> None:

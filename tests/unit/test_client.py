@@ -135,6 +135,15 @@ def test_a_view_says_all_that_the_daemon_needs(daemon: Daemon, patient: ScannerC
     assert patient.send([VIEW]) == 2
 
 
+def test_a_scale_weight_goes_with_every_view(daemon: Daemon, patient: ScannerClient) -> None:
+    """What no scale says is refused before it is sent."""
+    patient.send([VIEW, VIEW], scale_kg=12.5)
+    assert [daemon.hear(patient).message.scale_kg for _ in range(2)] == [12.5, 12.5]
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="expected 0 to"):
+            patient.send([VIEW], scale_kg=wrong)
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_pixels_may_be_any_buffer(daemon: Daemon, patient: ScannerClient, kind: type) -> None:
     """What can be looked at as bytes is sent as such."""

@@ -141,6 +141,7 @@ def test_the_walk_sees_every_record_of_an_edge() -> None:
     assert names == {
         "EdgeConfig", "Listen", "ScannerEntry", "DetectorEntry", "Inference", "CollectorLink", "Log",
         "LedgerBudget", "HealthServer", "Security", "ThreatProjection", "ManifestCheck", "SelfTestDuty",
+        "Barcodes", "ScaleCheck", "SameLayout",
     }  # fmt: skip
 
 

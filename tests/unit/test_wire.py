@@ -293,6 +293,20 @@ def test_the_number_of_parts_is_bounded(decode: Decode) -> None:
         assert caught.value.reason is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("scale_kg", [-1.0, 1e9, float("nan"), float("inf"), "12 kg"])
+def test_a_scale_weight_that_is_none_is_refused(scale_kg: object) -> None:
+    """The scan keeps its name, so that it gets its verdict; a weight of 0 passes for none."""
+    tree = {"version": 1, "type": "frame", "scanner": "s", "epoch": 1, "seq": 2, "scale_kg": scale_kg}
+    with pytest.raises(WireError) as raised:
+        decode_frame([msgspec.msgpack.encode(tree)])
+    assert raised.value.reason is Reason.MALFORMED
+    assert "scale_kg" in raised.value.detail
+    assert identify([msgspec.msgpack.encode(tree)]) is not None
+    for weight in (0, 12, 12.5):
+        head = msgspec.msgpack.encode({**tree, "scale_kg": weight})
+        assert decode_frame([head]).message.scale_kg == weight
+
+
 def test_only_this_version_is_written() -> None:
     """A message made for another version is not sent by mistake."""
     with pytest.raises(ValueError, match="version 1, not 2"):

@@ -18,7 +18,7 @@ from nii_edge.commands.threats import write
 from nii_edge.config import Inference, load
 from nii_edge.detect import evidence, paper_rules, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
-from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, Fitted, ManifestDetector
+from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, Fitted, ManifestDetector, Rules
 from nii_edge.edge.decide import decide
 from nii_edge.edge.inference import _ask
 from nii_edge.errors import BundleError, DetectorFaultError, ManifestError
@@ -53,7 +53,9 @@ def scan(number: int = 0, carton: str | None = "own", scanner: str = SCANNER) ->
 def detector(find: Callable[[str], Papers | None] | None = None) -> ManifestDetector:
     made = consignment()
     known = {papers.barcode: papers for papers in made.papers}
-    return ManifestDetector({SCANNER: made.lane}, find or known.get, REGIME, Fitted(shipped(), read()), 0.02)
+    return ManifestDetector(
+        {SCANNER: made.lane}, find or known.get, Rules(REGIME), Fitted(shipped(), read()), 0.02
+    )
 
 
 def with_shapes() -> ManifestDetector:
@@ -64,7 +66,7 @@ def with_shapes() -> ManifestDetector:
     return ManifestDetector(
         {SCANNER: made.lane},
         known.get,
-        REGIME,
+        Rules(REGIME),
         Fitted(shipped(), read()),
         0.02,
         detector=seeing.glancing().lowered(shapes.LOWEST),
@@ -206,7 +208,7 @@ def test_evidence_that_is_no_number_is_a_fault(part: str) -> None:
         fit = fit._replace(fusion=fit.fusion._replace(parts=(first, *rest)))
     made = consignment()
     known = {papers.barcode: papers for papers in made.papers}
-    broken = ManifestDetector({SCANNER: made.lane}, known.get, REGIME, Fitted(fit, read()), 0.02)
+    broken = ManifestDetector({SCANNER: made.lane}, known.get, Rules(REGIME), Fitted(fit, read()), 0.02)
     with np.errstate(all="ignore"), pytest.raises(DetectorFaultError, match=r"not finite|adds up to"):
         broken.detect([scan()])
 

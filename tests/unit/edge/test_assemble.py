@@ -414,6 +414,28 @@ def test_views_that_disagree_about_their_scan_make_it_unknown(rig: Rig, change: 
     assert rig.verdict().reason is Reason.BAD_HEADER
 
 
+@pytest.mark.parametrize("told", [(12.5, None), (None, 12.5), (12.5, 12.5), (0.0, 12.5)])
+def test_a_scale_weight_may_stand_in_any_view(rig: Rig, told: tuple[float | None, float | None]) -> None:
+    """It belongs to the scan, whichever header brings it; 0 is none. It changes nothing about a resend."""
+    for view, scale_kg in enumerate(told):
+        rig.send(*dual(view=view, scale_kg=scale_kg))
+    (case,) = rig.engine.values()
+    assert case.scan.scale_kg == 12.5
+    rig.send(*dual(view=0))
+    rig.settle()
+    assert rig.verdict().decision is Decision.CLEAR
+    assert not rig.said(RefusedMessage)
+
+
+def test_two_scale_weights_of_one_scan_make_it_unknown(rig: Rig) -> None:
+    """Nobody can tell which is the carton's."""
+    rig.send(*dual(view=0, scale_kg=12.5))
+    rig.send(*dual(view=1, scale_kg=3.0))
+    rig.settle()
+    assert rig.verdict().reason is Reason.BAD_HEADER
+    assert "scale_kg is 3 here, 12.5 in another view" in rig.verdict().detail
+
+
 def test_a_lane_that_took_its_share_of_slots_is_unknown_and_the_others_go_on(rig: Rig) -> None:
     """A lane that wants more than its share gets OVERLOAD; every other lane still has room for a scan."""
     for seq in (1, 2):
