@@ -83,6 +83,7 @@ setup(
             "onnx>=1.23",
             "pytest>=9.2",
             "pytest-timeout>=2.4",
+            "pytest-xdist>=3.8",
             "hypothesis>=6.170",
             "ruff>=0.17",
             "mypy>=2.4",
