@@ -84,7 +84,7 @@ class Reason(StrEnum):
     CUT = "CUT"  # its lines, or its frame, begin or end in mid-carton, or some were lost inside
     MERGED = "MERGED"  # two cartons too close to tell apart or in one frame, or one longer than any carton
     OVERLOAD = "OVERLOAD"  # no room or no time to look at it
-    TIMEOUT = "TIMEOUT"  # the deadline passed before the detectors answered
+    TIMEOUT = "TIMEOUT"  # the deadline passed before the detectors answered, or a CLEAR was written
     MODEL_FAULT = "MODEL_FAULT"  # the inference process died, hung or returned nonsense
     MODEL_UNTRUSTED = "MODEL_UNTRUSTED"  # a required model did not pass its golden frames
     LEDGER_FULL = "LEDGER_FULL"  # the ledger has no room for more records; nothing is CLEAR

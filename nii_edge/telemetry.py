@@ -293,7 +293,7 @@ class Metrics:
         )
         self.verdicts_late = Counter(
             "nii_edge_verdicts_late_total",
-            "Verdicts on disk after the deadline: whoever waits at the scanner has been told UNKNOWN.",
+            "CLEAR and ALARM on disk after the deadline: whoever waits at the scanner has been told UNKNOWN.",
             ["scanner", "verdict"],
             registry=r,
         )

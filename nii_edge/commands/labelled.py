@@ -7,6 +7,7 @@ models of colours (`xray.render`), by its scanner's profile and calibration.
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,13 @@ class Labels(NamedTuple):
     images: Path | None
     lanes: Path | None = None
     use: Use = "training"
+
+
+class _Scanners(NamedTuple):
+    """What is known of scanners, by name, and a mark of it: when that changes, pictures are others."""
+
+    lanes: Mapping[str, Lane]
+    marks: Mapping[str, str]
 
 
 class _Drawn(NamedTuple):
@@ -124,19 +132,20 @@ def _draw(
     places = {picture.frame: picture.place for picture in pictures}
     made: dict[str, _Drawn] = {}
     epochs: dict[str, set[int]] = {}
+    marks = {name: f"{zlib.crc32(pickle.dumps(lane)):08x}" for name, lane in lanes.items()}
+    scanners = _Scanners(lanes, marks)
     try:
         source = McapSource(recording)
         total = len(source)
         for number, frame in enumerate(source, 1):
             told(min(number, total), total)
-            name = next((name for name in _names(frame) if name in places), None)
-            if name is None or frame.header.epoch in epochs.setdefault(name, set()):
-                continue  # nobody asks for it, or it was sent once more
-            epochs[name].add(frame.header.epoch)
-            try:
-                made[places[name]] = _picture(frame, lanes, folder)
-            except LeftOutError as reason:
-                problems.add(f"frame cannot be drawn, {reason.why} (left out)", f"{places[name]}: {reason}")
+            for name in (name for name in _names(frame) if name in places):
+                again = frame.header.epoch in epochs.setdefault(name, set())
+                epochs[name].add(frame.header.epoch)
+                if again and places[name] in made:
+                    continue  # sent once more
+                found = _told(frame, places[name], scanners, folder, problems)
+                made |= {places[name]: found} if found is not None else {}
         for damage in source.problems:
             problems.add("recording is damaged", damage)
     except RecordingError as error:
@@ -157,17 +166,29 @@ def _names(source: SourceFrame) -> tuple[str, str]:
     return f"{header.scanner}/{rest}", f"{header.scanner}/{header.epoch}/{rest}"
 
 
-def _picture(source: SourceFrame, lanes: Mapping[str, Lane], folder: Path) -> _Drawn:
+def _told(
+    source: SourceFrame, place: str, scanners: _Scanners, folder: Path, problems: Problems
+) -> _Drawn | None:
+    """The frame's picture; None, among the problems, if it cannot be drawn."""
+    try:
+        return _picture(source, scanners, folder)
+    except LeftOutError as reason:
+        problems.add(f"frame cannot be drawn, {reason.why} (left out)", f"{place}: {reason}")
+        return None
+
+
+def _picture(source: SourceFrame, scanners: _Scanners, folder: Path) -> _Drawn:
     """Raises LeftOutError: it cannot be drawn; DataError: it cannot be written."""
     header = source.header
     scan = f"{header.scanner}-{header.epoch}-{header.seq}"
-    file = folder / f"{scan}-{header.view}-{zlib.crc32(source.payload):08x}.png"
+    mark = f"{zlib.crc32(source.payload):08x}-{scanners.marks.get(header.scanner, '')}"
+    file = folder / f"{scan}-{header.view}-{mark}.png"
     found = _Drawn(file, header.carton or scan)
     if file.is_file():
         return found
-    lane = lanes.get(header.scanner)
+    lane = scanners.lanes.get(header.scanner)
     if lane is None:
-        raise LeftOutError("other_lane", f"{header.scanner} is not one of {', '.join(lanes)}")
+        raise LeftOutError("other_lane", f"{header.scanner} is not one of {', '.join(scanners.lanes)}")
     try:
         check_crc(header, source.payload)
         frame = _frame(source, lane)

@@ -172,7 +172,7 @@ class Concluder:
             verdict.id.scanner, verdict.scan_type.value, verdict.decision.value, reason
         ).inc()
         self._metrics.screening_seconds.observe(seconds)
-        if seconds > self._deadline_s:
+        if seconds > self._deadline_s and verdict.decision is not Decision.UNKNOWN:
             self._metrics.verdicts_late.labels(verdict.id.scanner, verdict.decision.value).inc()
         self.bands.note(report)
         if verdict.band is not None:

@@ -94,6 +94,7 @@ class Daemon:
         self.failed = threading.Event()
         self.cause = ""
         self._gate = ClearGate()
+        self._passages = None if config.barcodes is None else Passages(config.barcodes, clock)
         patience_s = (config.deadline_ms + config.view_timeout_ms) / 1000
         self.health = Health(config.edge, __version__, patience_s, self._gate, clock)
         self.health.facts.insecure = config.listen.insecure
@@ -180,7 +181,7 @@ class Daemon:
         self._running.append(side.close)
         ingest = Ingest(side, self.committer, clock, config.drain_ms / 1000, self._fail)
         self._tell_recall = ingest.on_recalled
-        concluder.connect(ingest.on_concluded, self._fail)
+        concluder.connect(self._told(ingest), self._fail)
         decoding = Decoding(setup, slots, ingest.on_decoded, clock, self.metrics, self._fail)
         assembler = self._assembler(slots, ingest)
         assembler.resume(self.committer.answer(lambda ledger: ledger.high_water(), RECOVERY_S))
@@ -215,7 +216,7 @@ class Daemon:
             self.metrics,
             self._fail,
         )
-        engine.connect(self._note_inference, self._oddities(), self._passages(), self._layouts())
+        engine.connect(self._note_inference, self._oddities(), self._passages, self._layouts())
         engine.start()
         self._running.append(engine.stop)
         if tip is not None:
@@ -231,9 +232,17 @@ class Daemon:
         prior = parts.manifest.prior
         return Oddities(parts.consignments, prior, parts.policy, self._call_back, self._clock)
 
-    def _passages(self) -> Passages | None:
-        rules = self._parts.config.barcodes
-        return None if rules is None else Passages(rules, self._clock)
+    def _told(self, ingest: Ingest) -> Callable[[Report, Callable[[], None]], None]:
+        """Who hears of verdicts on disk."""
+        passages = self._passages
+        if passages is None:
+            return ingest.on_concluded
+
+        def told(report: Report, note: Callable[[], None]) -> None:
+            passages.told(report.verdict)
+            ingest.on_concluded(report, note)
+
+        return told
 
     def _layouts(self) -> Layouts | None:
         parts = self._parts

@@ -438,7 +438,8 @@ class Engine:
             begun = self._running[min(self._running)].sent_at  # those behind it may wait for it
             if now >= begun + self._hang_s:
                 self._bury(f"no answer to a batch for {self._hang_s * 1000:g} ms")
-        if self._faults >= FAULTS_IN_A_ROW and now >= self._replaced_at + REPLACE_AGAIN_S:
+        faulty = self._ready is not None and self._faults >= FAULTS_IN_A_ROW
+        if faulty and now >= self._replaced_at + REPLACE_AGAIN_S:
             self._replaced_at = now
             self._bury(f"a detector failed on {self._faults} scans in a row, at last with {self._fault}")
 
@@ -454,6 +455,7 @@ class Engine:
     def _drop_child(self) -> threading.Thread | None:
         """End the process and take its slots back. Who waits for its end, if there was one."""
         reaper = None if self._child is None else self._child.abandon(self._ended)
+        self._faults = 0  # which were that process's
         alone = len(self._running) == 1  # else nobody knows whose fault it was
         for run in self._running.values():
             for slot in run.slots:

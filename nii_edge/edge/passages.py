@@ -6,12 +6,13 @@ process keeps nothing and may die (docs/decisions/0012); a restart of the daemon
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 from nii_edge.config import Barcodes
 from nii_edge.edge.case import Case
 from nii_edge.ports import Clock
-from nii_edge.records import Decision, Finding, Outcome, ScanId, ScanType
+from nii_edge.records import Decision, Finding, Outcome, ScanId, ScanType, Verdict
 
 DETECTOR = "barcode"
 LABEL = "passed_twice"
@@ -33,8 +34,7 @@ class _Passage(NamedTuple):
 
 
 class Passages:
-    """Not thread-safe: one thread, or one lock. Operational scans alone are compared: tests may pass as often
-    as they like."""
+    """Thread-safe. Operational scans alone are compared: tests may pass as often as they like."""
 
     def __init__(self, rules: Barcodes, clock: Clock) -> None:
         self._within_s = 60 * rules.twice_minutes
@@ -42,6 +42,7 @@ class Passages:
         self._review_lanes = frozenset(rules.review_lanes)
         self._clock = clock
         self._last: dict[str, _Passage] = {}  # the newest at the end
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._last)
@@ -51,7 +52,8 @@ class Passages:
         why = self._not_applicable(case)
         if why is not None:
             return Outcome(detector=DETECTOR, not_applicable=why)
-        before = self._last.get(_barcode(case))
+        with self._lock:
+            before = self._last.get(_barcode(case))
         now = self._clock.monotonic()
         if before is None or before.scan == case.id or now - before.at > self._within_s:
             return Outcome(detector=DETECTOR)
@@ -62,13 +64,24 @@ class Passages:
         if self._not_applicable(case) is not None:
             return
         barcode, now = _barcode(case), self._clock.monotonic()
-        before = self._last.get(barcode)
         judged = decision is not Decision.UNKNOWN
-        if before is not None and before.judged and not judged and now - before.at <= self._within_s:
-            return  # that it had its verdict says more than that it could not be judged now
-        self._last.pop(barcode, None)
-        self._last[barcode] = _Passage(now, case.id, judged)
-        self._forget(now)
+        with self._lock:
+            before = self._last.get(barcode)
+            if before is not None and before.judged and not judged and now - before.at <= self._within_s:
+                return  # that it had its verdict says more than that it could not be judged now
+            self._last.pop(barcode, None)
+            self._last[barcode] = _Passage(now, case.id, judged)
+            self._forget(now)
+
+    def told(self, verdict: Verdict) -> None:
+        """What a scan was told in the end: UNKNOWN also where its CLEAR was not to be given."""
+        if verdict.decision is not Decision.UNKNOWN:
+            return
+        barcode = (verdict.carton or "").strip()
+        with self._lock:
+            last = self._last.get(barcode)
+            if last is not None and last.scan == verdict.id:
+                self._last[barcode] = last._replace(judged=False)
 
     def _forget(self, now: float) -> None:
         while self._last:

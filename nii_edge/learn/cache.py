@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.float32]
 
 BITS = (8, 10, 12, 14, 16)
 """That values of 16-bit pictures use: what detectors and their makers' exports have."""
+READ_AS = 2
+"""Of how pictures are read: raised when that changes, so that no pool holds pictures read in two ways."""
 PER_SHARD = 512
 MIN_SIDE_PX = 2.0
 """A box narrower than this in the picture is a slip of the mouse."""
@@ -198,15 +200,16 @@ def fill(
 ) -> int:
     """Write the pictures `rows` of a data set into the pool in `folder`; returns how many could be used.
 
-    Shards that are there from an interrupted run with the same pictures are kept.
+    Shards that are there from an interrupted run with the same pictures, read the same way, are kept; others
+    are removed.
     """
-    used = 0
+    used, kept = 0, set()
     for start in range(0, len(rows), PER_SHARD):
         part = [dataset.pictures[row] for row in rows[start : start + PER_SHARD]]
-        key = hashlib.sha256(repr((side, crop, [(str(p.file), p.boxes) for p in part])).encode()).hexdigest()[
-            :16
-        ]
+        told_of = READ_AS, side, crop, [(str(p.file), p.bits, p.boxes) for p in part]
+        key = hashlib.sha256(repr(told_of).encode()).hexdigest()[:16]
         path = folder / f"{start:07d}-{key}"
+        kept.add(path.name)
         if path.with_suffix(".npz").is_file():
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
                 used += len(archive["counts"])
@@ -226,4 +229,7 @@ def fill(
             write_shard(path, samples, side)
         used += len(samples)
         told(min(start + PER_SHARD, len(rows)), len(rows))
+    for path in [*folder.glob("*.npz"), *folder.glob("*.json")]:
+        if path.stem not in kept:
+            path.unlink()
     return used

@@ -34,11 +34,20 @@ def case(seq: int, arrived_at: float) -> Case:
     return Case(job, 1, arrived_at, ())
 
 
+class OffsetClock(SystemClock):
+    """The machine's clock, which a test may put forward."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
 class Rig:
     """A concluder on a real ledger, whose thread can be held as a disk that stalls holds it."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.clock, self.metrics = path, SystemClock(), Metrics()
+        self.path, self.clock, self.metrics = path, OffsetClock(), Metrics()
         self.told: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.committer = Committer(lambda: SqliteLedger(path, "e"), ignore)
         self.committer.start()
@@ -88,7 +97,8 @@ def test_a_clear_in_time_is_clear(rig: Rig) -> None:
 def test_a_clear_that_waits_past_its_deadline_is_unknown_on_disk_too(rig: Rig) -> None:
     """The scanner has said UNKNOWN by then: the books must not say that it was cleared."""
     go_on = rig.hold()
-    rig.conclude(case(1, rig.clock.monotonic() - DEADLINE_S))
+    rig.conclude(case(1, rig.clock.monotonic()))
+    rig.clock.ahead_s = DEADLINE_S
     go_on.set()
     verdict = rig.told.get(timeout=60).verdict
     assert (verdict.decision, verdict.reason) == (Decision.UNKNOWN, Reason.TIMEOUT)

@@ -296,6 +296,33 @@ def test_a_process_whose_detector_fails_again_and_again_is_replaced(rig: Rig) ->
     until(lambda: not alive(second), PATIENCE_S, "the end of the second process")
 
 
+def test_the_process_after_a_failing_one_may_take_long_to_start() -> None:
+    """It has failed on nothing: it is not replaced because another one had."""
+    rig = Rig(start_timeout_s=600)
+    rig.engine.start()
+    first = rig.child()
+    for seq in range(1, FAULTS_IN_A_ROW + 1):
+        rig.screen(seq, transmission(np.nan))
+        rig.results(1)
+
+    def begun() -> bool:
+        child = rig.engine._child
+        return child is not None and child.pid != first
+
+    def works() -> bool:
+        seq = next(numbers)
+        rig.screen(seq, counts(1))
+        return rig.results(1)[seq].decision is Decision.CLEAR
+
+    until(begun, PATIENCE_S, "the next process")
+    second, numbers = rig.child(), iter(range(100, 10_000))
+    rig.clock.ahead_s = REPLACE_AGAIN_S + 1
+    rig.engine._bell.put(None)  # as time does
+    until(works, PATIENCE_S, "a CLEAR from it")
+    assert rig.child() == second
+    rig.stop()
+
+
 def test_an_altered_model_refuses_the_start_in_words(bundle: Path) -> None:
     """A model changed since it was planned is not loaded: the process's own words come out of `start`."""
     model = bundle / "model.onnx"

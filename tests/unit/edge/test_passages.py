@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nii_edge.adapters.system_clock import SystemClock
@@ -12,7 +13,7 @@ from nii_edge.edge.decide import decide
 from nii_edge.edge.jobs import JobScan
 from nii_edge.edge.passages import DETECTOR, LABEL, Passages
 from nii_edge.policy import Circumstances, Policy
-from nii_edge.records import Decision, Finding, Outcome, ScanId, ScanType
+from nii_edge.records import Decision, Finding, Outcome, Reason, ScanId, ScanType, Verdict
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
 
@@ -144,3 +145,19 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lane.passages) == 3
     assert lane.passes("B-2") == ()
     assert lane.passes("B-4") != ()
+
+
+def test_a_clear_that_was_not_to_be_given_counts_as_not_judged() -> None:
+    """The ledger was full, or its turn came late: the scanner heard UNKNOWN, and the carton comes again."""
+    lane = Lane()
+    first, other = lane.case("B-1"), lane.case("B-2")
+    lane.look(first)
+    lane.look(other)
+    full = Verdict(
+        id=first.id, scan_type=LIVE, decision=Decision.UNKNOWN, reason=Reason.LEDGER_FULL, carton=" B-1"
+    )
+    lane.passages.told(full)
+    lane.passages.told(msgspec.structs.replace(full, id=first.id, carton="B-2"))  # not the scan remembered
+    lane.passages.told(msgspec.structs.replace(full, carton=None))
+    assert [finding.score for finding in lane.passes("B-1")] == [passages.REPEATED]
+    assert [finding.score for finding in lane.passes("B-2")] == [passages.AGAIN]

@@ -269,6 +269,19 @@ def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -
     assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1
 
 
+def test_a_pool_of_pictures_that_are_read_another_way_is_filled_anew(tmp_path: Path) -> None:
+    """A picture of more bits was taken out of the set since: what it had made dark must not stay so."""
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((90, 120), 4095, np.uint16))
+    found = []
+    for bits in (16, 12):
+        dataset = Dataset(("gun",), (Labelled(tmp_path / "deep.png", (), bits=bits),), Problems())
+        assert fill(dataset, range(1), tmp_path / "pool", 120, crop=False) == 1
+        (sample,) = [Pool([tmp_path / "pool"])[0]]
+        found.append(int(sample.rgb.max()))
+    assert found == [15, 255]
+    assert len(list((tmp_path / "pool").glob("*.npz"))) == 1
+
+
 @pytest.mark.parametrize("train", ["images/train", "../images/train"])
 def test_labels_are_found_where_people_keep_them(tmp_path: Path, train: str) -> None:
     """In folders within folders, under a folder of the user's that is called images, too; a picture whose
