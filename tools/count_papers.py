@@ -20,6 +20,7 @@ from nii_edge.adapters.manifest_files import read_into
 from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.config import load
 from nii_edge.detect import paper_rules
+from nii_edge.errors import NiiEdgeError
 from nii_edge.regime import Columns, Regime
 from nii_edge.resources import shipped
 
@@ -61,8 +62,11 @@ def main() -> int:
     parser.add_argument("--columns", type=Path)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    columns = Columns(version=1) if args.columns is None else load(args.columns, Columns)
-    found = count(args.manifests, stories(args.truth), load(args.regime, Regime), columns)
+    try:
+        columns = Columns(version=1) if args.columns is None else load(args.columns, Columns)
+        found = count(args.manifests, stories(args.truth), load(args.regime, Regime), columns)
+    except (NiiEdgeError, OSError) as error:
+        parser.error(str(error))
     if args.json:
         print(json.dumps(found))
         return 0

@@ -24,6 +24,7 @@ from rich.progress import track
 
 from nii_edge.adapters.ledger_rescue import open_ledger
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
+from nii_edge.errors import LedgerError
 from nii_edge.ports import Change, Conclude, Confirm, Intend, Prune
 from nii_edge.records import Decision, Preview, Report, ScanId, ScanType, Verdict
 
@@ -119,7 +120,12 @@ def main() -> int:
     path = options.folder / "bench.ledger"
     if path.exists():
         parser.error(f"{path} exists; name another folder, or delete it")
-    ledger = SqliteLedger(path, EDGE)
+    if not (options.entries > 0 and 0 <= options.waiting <= 1 and options.pictures >= 0):
+        parser.error("--entries above 0, --waiting from 0 to 1 and --pictures from 0 on are expected")
+    try:
+        ledger = SqliteLedger(path, EDGE)
+    except LedgerError as error:
+        parser.error(f"--folder: {error}")
     groups = filled(options.entries, options.waiting, options.pictures)
     for changes in track(groups, "filling", -(-options.entries // AT_ONCE), disable=options.json):
         ledger.commit(changes)

@@ -21,9 +21,11 @@ from nii_edge.edge.case import Case
 from nii_edge.edge.children import Child
 from nii_edge.edge.decide import Ruling, decide, unknown
 from nii_edge.edge.jobs import JOBS_AHEAD, CartonTraits, Failed, Job, JobDone, JobScan, Ready, Setup
+from nii_edge.edge.layouts import DETECTOR as LAYOUT
 from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.oddities import DETECTOR, Oddities
+from nii_edge.edge.passages import DETECTOR as BARCODE
 from nii_edge.edge.passages import Passages
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
@@ -76,6 +78,18 @@ class _Running(NamedTuple):
     scans: tuple[ScanId, ...]
     slots: tuple[int, ...]
     trial: Trial | None = None
+
+
+def or_fault(detector: str, judge: Callable[[], Outcome]) -> Outcome:
+    """What `judge` says, or that it failed: then the scan is UNKNOWN, and the engine goes on."""
+    try:
+        return judge()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return _fault(detector, error)
+
+
+def _fault(detector: str, error: Exception) -> Outcome:
+    return Outcome(detector=detector, fault=f"{type(error).__name__}: {error}"[:300])
 
 
 class Engine:
@@ -316,17 +330,17 @@ class Engine:
         """What the detectors said, whether its barcode or a carton like it passed before, and what the carton
         is among those of its master bill."""
         outcomes = tuple(ticket.outcomes or ())
-        if self._passages is not None:
-            outcomes = (*outcomes, self._passages.judge(ticket.case))
-        if self._layouts is not None:
-            outcomes = (*outcomes, self._layouts.judge(ticket.case, ticket.traits, where))
+        passages, layouts, case, traits = self._passages, self._layouts, ticket.case, ticket.traits
+        if passages is not None:
+            outcomes = (*outcomes, or_fault(BARCODE, lambda: passages.judge(case)))
+        if layouts is not None:
+            outcomes = (*outcomes, or_fault(LAYOUT, lambda: layouts.judge(case, traits, where)))
         if self._oddities is None:
             return outcomes, None
         try:
-            return self._oddities.judge(ticket.case, ticket.traits, where, outcomes)
+            return self._oddities.judge(case, traits, where, outcomes)
         except Exception as error:  # noqa: BLE001 - whatever it is, the scan is UNKNOWN and not lost
-            fault = Outcome(detector=DETECTOR, fault=f"{type(error).__name__}: {error}"[:300])
-            return (*outcomes, fault), None
+            return (*outcomes, _fault(DETECTOR, error)), None
 
     def _rule(self, scan: ScanId, ruling: Ruling) -> None:
         ticket = self._tickets.pop(scan)

@@ -9,10 +9,12 @@ from nii_edge.config import SameLayout
 from nii_edge.detect.anomaly import APART, MASS, TRAITS
 from nii_edge.detect.layout import LENGTH, distances, layout
 from nii_edge.edge.case import Case
+from nii_edge.edge.decide import decide
+from nii_edge.edge.engine import or_fault
 from nii_edge.edge.jobs import CartonTraits, JobScan
 from nii_edge.edge.layouts import DETECTOR, LABEL, Layouts
-from nii_edge.policy import Circumstances
-from nii_edge.records import Outcome, ScanId, ScanType
+from nii_edge.policy import Circumstances, Policy
+from nii_edge.records import Decision, Outcome, Reason, ScanId, ScanType
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
 SPREAD = np.full(len(TRAITS), 0.1)
@@ -103,3 +105,17 @@ def test_a_layout_leaves_out_what_papers_say_and_what_is_found() -> None:
     assert distances(own, np.array([own, own + 1])) == pytest.approx([0.0, np.log(1.5)])
     values[3] = np.nan
     assert layout(values, SIZE, SPREAD) is None
+
+
+def test_one_that_fails_makes_its_scan_unknown_and_ends_nothing() -> None:
+    """Measures of another number than a fit has: the engine's thread must not end with it."""
+    belt = Belt()
+    scan = ScanId(edge="e", scanner="s", epoch=1, seq=1)
+    case = Case(JobScan(id=scan, scan_type=LIVE, carton="c", frames=()), 1, 0.0, ())
+    short = CartonTraits(master_bill="M", values=(1.0, 2.0), ways=(), declared="", size=SIZE)
+    where = Circumstances("e", "s", (61,))
+    outcome = or_fault(DETECTOR, lambda: belt.layouts.judge(case, short, where))
+    assert outcome.fault.startswith("ValueError: ")
+    policy = Policy(version=1, name="p", required_for_clear=(DETECTOR,), default_alarm_at=0.5)
+    ruling = decide(policy, (outcome,), {}, where)
+    assert (ruling.decision, ruling.reason) == (Decision.UNKNOWN, Reason.MODEL_FAULT)
