@@ -87,8 +87,11 @@ def test_the_order_of_faces_changes_no_path_length(
     shuffled = Mesh(mesh.vertices, np.random.default_rng(seed).permutation(mesh.faces))
     assert len(outlines(shuffled)) > len(outlines(mesh))
     one, other = (project([thing(each)], view, LINES).areal[0] for each in (mesh, shuffled))
-    np.testing.assert_allclose(one, other, atol=2e-2)  # at the edge of what a ray just grazes
-    assert (np.abs(one - other) > 1e-4).mean() < 4e-3
+    # Vertices are in single precision, so two triangles of a turned square differ by about 1e-5 mm in their
+    # plane. A ray that just grazes it meets them up to millimetres apart, and is in or out beside an edge.
+    off = np.abs(one - other)
+    assert (off > 1e-4).mean() < 1e-2 and (off > 2e-2).mean() < 1e-3
+    assert one.sum() == pytest.approx(other.sum(), rel=2e-3)
 
 
 def test_a_turned_boxs_mass_is_that_of_its_volume() -> None:
