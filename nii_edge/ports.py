@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.papers import Papers
-from nii_edge.records import Decision, Finding, Gap, Preview, Recall, Report, Scan, ScanId, ScanType
+from nii_edge.records import Decision, Finding, Gap, Preview, Recall, Report, Scan, ScanId, ScanType, Verdict
 from nii_edge.wire import (
     Archived,
     Buffer,
@@ -160,6 +160,13 @@ class LedgerEntry(NamedTuple):
     record: Report | Gap | Recall
 
 
+class Passed(NamedTuple):
+    """A scan that has its verdict, and when it was received (Unix ns)."""
+
+    received_at_ns: int
+    verdict: Verdict
+
+
 class Audit(NamedTuple):
     """What a slice of verification found, in words, and where the next slice goes on; None at the end."""
 
@@ -185,6 +192,10 @@ class Ledger(Protocol):
 
     def in_flight(self) -> list[Intend]:
         """Scans received without a verdict: after a start, those that a crash left behind."""
+
+    def passed_since(self, received_ns: int, limit: int) -> list[Passed]:
+        """Scans of named cartons, received at that time (Unix ns) or later, that have their verdict: the last
+        `limit`, in the order of their verdicts."""
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""

@@ -49,6 +49,7 @@ from nii_edge.ports import (
     OutboxItem,
     OutboxKind,
     Park,
+    Passed,
     Prune,
     Recalled,
     Retry,
@@ -155,6 +156,15 @@ class SqliteLedger:
             )
             for scanner, epoch, seq, scan_type, received, carton in rows
         ]
+
+    def passed_since(self, received_ns: int, limit: int) -> list[Passed]:
+        """Scans of named cartons that have their verdict, the last `limit`, in the order of verdicts."""
+        rows = self._rows(
+            "SELECT s.received_at_ns, j.body FROM scans s JOIN journal j ON j.entry = s.entry "
+            "WHERE s.received_at_ns >= ? AND s.carton IS NOT NULL ORDER BY s.entry DESC LIMIT ?",
+            (received_ns, limit),
+        )
+        return [Passed(received, self._decode(body, Report).verdict) for received, body in reversed(rows)]
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""

@@ -26,7 +26,7 @@ from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
 from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.oddities import Oddities
-from nii_edge.edge.passages import Passages
+from nii_edge.edge.passages import MOST_BARCODES, Passages
 from nii_edge.edge.self_tests import Duty, SelfTests
 from nii_edge.edge.slots import SlotPool
 from nii_edge.edge.threads import OnFailure
@@ -306,6 +306,12 @@ class Daemon:
         counts: list[LedgerCounts] = self.committer.answer(lambda ledger: ledger.counts(), RECOVERY_S)
         if left:
             self._log.warning("scans without a verdict after a crash are UNKNOWN now", scans=len(left))
+        passages = self._passages
+        if passages is not None:
+            since_ns = passages.since_ns
+            passages.resume(
+                self.committer.answer(lambda ledger: ledger.passed_since(since_ns, MOST_BARCODES), RECOVERY_S)
+            )
         for row in counts:
             self._log.info("ledger", **row._asdict())
 

@@ -1,17 +1,18 @@
 """The barcodes that passed: has another scan shown this one a little while ago?
 
 A label can be copied, and a carton can go round again. Lives in the edge process because the inference
-process keeps nothing and may die (docs/decisions/0012); a restart of the daemon forgets all.
+process keeps nothing and may die (docs/decisions/0012); after a restart the ledger says what passed.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from nii_edge.config import Barcodes
 from nii_edge.edge.case import Case
-from nii_edge.ports import Clock
+from nii_edge.ports import Clock, Passed
 from nii_edge.records import Decision, Finding, Outcome, ScanId, ScanType, Verdict
 
 DETECTOR = "barcode"
@@ -47,13 +48,29 @@ class Passages:
     def __len__(self) -> int:
         return len(self._last)
 
+    @property
+    def since_ns(self) -> int:
+        """Unix ns from which on it matters what passed."""
+        return self._clock.wall_ns() - round(self._within_s * 1e9)
+
+    def resume(self, passed: Sequence[Passed]) -> None:
+        """What passed before a restart, oldest first."""
+        now, now_ns = self._clock.monotonic(), self._clock.wall_ns()
+        for each in passed:
+            at = now - max(now_ns - each.received_at_ns, 0) / 1e9  # a wall clock may have been put back
+            verdict = each.verdict
+            barcode = _barcode(verdict.carton)
+            if self._not_applicable(verdict.scan_type, verdict.id.scanner, barcode) is None:
+                self._note(barcode, _Passage(at, verdict.id, verdict.decision is not Decision.UNKNOWN))
+
     def judge(self, case: Case) -> Outcome:
         """Whether the scan's barcode passed before, as another scan."""
-        why = self._not_applicable(case)
+        barcode = _barcode(case.scan.carton)
+        why = self._not_applicable(case.scan_type, case.id.scanner, barcode)
         if why is not None:
             return Outcome(detector=DETECTOR, not_applicable=why)
         with self._lock:
-            before = self._last.get(_barcode(case))
+            before = self._last.get(barcode)
         now = self._clock.monotonic()
         if before is None or before.scan == case.id or now - before.at > self._within_s:
             return Outcome(detector=DETECTOR)
@@ -61,27 +78,30 @@ class Passages:
 
     def passed(self, case: Case, decision: Decision) -> None:
         """The scan has its decision: from now on its barcode is known."""
-        if self._not_applicable(case) is not None:
-            return
-        barcode, now = _barcode(case), self._clock.monotonic()
-        judged = decision is not Decision.UNKNOWN
-        with self._lock:
-            before = self._last.get(barcode)
-            if before is not None and before.judged and not judged and now - before.at <= self._within_s:
-                return  # that it had its verdict says more than that it could not be judged now
-            self._last.pop(barcode, None)
-            self._last[barcode] = _Passage(now, case.id, judged)
-            self._forget(now)
+        barcode = _barcode(case.scan.carton)
+        if self._not_applicable(case.scan_type, case.id.scanner, barcode) is None:
+            judged = decision is not Decision.UNKNOWN
+            self._note(barcode, _Passage(self._clock.monotonic(), case.id, judged))
 
     def told(self, verdict: Verdict) -> None:
         """What a scan was told in the end: UNKNOWN also where its CLEAR was not to be given."""
         if verdict.decision is not Decision.UNKNOWN:
             return
-        barcode = (verdict.carton or "").strip()
+        barcode = _barcode(verdict.carton)
         with self._lock:
             last = self._last.get(barcode)
             if last is not None and last.scan == verdict.id:
                 self._last[barcode] = last._replace(judged=False)
+
+    def _note(self, barcode: str, passage: _Passage) -> None:
+        with self._lock:
+            before = self._last.get(barcode)
+            recent = before is not None and passage.at - before.at <= self._within_s
+            if before is not None and before.judged and recent and not passage.judged:
+                return  # that it had its verdict says more than that it could not be judged now
+            self._last.pop(barcode, None)
+            self._last[barcode] = passage
+            self._forget(self._clock.monotonic())
 
     def _forget(self, now: float) -> None:
         while self._last:
@@ -90,11 +110,10 @@ class Passages:
                 return
             del self._last[oldest]
 
-    def _not_applicable(self, case: Case) -> str | None:
-        barcode = _barcode(case)
-        if case.scan_type is not ScanType.OPERATIONAL:
+    def _not_applicable(self, scan_type: ScanType, scanner: str, barcode: str) -> str | None:
+        if scan_type is not ScanType.OPERATIONAL:
             return "tests may pass as often as they like"
-        if case.id.scanner in self._review_lanes:
+        if scanner in self._review_lanes:
             return "cartons come to this lane a second time"
         if not barcode:
             return "the scan names no carton"
@@ -103,8 +122,8 @@ class Passages:
         return None
 
 
-def _barcode(case: Case) -> str:
-    return (case.scan.carton or "").strip()
+def _barcode(carton: str | None) -> str:
+    return (carton or "").strip()
 
 
 def _finding(before: _Passage, seconds: float) -> Finding:

@@ -30,6 +30,7 @@ from nii_edge.ports import (
     Miss,
     OutboxKind,
     Park,
+    Passed,
     Prune,
     Recalled,
     Retry,
@@ -215,6 +216,19 @@ def test_a_second_verdict_is_refused_in_words(ledger: Ledger) -> None:
     ledger.commit([intend(1), conclude(1)])
     with pytest.raises(LedgerError, match="s/1/1 has no open intent: a verdict was to be given twice"):
         ledger.commit([conclude(1)])
+
+
+def test_what_passed_since_a_time_is_told_in_order(ledger: Ledger, opener: Opener) -> None:
+    """Named cartons with a verdict; of too many the last ones; after a restart as well."""
+    named = [intend(seq)._replace(carton=f"B-{seq}") for seq in (1, 2, 3, 4, 5)]
+    ledger.commit([*named, intend(6)])
+    ledger.commit([conclude(seq) for seq in (2, 1, 4, 3, 6)])
+    ledger.close()
+    ledger = opener()
+    said = [Passed(1_000 + seq, report(seq).verdict) for seq in (2, 1, 4, 3)]
+    assert ledger.passed_since(0, 9) == said
+    assert ledger.passed_since(0, 2) == said[2:]
+    assert ledger.passed_since(1_003, 9) == said[2:]
 
 
 def test_an_empty_commit_is_no_error(ledger: Ledger) -> None:

@@ -54,6 +54,22 @@ def test_a_barcode_that_passes_twice_is_an_alarm_to_be_looked_at(edge: Process) 
         assert tests.wait(tests.send(dual(4), carton="B-1")).decision is Decision.CLEAR
 
 
+def test_a_restart_forgets_no_barcode(tmp_path: Path) -> None:
+    """Killed, so that nothing could be put away first."""
+    site = Site(tmp_path)
+    edge = site.edge(barcodes={})
+    with client(edge, EPOCH) as scanner:
+        first = scanner.wait(scanner.send(dual(1), carton="B-1"))
+    edge.kill()
+    edge = site.edge(barcodes={})
+    with client(edge, EPOCH + 1) as scanner:
+        again = scanner.wait(scanner.send(dual(2), carton="B-1"))
+        other = scanner.wait(scanner.send(dual(3), carton="B-2"))
+    site.close()
+    assert (first.decision, other.decision) == (Decision.CLEAR, Decision.CLEAR)
+    assert (again.decision, labels(again)) == (Decision.ALARM, ["passed_twice"])
+
+
 def test_a_policy_may_speak_of_it_and_check_says_that_it_runs(tmp_path: Path) -> None:
     """Its label is known where `barcodes` is there, and only there."""
     site = Site(tmp_path)

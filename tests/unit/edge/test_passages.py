@@ -13,6 +13,7 @@ from nii_edge.edge.decide import decide
 from nii_edge.edge.jobs import JobScan
 from nii_edge.edge.passages import DETECTOR, LABEL, Passages
 from nii_edge.policy import Circumstances, Policy
+from nii_edge.ports import Passed
 from nii_edge.records import Decision, Finding, Outcome, Reason, ScanId, ScanType, Verdict
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
@@ -161,3 +162,25 @@ def test_a_clear_that_was_not_to_be_given_counts_as_not_judged() -> None:
     lane.passages.told(msgspec.structs.replace(full, carton=None))
     assert [finding.score for finding in lane.passes("B-1")] == [passages.REPEATED]
     assert [finding.score for finding in lane.passes("B-2")] == [passages.AGAIN]
+
+
+def test_after_a_restart_the_ledger_says_what_passed() -> None:
+    """As long ago as it was, judged or not, and only what would have been noted."""
+    lane = Lane(Barcodes(twice_minutes=30, review_lanes=("second",)))
+    now_ns = lane.clock.wall_ns()
+
+    def passed(seq: int, minutes: float, **changes: object) -> Passed:
+        scan = ScanId(edge="e", scanner=str(changes.pop("scanner", "lane-1")), epoch=0, seq=seq)
+        verdict = Verdict(id=scan, scan_type=LIVE, decision=Decision.CLEAR, carton=f"B-{seq}")
+        return Passed(now_ns - round(minutes * 60e9), msgspec.structs.replace(verdict, **changes))
+
+    lane.passages.resume([
+        passed(1, 28), passed(2, 40), passed(3, 2, decision=Decision.UNKNOWN, reason=Reason.CRASH),
+        passed(4, 2, scanner="second"), passed(5, 2, scan_type=TEST), passed(6, -5),
+    ])  # fmt: skip
+    told = {seq: lane.passes(f"B-{seq}") for seq in range(1, 7)}
+    assert [seq for seq, findings in told.items() if findings] == [1, 3, 6]
+    assert "passed 28 minutes ago on lane-1 (" in told[1][0].why
+    assert told[3][0].score == passages.REPEATED
+    assert "passed 0 s ago" in told[6][0].why, "the clock was put back since"
+    assert lane.passages.since_ns == pytest.approx(now_ns - 30 * 60e9, abs=60e9)
