@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,11 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 """Speed is measured in benchmarks; here a busy machine must not fail a test."""
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""For torch, which is not loaded yet, and the processes that tests start. Small tensors on as many threads as
+there are cores take ten times as long on a busy machine: each thread waits for one that has no core."""
 
 
 @pytest.fixture

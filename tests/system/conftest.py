@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = frozenset({
-    "test_commands", "test_evaluate_cartons", "test_learn_normal", "test_scanner_commands", "test_signers",
-    "test_simulate", "test_torchvision_export", "test_training", "test_view", "test_workers",
+PATIENT = frozenset({
+    "test_barcodes", "test_commands", "test_consignment", "test_evaluate_cartons", "test_layouts",
+    "test_learn_normal", "test_manifest_lane", "test_recordings", "test_scanner_commands", "test_signers",
+    "test_simulate", "test_tip_commands", "test_torchvision_export", "test_training", "test_view",
+    "test_whole_cartons", "test_workers",
 })  # fmt: skip
-"""Modules of commands that do their work and end. In all others daemons have deadlines to keep."""
+"""Modules of commands that do their work and end, and of daemons whose deadlines a busy machine keeps too. In
+all others deadlines are kept or waited for, or what happens at what time is looked at."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -18,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them `alone`."""
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and item.path.stem not in COMMANDS:
+        if here in item.path.parents and item.path.stem not in PATIENT:
             item.add_marker(pytest.mark.alone)

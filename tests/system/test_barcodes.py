@@ -20,12 +20,12 @@ EPOCH = 77
 @pytest.fixture
 def edge(tmp_path: Path) -> Iterator[Process]:
     site = Site(tmp_path)
-    yield site.edge(barcodes={})
+    yield site.edge(barcodes={}, deadline_ms=60_000)
     site.close()
 
 
 def client(edge: Process, epoch: int, **options: object) -> ScannerClient:
-    return ScannerClient(edge.endpoints["scanners"], "lane-1", epoch=epoch, deadline_s=20, **options)  # type: ignore[arg-type]
+    return ScannerClient(edge.endpoints["scanners"], "lane-1", epoch=epoch, deadline_s=60, **options)  # type: ignore[arg-type]
 
 
 def labels(answer: Answer) -> list[str]:

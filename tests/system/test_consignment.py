@@ -108,13 +108,13 @@ def screen(endpoint: str) -> zmq.Socket[bytes]:
 def archived(endpoint: str, recalls: int) -> list[Archived]:
     """Everything the collector has, once it has so many recalls."""
     found: list[Archived] = []
-    with Subscriber(endpoint, decisions=(), timeout_s=20) as subscriber:
+    with Subscriber(endpoint, decisions=(), timeout_s=60) as subscriber:
 
         def all_there() -> bool:
             found.extend(subscriber.fetch_once(100, 200))
             return sum(item.recall is not None for item in found) == recalls
 
-        until(all_there, 20, f"{recalls} recalls")
+        until(all_there, 60, f"{recalls} recalls")
     return found
 
 
@@ -152,7 +152,7 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
     assert len(edge.events("recall")) == BAD
     told = []
     while len(told) < BAD:
-        assert on_site.poll(10_000), f"{len(told)} of {BAD} recalls were told on site"
+        assert on_site.poll(30_000), f"{len(told)} of {BAD} recalls were told on site"
         topic, head = on_site.recv_multipart()
         assert topic == f"recall/operational/{SCANNER}".encode()
         told.append(wire.decode_to_collector([head]).message)

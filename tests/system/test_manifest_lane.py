@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -80,6 +81,14 @@ def import_at(store: Path, *every: dict[str, str]) -> dict[str, Any]:
     return summary
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the papers of one carton, filled on site."""
+    store = tmp_path_factory.mktemp("imported") / "manifests.db"
+    assert import_at(store, PAPERS)["cartons"] == 1
+    return store
+
+
 def lane_config(site: Site, store: Path) -> dict[str, Any]:
     """What makes an edge's configuration one that needs the verifier for CLEAR."""
     profile = yaml.safe_load((DEMO / "scanner.yaml").read_text()) | {"geometry": geometry()}
@@ -99,6 +108,7 @@ def lane_config(site: Site, store: Path) -> dict[str, Any]:
     return {
         "scanners": {"lane-1": scanner},
         "policy": str(site.write("policy.yaml", policy)),
+        "deadline_ms": 60_000,  # nothing here is about speed
         "manifest": {
             "store": str(store),
             "regime": str(ROOT / "configs" / "regime.yaml"),
@@ -113,27 +123,29 @@ def start_edge(site: Site, store: Path, collector: Process | None = None) -> Pro
     return site.edge(collector, **lane_config(site, store))
 
 
-@pytest.fixture
-def lane(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
-    """A daemon that needs the verifier for CLEAR, and its store, which was filled on site."""
-    store = tmp_path / "manifests.db"
-    assert import_at(store, PAPERS)["cartons"] == 1
-    site = Site(tmp_path)
-    yield start_edge(site, store), store
+def stored(imported: Path, folder: Path) -> Path:
+    """A copy of the store that may be changed."""
+    return Path(shutil.copy(imported, folder))
+
+
+@pytest.fixture(scope="module")
+def edge(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A daemon that needs the verifier for CLEAR, for all tests that leave it as they found it."""
+    site = Site(tmp_path_factory.mktemp("shared"))
+    yield start_edge(site, stored(imported, site.folder))
     site.close()
 
 
 def screened(edge: Process, carton: str | None, barcode: str = KNOWN) -> Answer:
     """What the daemon says of a demo carton that arrives under the name `carton`."""
     with ScannerClient(
-        edge.endpoints["scanners"], "lane-1", deadline_s=20, scan_type=ScanType.NON_OPERATIONAL
+        edge.endpoints["scanners"], "lane-1", deadline_s=60, scan_type=ScanType.NON_OPERATIONAL
     ) as scanner:
         return scanner.wait(scanner.send(pictures(barcode), carton=carton))
 
 
-def test_a_carton_is_compared_with_its_papers_and_one_without_is_an_alarm(lane: tuple[Process, Path]) -> None:
+def test_a_carton_is_compared_with_its_papers_and_one_without_is_an_alarm(edge: Process) -> None:
     """Papers that fit are looked at and cited; none at all is a finding; no barcode is no CLEAR."""
-    edge, _ = lane
     known = screened(edge, KNOWN)
     assert known.report is not None
     models = [model.partition("@")[0] for model in known.report.verdict.models]
@@ -161,13 +173,10 @@ def _goods_that_nobody_declared_are_held_to_the_strictest_rule(verdict: Verdict)
     )
 
 
-def test_what_a_scale_says_is_held_against_papers_and_x_rays(
-    lane: tuple[Process, Path], tmp_path: Path
-) -> None:
+def test_what_a_scale_says_is_held_against_papers_and_x_rays(edge: Process, tmp_path: Path) -> None:
     """The papers say 2 kg. A weight that fits is not told, nor is one of 0; and a replay brings it along."""
-    edge, _ = lane
     with ScannerClient(
-        edge.endpoints["scanners"], "lane-1", deadline_s=20, scan_type=ScanType.NON_OPERATIONAL
+        edge.endpoints["scanners"], "lane-1", deadline_s=60, scan_type=ScanType.NON_OPERATIONAL
     ) as scanner:
         told = {
             kg: scale_findings(scanner.wait(scanner.send(pictures(KNOWN), KNOWN, kg))) for kg in (2.0, 0.0)
@@ -194,20 +203,28 @@ def replayed_weights(edge: Process, folder: Path) -> set[str]:
         for frame in McapSource(DEMO / "demo.mcap"):
             if frame.header.carton == KNOWN:
                 writer.write_frame(msgspec.structs.replace(frame.header, scale_kg=20.0), frame.payload, 1)
+    before = len(exported(edge))
     done = subprocess.run(
         command("replay", str(made), "--to", edge.endpoints["scanners"], "--scanner", "lane-1", "--json"),
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert json.loads(done.stdout)["scans_sent"] == 1
-    with urlopen(f"{edge.endpoints['health']}/ledger/export?after=3", timeout=10) as answer:  # noqa: S310
-        ((*_, report),) = [json.loads(line) for line in answer]
+    ((*_, report),) = exported(edge, before)
     labels = {finding["label"] for finding in report["verdict"]["findings"]}
     return {label for label in labels if label.startswith("scale_")}
 
 
-def test_a_store_that_breaks_is_a_fault_and_never_a_clear(lane: tuple[Process, Path]) -> None:
+def exported(edge: Process, after: int = 0) -> list[Any]:
+    """The ledger's entries after a number."""
+    where = f"{edge.endpoints['health']}/ledger/export?after={after}"
+    with urlopen(where, timeout=10) as answer:  # noqa: S310 - http
+        return [json.loads(line) for line in answer]
+
+
+def test_a_store_that_breaks_is_a_fault_and_never_a_clear(site: Site, imported: Path) -> None:
     """Its bytes are overwritten while the daemon runs."""
-    edge, store = lane
+    store = stored(imported, site.folder)
+    edge = start_edge(site, store)
     store.write_bytes(b"no database " * 4_000)
     answer = screened(edge, KNOWN)
     assert answer.decision is Decision.UNKNOWN
@@ -236,11 +253,10 @@ def test_another_detector_by_the_verifiers_name_is_refused(tmp_path: Path) -> No
     ],
 )
 def test_a_detector_that_the_fit_does_not_know_is_refused(
-    tmp_path: Path, fitted: list[int] | None, bundle: Path, words: str
+    tmp_path: Path, imported: Path, fitted: list[int] | None, bundle: Path, words: str
 ) -> None:
     """What its scores mean was fitted with it, and holds for no other."""
-    site, store, fit = Site(tmp_path), tmp_path / "manifests.db", tmp_path / "fit.npz"
-    import_at(store, PAPERS)
+    site, store, fit = Site(tmp_path), stored(imported, tmp_path), tmp_path / "fit.npz"
     arrays, _ = read_arrays(FIT)
     write_arrays(fit, arrays if fitted is None else arrays | {"detector": np.array(fitted)})
     manifest = {
@@ -255,10 +271,9 @@ def test_a_detector_that_the_fit_does_not_know_is_refused(
     assert words in json.loads(done.stdout)["problems"][0]
 
 
-def test_the_verifier_may_be_the_only_detector(tmp_path: Path) -> None:
+def test_the_verifier_may_be_the_only_detector(tmp_path: Path, imported: Path) -> None:
     """A site with papers needs no model bundle; one with neither is refused."""
-    site, store = Site(tmp_path), tmp_path / "manifests.db"
-    import_at(store, PAPERS)
+    site, store = Site(tmp_path), stored(imported, tmp_path)
     manifest = {
         "store": str(store), "regime": str(ROOT / "configs" / "regime.yaml"),
         "fit": str(FIT),
@@ -307,6 +322,7 @@ def test_a_manifest_imported_at_the_collector_reaches_the_edge_through_every_res
 ) -> None:
     """An edge without a store, one that was away, a collector that was away, damaged and hostile papers."""
     site, store, centre = Site(tmp_path), tmp_path / "site" / "m.db", tmp_path / "centre" / "m.db"
+    site.waits = {"nii_edge.edge.manifests.ASK_EVERY_S": 0.5}
     try:
         collector = site.collector(manifests="centre/m.db")
         edge = start_edge(site, store, collector)
@@ -380,7 +396,7 @@ def _every_report_came(edge: Process, collector: Process, last: Answer) -> None:
     until(lambda: status(edge).ledger["pending"] == 0)
     assert status(edge).ledger["parked"] == 0
     with Subscriber(
-        collector.endpoints["subscribers"], timeout_s=10, decisions=(), scan_types=()
+        collector.endpoints["subscribers"], timeout_s=60, decisions=(), scan_types=()
     ) as subscriber:
         reports = [item.report for item in subscriber.fetch_once()]
     assert len(reports) == 3

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,6 @@ class Locked(Site):
         super().__init__(folder)
         self.keys = folder / "keys"
         self.allow = folder / "allowed.keys"
-        for name, role in (("edge-t", "edge"), ("centre", "collector"), ("lane-1", "scanner")):
-            self.key(name, role)
-        self.key("screen", "subscriber")
 
     def key(self, name: str, role: str, listed: bool = True) -> Path:
         where = self.keys / role
@@ -65,22 +64,26 @@ class Locked(Site):
     def locked_edge(
         self, collector: Process | None = None, own: str | None = None, **changes: Any
     ) -> Process:
+        return self._start("run", self.edge_file(collector, own, **changes), self.edge_state)
+
+    def edge_file(self, collector: Process | None = None, own: str | None = None, **changes: Any) -> Path:
+        """A configuration."""
         security = {"key": "keys/edge/edge-t.key", "allow": "allowed.keys"}
         listen = {"scanners": OPEN, "verdicts": OPEN, "tap": OPEN}
         link = None
         if collector is not None:
             server = "keys/collector/centre.pub"
             link = {"endpoint": here(collector, "edges"), "server_key": server, "key": own}
-        config = self.edge_config(
-            **{"security": security, "listen": listen, "collector": link, **changes}
-        )  # fmt: skip
-        return self._start("run", config, self.edge_state)
+        return self.edge_config(**{"security": security, "listen": listen, "collector": link, **changes})
 
     def locked_collector(self, **changes: Any) -> Process:
+        return self._start("collect", self.collector_file(**changes), self.collector_state)
+
+    def collector_file(self, **changes: Any) -> Path:
+        """A configuration."""
         security = {"key": "keys/collector/centre.key", "allow": "allowed.keys"}
         tree = {"version": 1, "archive": "collector/archive.db", "edges": OPEN, "subscribers": OPEN}
-        config = self.write("collector.yaml", {**tree, "security": security, **changes})
-        return self._start("collect", config, self.collector_state)
+        return self.write("collector.yaml", {**tree, "security": security, **changes})
 
     def revoke(self, which: str) -> None:
         done = run("keys", "revoke", which, "--allow", self.allow)
@@ -97,8 +100,21 @@ def ask(endpoint: str, keys: ClientKeys | None, scanner: str = "lane-1", deadlin
         return client.wait(client.send(dual(1)))
 
 
+@pytest.fixture(scope="module")
+def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the keys that every test begins with: made once, by the command."""
+    made = Locked(tmp_path_factory.mktemp("keys"))
+    for name, role in (
+        ("edge-t", "edge"), ("centre", "collector"), ("lane-1", "scanner"), ("screen", "subscriber")
+    ):  # fmt: skip
+        made.key(name, role)
+    return made.folder
+
+
 @pytest.fixture
-def locked(tmp_path: Path) -> Iterator[Locked]:
+def locked(made_keys: Path, tmp_path: Path) -> Iterator[Locked]:
+    """With a copy of the keys, so that a test may add and revoke."""
+    shutil.copytree(made_keys, tmp_path, dirs_exist_ok=True)
     made = Locked(tmp_path)
     yield made
     made.close()
@@ -146,8 +162,9 @@ def test_who_has_no_key_gets_no_answer_and_leaves_no_scan(locked: Locked) -> Non
         locked.of("screen", "subscriber"),
         None,
     ]
-    for keys in strangers:
-        answer = ask(where, keys, deadline_s=1.5)
+    with ThreadPoolExecutor(len(strangers)) as together:  # each waits in vain
+        answers = list(together.map(lambda keys: ask(where, keys, deadline_s=2.5), strangers))
+    for keys, answer in zip(strangers, answers, strict=True):
         assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.NO_ANSWER)
         if keys is not None:
             assert "does not complete the handshake" in answer.detail
@@ -296,13 +313,14 @@ def test_replay_record_and_subscribe_take_keys(locked: Locked, tmp_path: Path) -
     recording = subprocess.Popen(
         command(
             "record", str(tmp_path / "a.mcap"), "--tap", here(edge, "tap"), "--verdicts",
-            here(edge, "verdicts"), "--seconds", "8", "--json", *map(str, (*screen, *server)),
+            here(edge, "verdicts"), "--seconds", "6", "--json", *map(str, (*screen, *server)),
         ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    time.sleep(3)
+    until((tmp_path / "a.mcap").exists, what="the recorder's start")
+    time.sleep(0.5)  # subscriptions travel on their own
     lane = ("--keys", locked.keys / "scanner" / "replay.key")
     done = run("replay", pictures, "--to", here(edge, "scanners"), "--json", *lane, *server)
     assert done.returncode == 0, done.stderr
@@ -344,11 +362,8 @@ main()
 def test_a_process_whose_door_nobody_minds_lets_nobody_in_and_ends(locked: Locked, name: str) -> None:
     """The thread that checks keys dies: the peer is not let in, and the process ends with status 1, to be
     started again by its supervisor."""
-    running = locked.locked_collector() if name == "collect" else locked.locked_edge()
-    assert running.stop() == 0
+    config = locked.collector_file() if name == "collect" else locked.edge_file()
     state = locked.collector_state if name == "collect" else locked.edge_state
-    (state / "endpoints.json").unlink()
-    config = locked.folder / ("collector.yaml" if name == "collect" else "edge.yaml")
     dying = subprocess.Popen(
         [sys.executable, "-c", DEATH, name, str(config)], stderr=subprocess.PIPE, text=True
     )

@@ -12,17 +12,15 @@ from urllib.request import urlopen
 
 import msgspec
 import numpy as np
-import pytest
 import zmq
 from harness import Process, Site, command, until
+from threat_library import library
 
 from nii_edge import wire
-from nii_edge.adapters.threat_files import INDEX, write_library
 from nii_edge.client import Answer, Picture, ScannerClient
 from nii_edge.records import Decision, ScanType
 from nii_edge.subscriber import Subscriber
 from nii_edge.wire import Archived
-from nii_edge.xray.projection import Threat
 
 SHAPE = (160, 240, 2)
 KINDS = (ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL)
@@ -42,13 +40,6 @@ def carton(seed: int, plate: bool = False) -> list[Picture]:
     return [
         Picture(v.tobytes(), height=160, width=240, channels=("low", "high"), dtype="uint16") for v in views
     ]
-
-
-def library(folder: Path, through: float = 0.0) -> Path:
-    """One block that lets `through` of the X-rays pass, and takes nearly the whole carton's height."""
-    block = Threat("block-1", "block", np.full((40, 40, 2), through, np.float32), 0.8, "made by the test")
-    write_library(folder, [block])
-    return folder
 
 
 def get(edge: Process, path: str) -> str:
@@ -261,71 +252,3 @@ def test_under_load_projections_are_dropped_and_verdicts_are_not(site: Site) -> 
     overloads = re.findall(r"^nii_edge_overloads_total\{.*\} (.*)$", metrics, re.M)
     assert set(overloads) == {"0.0"}
     assert edge.stop() == 0
-
-
-def test_check_names_the_library_and_refuses_a_bad_one(site: Site) -> None:
-    """`check` says what would be projected where; a library that is wrong ends `check` and `run` by name."""
-    threats = library(site.folder / "threats")
-    config = site.edge_config(
-        tip={"library": "threats", "rate": 0.02, "labels": {"block": ["impenetrable_area"]}}
-    )
-
-    def check() -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(command("check", str(config), "--json"), capture_output=True, check=False)
-        return done.returncode, json.loads(done.stdout)
-
-    status, said = check()
-    assert status == 0, said
-    (line,) = [line for line in said["would_run"] if "threats" in line]
-    assert line == (
-        f"projects threats into 2% of the operational scans of lane-1, from {threats}: block (1); "
-        "not of replay: no counts, or no pixel pitch"
-    )
-    for labels, says in (({"gun": []}, "no threat 'gun'"), ({"block": ["gun"]}, "no detector finds 'gun'")):
-        site.edge_config(tip={"library": "threats", "labels": labels})
-        status, said = check()
-        assert status == 1
-        assert says in said["problems"][0]
-    (threats / "block-1.npz").write_bytes(b"something else")
-    site.edge_config(tip={"library": "threats"})
-    status, said = check()
-    assert status == 1
-    assert "block-1.npz: altered" in said["problems"][0]
-    started = subprocess.run(command("run", str(config)), capture_output=True, check=False, text=True)
-    assert started.returncode == 1
-    assert "block-1.npz: altered" in started.stderr
-    (threats / INDEX).unlink()
-    assert "no threats.yaml there" in check()[1]["problems"][0]
-    assert "no threats" in " ".join(_would_run(site))
-
-
-def _would_run(site: Site) -> list[str]:
-    done = subprocess.run(
-        command("check", str(site.edge_config()), "--json"), capture_output=True, check=False
-    )
-    lines: list[str] = json.loads(done.stdout)["would_run"]
-    return lines
-
-
-@pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": 1.5}, {"rates": 0.1}, {}])
-def test_a_wrong_section_is_refused(site: Site, wrong: dict[str, Any]) -> None:
-    section = wrong if not wrong else {"library": "threats", **wrong}
-    config = site.edge_config(tip=section)
-    done = subprocess.run(command("check", str(config)), capture_output=True, check=False, text=True)
-    assert done.returncode == 1
-    assert "$.tip" in done.stdout
-
-
-def test_simulated_threats_are_a_library(tmp_path: Path) -> None:
-    """What `nii-edge threats` makes, `check` would project."""
-    folder = tmp_path / "threats"
-    made = subprocess.run(
-        command("threats", "--out", str(folder), "--labels", "gun,shielding", "--each", "2", "--json"),
-        capture_output=True, check=True, text=True,
-    )  # fmt: skip
-    assert json.loads(made.stdout)["threats"] == 4
-    tip_config = {"library": str(folder), "rate": 0.5, "labels": {"gun": ["impenetrable_area"]}}
-    config = Site(tmp_path).edge_config(tip=tip_config)
-    checked = subprocess.run(command("check", str(config)), capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "gun (2), shielding (2)" in checked.stdout.replace("\n", " ")

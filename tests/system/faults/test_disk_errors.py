@@ -18,6 +18,12 @@ from nii_edge.subscriber import Subscriber
 
 BAD_DISK = Path(__file__).with_name("bad_disk.c")
 EPOCH = 5
+OFTEN = {
+    "nii_edge.edge.housekeeping.SETTLE_EVERY_S": 4.0,
+    "nii_edge.adapters.sqlite_archive.SETTLE_EVERY_S": 5.0,
+}
+"""How often what the disk has not taken is looked for, which is ten seconds for real: late enough after a
+start that all of a test's scans were told before."""
 MANY = 20
 """Scans at once, as many as find room."""
 
@@ -48,6 +54,7 @@ class Disk:
 
 @pytest.fixture
 def disk(site: Site) -> Disk:
+    site.waits = OFTEN
     return Disk(site)
 
 
@@ -79,7 +86,7 @@ def test_an_error_in_a_commit_ends_the_daemon_and_every_scan_is_accounted_for(
     edge = site.edge()
     assert ask(edge, 1)[0].decision is Decision.CLEAR
     disk.fail(call, "ledger.db-wal", often)
-    told = ask(edge, 4, deadline_s=3)
+    told = ask(edge, 4, deadline_s=1.5)
     assert until(edge.ended, what="the daemon's end") == 1
     assert "the disk failed to read or write; check it, then start again" in edge.log_path.read_text()
     assert disk.felt or often == "always"
