@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from nii_edge.errors import CalibrationError
 from nii_edge.records import Frame, Pixels, Reason
-from nii_edge.xray.calibrate import MAX_RUN, Calibration
+from nii_edge.xray.calibrate import Calibration
+from nii_edge.xray.stuck import lines_crossing, stuck
 from nii_edge.xray.transmission import SWAP_PIXELS, air_now, compared, energies_swapped, outgrown
 
 ROWS = 24
@@ -37,10 +38,6 @@ MAX_SATURATED = 0.2
 """Of the values looked at: a scanner in working order clips a few, not a fifth of them."""
 PLAUSIBLE = (-0.5, 4.0)
 """Bounds of float values, in units of full scale."""
-MAX_STUCK = 0.02
-"""Of a frame's lines: so many may never change. A calibration repairs them; more hide too much."""
-MIN_STUCK = 3
-"""Lines that must be stuck at least, so that a narrow frame's single dead pixel is not a fault."""
 MAX_REPEATED = 3
 """Lines that may be exactly equal to the line before: a lost line may be filled like this now and then."""
 MIN_AIR = 0.25
@@ -152,12 +149,14 @@ def _counts(frame: Frame, detector: Calibration | None, bare: bool) -> Problem |
     across = frame.pixels
     down = frame.pixels.swapaxes(0, 1)
     rows, columns = _some(across, ROWS), _bands(down)
+    across_rows = lines_crossing("rows", frame, detector)
+    across_columns = lines_crossing("columns", frame, detector)
     words = (
-        _stuck(rows, "columns")
-        or _stuck(columns, "rows")
-        or _saturated(rows)
-        or _repeated(columns, frame, "rows")
-        or _repeated(rows, frame, "columns")
+        _saturated(rows)
+        or stuck(rows, across_rows)
+        or stuck(columns, across_columns)
+        or _repeated(columns, frame, across_columns.name)
+        or _repeated(rows, frame, across_rows.name)
     )
     if words is None and detector is not None:
         found = _outgrown(frame, detector, bare)
@@ -244,32 +243,6 @@ def _bands(columns: Pixels) -> Pixels:
     return np.concatenate([columns[start : start + BAND] for start in starts])
 
 
-def _stuck(some: Pixels, crossing: str) -> str | None:
-    """Lines that cross the sampled ones and have the same value in all of them, in any channel."""
-    lines = some.shape[1]
-    same = some[0] == some[-1]  # of most lines this says it all
-    suspects = np.flatnonzero(same[:, 0] | same[:, -1])
-    same = np.logical_and.reduce(some[:, suspects] == some[:1, suspects], axis=0)
-    which = suspects[np.logical_or.reduce(same, axis=1)]
-    stuck = which.size
-    if stuck == lines and bool(same.all()):
-        return "every line is the same; the detector is off or stuck"
-    if stuck >= max(MIN_STUCK, MAX_STUCK * lines):
-        return f"{stuck} of {lines} {crossing} never change; detector pixels are dead or stuck"
-    side_by_side = _longest_run(which)
-    if side_by_side > MAX_RUN:
-        return f"{side_by_side} {crossing} side by side never change; a wire or a blade may hide there"
-    return None
-
-
-def _longest_run(numbers: npt.NDArray[np.intp]) -> int:
-    """The most of ascending `numbers` that follow each other."""
-    if numbers.size <= MAX_RUN:  # too few to matter
-        return int(numbers.size)
-    ends = np.flatnonzero(np.diff(numbers) != 1)
-    return int(np.diff(ends, prepend=-1, append=numbers.size - 1).max())
-
-
 def _saturated(rows: Pixels) -> str | None:
     if rows.dtype.kind != "u":
         return None
@@ -294,7 +267,8 @@ def _repeated(some: Pixels, frame: Frame, which: str) -> str | None:
     opaque = frame.opaque_below * frame.full_scale
     repeated = int(np.count_nonzero(some[:, equal + 1].astype(np.float32).max(axis=(0, 2)) > opaque))
     if repeated > MAX_REPEATED:
-        return f"{repeated} {which} repeat the one before; the belt stopped or lines were lost"
+        why = "a part of it is read twice" if "detector" in which else "the belt stopped or lines were lost"
+        return f"{repeated} {which} repeat the one before; {why}"
     return None
 
 

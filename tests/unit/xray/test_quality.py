@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nii_edge.records import Frame, Reason
 from nii_edge.xray import quality
 from nii_edge.xray.calibrate import Calibration, Origin, assemble
+from nii_edge.xray.pixels import PixelState
 from nii_edge.xray.transmission import outgrown
 
 RNG = np.random.default_rng(3)
@@ -191,16 +192,73 @@ def test_many_dead_lines_are_named(turned: bool) -> None:
     assert f"16 of {HEIGHT} {which} never change" in said
 
 
-@pytest.mark.parametrize("rows", [8, 9])
-def test_few_dead_lines_side_by_side_are_named_too(rows: int) -> None:
-    """A calibration repairs eight; what is wider hides a wire or a blade."""
+@pytest.mark.parametrize(
+    ("lines", "value", "named"), [(1, 30_000, False), (2, 30_000, True), (8, 0, False), (9, 0, True)]
+)
+def test_lines_side_by_side_that_stand_still_are_named_with_their_place(
+    lines: int, value: int, named: bool
+) -> None:
+    """Two that show something hide what lies there; dark ones are seen to be dark."""
     counts = np.random.default_rng(2).normal(40_000, 150, (900, 64, 2)).astype(np.uint16)
-    stuck_at = np.arange(30_000, 30_000 + rows)
     counts[100:200, 20:40] //= 2
-    counts[400 : 400 + rows] = stuck_at.reshape(-1, 1, 1)
+    counts[400 : 400 + lines] = value
     said = words(counts)
-    assert (said is None) == (rows == 8)
-    assert said is None or f"{rows} rows side by side never change" in said
+    assert (said is not None) == named
+    assert said is None or f"{lines} rows side by side, 400 to {399 + lines}, never change" in said
+
+
+def with_bad(known: slice, turned: bool = False) -> Calibration:
+    """The lane's calibration, which repairs some of its pixels in the low energy."""
+    made = detector(600.0, turned, 25_000.0)
+    states = made.states.copy()
+    states[0, known] = PixelState.DEAD
+    return made._replace(states=states)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("known", "stuck", "words"),
+    [
+        (slice(0), slice(60, 62), "2 detector pixels (rows) side by side, 60 to 61, never change"),
+        (slice(60, 68), slice(60, 68), ""),
+        (slice(60, 64), slice(64, 65), "5 detector pixels (rows) side by side, 60 to 64, never change"),
+        (slice(60, 64), slice(66, 67), ""),
+        (slice(60, 64), slice(60, 66), "6 detector pixels (rows) side by side, 60 to 65, never change"),
+        (slice(0, 10), slice(0, 10), ""),
+    ],
+)
+def test_pixels_that_got_stuck_since_the_calibration_are_named(
+    known: slice, stuck: slice, words: str, turned: bool
+) -> None:
+    """At the value of air, so that a carton there looks as if nothing was in it. What the calibration knows
+    is repaired, and what stands beside it spoils the repair."""
+    pixels = carton() // 2 + 600
+    pixels[stuck, :, 0] = 25_000
+    if turned:
+        pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
+    found = quality.problem(frame(pixels), with_bad(known, turned))
+    said = "" if found is None else found[1]
+    assert bool(said) == bool(words)
+    assert (words.replace("rows", "columns") if turned else words) in said
+
+
+@pytest.mark.parametrize("gain", [1.35, 2.0, 3.0])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_saturation_has_its_name(gain: float, calibrated: bool) -> None:
+    """Air at the end of the range never changes either, and is no dead pixel for that."""
+    pixels = np.minimum(carton() * gain, 65_535).astype(np.uint16)
+    found = quality.problem(frame(pixels), detector() if calibrated else None)
+    assert found is not None
+    assert found[0] is Reason.IMAGE_QUALITY
+    assert "end of their range" in found[1]
+
+
+def test_a_few_lines_of_air_that_are_saturated_are_no_stuck_pixels_for_sure() -> None:
+    pixels = carton()
+    pixels[:12] = 65_535
+    said = words(pixels)
+    assert said is not None
+    assert f"12 of {HEIGHT} rows never change; they are at the end of their range: saturated, or" in said
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -1,0 +1,105 @@
+"""Lines of a frame that never change: detector pixels that stand still, or lines that were filled in.
+
+What a calibration knows as bad is repaired and says nothing. All else is seen as it stands: a few pixels side
+by side that keep the value of air show a strip of air whatever lies there. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nii_edge.records import Frame, Pixels
+from nii_edge.xray.calibrate import MAX_RUN, Calibration
+from nii_edge.xray.pixels import PixelState
+
+MAX_STUCK = 0.02
+"""Of a frame's lines: so many may never change that no calibration repairs; more hide too much."""
+MIN_STUCK = 3
+"""Lines that must be stuck at least, so that a narrow frame's single dead pixel is not a fault."""
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+
+
+class Lines(NamedTuple):
+    """The lines of a frame along one axis. `name`: in words; `known` (lines, channels): detector pixels that
+    the calibration repairs; `dark`, of the same shape: the value up to which nothing comes through."""
+
+    name: str
+    known: Flags
+    dark: Floats
+
+
+def lines_crossing(crossed: str, frame: Frame, detector: Calibration | None) -> Lines:
+    """The lines that cross the frame's `crossed`, "rows" or "columns"; `detector`: what its counts are read
+    with."""
+    height, width, channels = frame.pixels.shape
+    shape = (width if crossed == "rows" else height), channels
+    name = "columns" if crossed == "rows" else "rows"
+    opaque = np.float32(frame.opaque_below * frame.full_scale)
+    if detector is None:
+        return Lines(name, np.zeros(shape, np.bool_), np.full(shape, opaque, np.float32))
+    # where the belt runs along the columns, each row is what one detector pixel saw
+    of_detector = detector.belt_axis == crossed
+    named = f"{'detector pixels' if of_detector else 'lines of the belt'} ({name})"
+    if not of_detector or detector.states.T.shape != shape:  # that it does not fit is told elsewhere
+        return Lines(named, np.zeros(shape, np.bool_), np.full(shape, opaque, np.float32))
+    known: Flags = np.not_equal(detector.states.T, PixelState.GOOD)
+    return Lines(named, known, detector.offset.T + opaque)
+
+
+def stuck(some: Pixels, lines: Lines) -> str | None:
+    """What is wrong with lines that have the same value in all of `some`, (sampled, lines, channels), which
+    cross them, in any channel, in words."""
+    count = some.shape[1]
+    same = some[0] == some[-1]  # of most lines this says it all
+    suspects = np.flatnonzero(same[:, 0] | same[:, -1])
+    if not suspects.size:
+        return None
+    values = some[0, suspects]
+    same = np.logical_and.reduce(some[:, suspects] == values, axis=0)
+    if suspects.size == count and bool(same.all()):
+        return "every line is the same; the detector is off or stuck"
+    same &= ~lines.known[suspects]
+    which = suspects[same.any(axis=1)]
+    if which.size >= max(MIN_STUCK, MAX_STUCK * count):
+        return f"{which.size} of {count} {lines.name} never change; {_why(values[same])}"
+    shows = suspects[(same & (values > lines.dark[suspects])).any(axis=1)]
+    return _side_by_side(which, shows, lines)
+
+
+def _why(values: Pixels) -> str:
+    if values.dtype.kind == "u" and int(values.min()) == 2 ** (8 * values.dtype.itemsize) - 1:
+        return "they are at the end of their range: saturated, or detector pixels are stuck there"
+    return "detector pixels are dead or stuck"
+
+
+def _side_by_side(which: npt.NDArray[np.intp], shows: npt.NDArray[np.intp], lines: Lines) -> str | None:
+    """Of lines that never change: two together hide what lies there if they show something; if they are dark,
+    they show up themselves, and only many hide much. One beside repaired ones spoils their repair."""
+    held: Flags = np.logical_or.reduce(lines.known, axis=1)
+    held[shows] = True
+    longest = _longest_run(held, shows)
+    held[which] = True
+    dark = _longest_run(held, which)
+    if longest[1] - longest[0] < 2 and dark[1] - dark[0] <= MAX_RUN:
+        return None
+    first, end = longest if longest[1] - longest[0] >= 2 else dark
+    return (
+        f"{end - first} {lines.name} side by side, {first} to {end - 1}, never change; a wire or a blade may "
+        "hide there: calibrate anew, or have the detector repaired"
+    )
+
+
+def _longest_run(held: Flags, among: npt.NDArray[np.intp]) -> tuple[int, int]:
+    """The first line and the one after the last of the longest run of `held` that has one of `among`."""
+    if not among.size:
+        return 0, 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], held, [False]])))
+    starts, ends = edges[::2], edges[1::2]
+    own = np.unique(np.searchsorted(ends, among, side="right"))
+    best = own[int(np.argmax(ends[own] - starts[own]))]
+    return int(starts[best]), int(ends[best])
