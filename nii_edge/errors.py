@@ -49,7 +49,7 @@ class CalibrationFault(StrEnum):
     TOO_FEW_LINES = "TOO_FEW_LINES"  # too little was measured to tell signal from noise
     BAD_DETECTOR = "BAD_DETECTOR"  # too many pixels, or too many side by side, are dead, hot or noisy
     NOT_AIR = "NOT_AIR"  # something was in the beam, or the tube was off
-    BAD_WEDGES = "BAD_WEDGES"  # step wedges are missing, too few, or contradict each other
+    BAD_WEDGES = "BAD_WEDGES"  # step wedges are missing, too few, impossible, or contradict each other
     DAMAGED = "DAMAGED"  # the file is not what was written
 
 

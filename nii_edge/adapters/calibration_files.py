@@ -115,10 +115,13 @@ def read_optics(path: Path, penetration_limit: float) -> Optics:
     """All that a calibration file says of its view.
 
     Raises:
-        CalibrationError: DAMAGED, or BAD_WEDGES.
+        CalibrationError: DAMAGED, or what `wedges.respond` says of its wedges; names the file.
     """
     stored = read_calibration(path)
-    return optics(stored.calibration, stored.wedges, penetration_limit)
+    try:
+        return optics(stored.calibration, stored.wedges, penetration_limit)
+    except CalibrationError as error:
+        raise CalibrationError(error.fault, f"{path}: {error.detail}") from error
 
 
 def read_wedges(path: Path) -> tuple[Wedge, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ import msgspec
 
 from nii_edge.config import Config
 from nii_edge.errors import ConfigError
-from nii_edge.xray.self_test import Limit, SelfTest, TestPiece
+from nii_edge.xray.self_test import Grade, Limit, Measurement, Metric, SelfTest, TestPiece
 
 MAX_BYTES = 1 << 20
 """Of a history are read, from its end: some years of daily results."""
@@ -43,13 +44,38 @@ def read_history(path: Path | None) -> list[SelfTest]:
     results = []
     for number, line in enumerate(lines, 1):
         try:
-            results.append(msgspec.json.decode(line, type=SelfTest))
+            results.append(_result(line))
         except msgspec.DecodeError as error:
             raise ConfigError(f"{path}, line {number}: no self-test result: {error}") from error
     return results
 
 
 def add_result(path: Path, result: SelfTest) -> None:
-    """One more result at the end of a history. Raises OSError."""
+    """One more result at the end of a history; JSON has no infinity, it becomes null. Raises OSError."""
     with path.open("ab") as file:
         file.write(msgspec.json.encode(result) + b"\n")
+
+
+class _Measured(msgspec.Struct, forbid_unknown_fields=True):
+    metric: Metric
+    value: float | None
+    grade: Grade
+
+
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    made_at_ns: int
+    piece: str
+    measurements: tuple[_Measured, ...]
+    problem: str = ""
+
+
+def _result(line: bytes) -> SelfTest:
+    """Null is what was infinite: the thinnest wire seen, where none was."""
+    stored = msgspec.json.decode(line, type=_Stored)
+    measurements = tuple(
+        Measurement(metric=one.metric, value=math.inf if one.value is None else one.value, grade=one.grade)
+        for one in stored.measurements
+    )
+    return SelfTest(
+        made_at_ns=stored.made_at_ns, piece=stored.piece, measurements=measurements, problem=stored.problem
+    )

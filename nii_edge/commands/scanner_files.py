@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,13 +12,13 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from nii_edge.adapters.arrays import load_array
-from nii_edge.adapters.calibration_files import read_optics, write_calibration
+from nii_edge.adapters.calibration_files import read_calibration, read_optics, write_calibration
 from nii_edge.adapters.self_test_files import PieceFile, add_result, read_history
 from nii_edge.config import Config, Profile, load
 from nii_edge.errors import CalibrationError, ConfigError, RecordingError
 from nii_edge.records import Channel, Frame, Name
 from nii_edge.xray import self_test, trend
-from nii_edge.xray.calibrate import Calibration, Origin, check_room
+from nii_edge.xray.calibrate import Calibration, Origin, check_fits, check_room
 from nii_edge.xray.calibrate import calibrate as make_calibration
 from nii_edge.xray.optics import optics as optics_of
 from nii_edge.xray.optics import planes_of
@@ -29,7 +29,8 @@ from nii_edge.xray.wedges import Wedge, WedgeStep
 CHANNELS: tuple[Channel, ...] = ("low", "high")
 MIDDLE = 0.25
 """Of a wedge's step this share of each side is left out: its edges are blurred and scattered into."""
-
+MAX_HOURS = 876_000
+"""A hundred years: older than any scanner."""
 
 _ALONG = {"rows": "across the picture", "columns": "down the picture"}
 """Where the detector lies, by the axis along which the belt runs."""
@@ -76,7 +77,10 @@ def calibrate(
     detector = make_calibration(_lines(dark, form), lines, origin)
     check_room(detector.width, view, form)
     measured = () if wedges is None else _measured(wedges, detector)
-    optics_of(detector, measured, form.penetration_limit)  # refuses wedges that make no table
+    try:
+        optics_of(detector, measured, form.penetration_limit)  # refuses wedges that make no table
+    except CalibrationError as error:
+        raise CalibrationError(error.fault, f"{wedges}: {error.detail}") from error
     write_calibration(out, detector, measured)
     bad = int(np.count_nonzero(detector.states))
     return (
@@ -86,18 +90,39 @@ def calibrate(
     )
 
 
+class Lane(NamedTuple):
+    """Whose calibration a self-test may use. `scanner` and `view`: None if nobody said; `hours`: as
+    `calibration_hours` of the lane."""
+
+    scanner: str | None = None
+    view: int | None = None
+    hours: float = 168.0
+
+
+class Tested(NamedTuple):
+    """A self-test's result, what is on its way to failure, and the calibration used, in words."""
+
+    result: SelfTest
+    ahead: list[str]
+    calibration: str
+
+
 def test_piece(
-    scan: Path, piece: Path, profile: Path, calibration: Path | None, history: Path | None
-) -> tuple[SelfTest, list[str]]:
-    """The result of a scan of the test piece, added to the history; and what is on its way to failure.
+    scan: Path, piece: Path, profile: Path, calibration: Path | None, history: Path | None, lane: Lane
+) -> Tested:
+    """Measure a scan of the test piece, and add the result to the history.
 
     Raises:
-        ConfigError, RecordingError, CalibrationError: a file is not what it should be.
+        ConfigError, RecordingError: a file is not what it should be.
+        CalibrationError: the same, or it is another scanner's or view's, or too old.
     """
     form, layout = load(profile, Profile), load(piece, PieceFile)
     if form.pixel_pitch_mm is None:
         raise ConfigError(f"{profile}: pixel_pitch_mm is null; a test piece needs the size of a pixel")
-    optics = None if calibration is None else read_optics(calibration, form.penetration_limit)
+    optics, words = None, "none"
+    if calibration is not None:
+        words = _checked(calibration, form, lane)
+        optics = read_optics(calibration, form.penetration_limit)
     planes = planes_of(_frame(scan, form), optics)
     materials = None if optics is None else optics.materials
     result = self_test.run(
@@ -106,7 +131,23 @@ def test_piece(
     earlier = read_history(history)
     if history is not None:
         add_result(history, result)
-    return result, [forecast.words for forecast in trend.foresee([*earlier, result], layout.limits)]
+    ahead = [forecast.words for forecast in trend.foresee([*earlier, result], layout.limits)]
+    return Tested(result, ahead, words)
+
+
+def _checked(path: Path, profile: Profile, lane: Lane) -> str:
+    """Whose calibration it is, in words. Raises CalibrationError where a daemon would not start with it."""
+    if not 0 < lane.hours <= MAX_HOURS:
+        raise ConfigError(f"--calibration-hours {lane.hours:g}: expected above 0, at most {MAX_HOURS}")
+    made = read_calibration(path).calibration
+    now_ns = time.time_ns()
+    scanner = made.scanner if lane.scanner is None else lane.scanner
+    view = made.view if lane.view is None else lane.view
+    try:
+        check_fits(made, scanner, view, profile, now_ns, round(lane.hours * 3_600e9))
+    except CalibrationError as error:
+        raise CalibrationError(error.fault, f"{path}: {error.detail}") from error
+    return f"{path}: {made.scanner}, view {made.view}, made {(now_ns - made.made_at_ns) / 3.6e12:.1f} h ago"
 
 
 def _name(scanner: str) -> str:

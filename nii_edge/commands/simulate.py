@@ -52,8 +52,9 @@ class Request(NamedTuple):
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `scans`: what the scanners took for a carton, or a stretch of luggage; `cartons`:
-    what really passed; `images`: pictures written; `threats`: annotated things that are prohibited or hidden;
-    `cartons_per_s` with everything written."""
+    what really passed; `images`: what annotations.json lists, the pictures written or, without pictures, the
+    recorded views; `threats`: annotated things that are prohibited or hidden; `cartons_per_s` with everything
+    written."""
 
     scans: int
     cartons: int

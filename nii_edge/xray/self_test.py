@@ -24,7 +24,7 @@ from nii_edge.xray.measures import (
     noise_of,
     wire_visibility,
 )
-from nii_edge.xray.transmission import Planes
+from nii_edge.xray.transmission import Planes, energies_swapped
 
 MATTER_BELOW = 0.93
 """High-energy transmission of the test piece's base plate and everything on it."""
@@ -34,6 +34,13 @@ SIZE_TOLERANCE = 0.15
 """How far the piece's size may be off, as a share, before something else is taken to lie on the belt."""
 VISIBLE = 3.0
 """Contrast to noise above which a detail counts as seen (Rose takes 3 to 5)."""
+
+SWAPPED = (
+    "ENERGIES_SWAPPED: more of the first plane's energy comes through the test piece than of the second's; "
+    "expected the low energy first, then the high one; exchange the two planes where the scanner's frames "
+    "are made, and calibrate again if its dark and air lines were exchanged too"
+)
+"""What is said of a scan whose energies stand in the wrong order."""
 
 Metric = Literal[
     "penetration_mm",
@@ -164,8 +171,8 @@ def run(
     `planes`: transmission (channels, height, width). `pixel_pitch_mm`: along rows (from one column to the
     next) and along columns, as the profile says. `materials` for errors of Z, which are left out without.
     """
-    high = planes[-1]
-    scale, problem = locate(high, piece, pixel_pitch_mm)
+    swapped = len(planes) > 1 and energies_swapped(planes)  # first: with the other's air, the belt looks dark
+    scale, problem = (None, SWAPPED) if swapped else locate(planes[-1], piece, pixel_pitch_mm)
     if scale is None:
         return SelfTest(made_at_ns=made_at_ns, piece=piece.name, measurements=(), problem=problem)
     by_metric = {limit.metric: limit for limit in limits}
@@ -255,7 +262,11 @@ def _ratio(planes: Planes, place: Place, scale: Scale) -> Floats:
 
 
 def _separation(planes: Planes, piece: TestPiece, scale: Scale) -> float:
-    """Of neighbours by Z, the least contrast to noise of ln T_low / ln T_high."""
+    """Of neighbours by Z, the least contrast to noise of ln T_low / ln T_high.
+
+    Whichever is the larger: mostly that of the higher Z, but not of thick steel beside thin aluminium, nor of
+    lead (K edge at 88 keV) beside steel.
+    """
     ordered = sorted(piece.patches, key=lambda patch: patch.z)
     areas = [_ratio(planes, patch.place, scale) for patch in ordered]
     return min(contrast_to_noise(one, other) for one, other in itertools.pairwise(areas))

@@ -35,6 +35,17 @@ USABLE = (3e-4, 0.97)
 """Transmissions of steps that are used: outside, noise and offset errors rule."""
 R_FLOOR = 1.005
 """R is above 1 for every material between 30 and 200 keV."""
+BOUND = 2.0
+"""How far beyond `_ATTENUATION` a wedge may be: for other beams, scatter, and mixtures (hydrogen)."""
+_ATTENUATION = np.array([
+    (1, 0.265, 0.326), (4, 0.119, 0.149), (6, 0.135, 0.175), (9, 0.130, 0.192), (13, 0.138, 0.278),
+    (17, 0.148, 0.439), (20, 0.167, 0.658), (26, 0.196, 1.205), (30, 0.234, 1.761), (40, 0.378, 3.744),
+    (50, 0.607, 6.566), (60, 0.948, 10.33), (69, 1.335, 14.09), (79, 1.852, 8.895), (83, 1.858, 7.333),
+    (92, 1.380, 7.033),
+])  # fmt: skip
+"""Z, and the least and greatest mass attenuation of that element between 60 and 150 keV in cm2/g (Elam,
+Ravel and Sieber 2002, by xraydb 4.5.8). The thick layer of a scanner of 120 to 225 kV sees 60 to 150 keV
+in the mean."""
 
 
 class WedgeStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +103,8 @@ def respond(wedges: Sequence[Wedge]) -> tuple[Response, ...]:
 
     Raises:
         CalibrationError: BAD_WEDGES if there are fewer than `MIN_WEDGES`, two of one Z, too few steps, steps
-            that contradict each other, or materials the scanner cannot tell apart; ENERGIES_SWAPPED.
+            that contradict each other or no material of their Z could be, or materials the scanner cannot
+            tell apart; ENERGIES_SWAPPED.
     """
     plain = sorted((wedge for wedge in wedges if not wedge.k_edge), key=lambda wedge: wedge.z)
     if len(plain) < MIN_WEDGES or len({wedge.z for wedge in plain}) < len(plain):
@@ -138,8 +150,10 @@ def fit(wedge: Wedge) -> Response:
         raise CalibrationError(
             CalibrationFault.ENERGIES_SWAPPED,
             f"wedge {wedge.name}: the low energy penetrates better than the high one (ln T_low / ln T_high "
-            f"is {np.median(ratio):.2f}, expected above 1); exchange the channels in the profile",
+            f"is {np.median(ratio):.2f}, expected above 1); exchange the two planes where the scanner's "
+            "frames are sent and recorded, so that the low energy comes first, and calibrate again",
         )
+    _check_sizes(wedge, t[:, 0], x)
     mass = wedge.density * t[:, 0] / 10 / x
     u = np.log(x + KNEE)
     degree = min(4, max(2, len(np.unique(u)) - 3))
@@ -161,3 +175,27 @@ def fit(wedge: Wedge) -> Response:
         (float(u.min()), float(u.max())),
         (float(x.min()), float(x.max())),
     )
+
+
+def plausible(z: float) -> tuple[float, float]:
+    """The least and greatest -ln T_high over areal density, cm2/g, that a wedge of this Z may show."""
+    low, high = (
+        float(np.exp(np.interp(z, _ATTENUATION[:, 0], np.log(_ATTENUATION[:, which])))) for which in (1, 2)
+    )
+    return low / BOUND, high * BOUND
+
+
+def _check_sizes(wedge: Wedge, mm: Curve, x: Curve) -> None:
+    """Refuse steps that no material of this Z can be: masses would be wrong by as much. Raises BAD_WEDGES."""
+    found = x / (wedge.density * mm / 10)
+    least, most = plausible(wedge.z)
+    off = np.maximum(found / most, least / found)
+    worst = int(np.argmax(off))
+    if not off[worst] <= 1:
+        raise CalibrationError(
+            CalibrationFault.BAD_WEDGES,
+            f"wedge {wedge.name}: by thickness and density the step of {mm[worst]:g} mm attenuates the high "
+            f"energy by {found[worst]:.3g} cm2/g, expected {least:.2g} to {most:.2g} for Z {wedge.z:g}; "
+            f"correct its thickness_mm (in mm), its density ({wedge.density:g}, in g/cm3) or its Z, or scan "
+            "it again",
+        )

@@ -11,12 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import yaml
-from harness import Site
+from harness import ROOT, Site
+from plate import plate
 
-from nii_edge.adapters.calibration_files import read_optics
+from nii_edge.adapters.calibration_files import read_optics, write_calibration
 from nii_edge.client import Picture, ScannerClient
+from nii_edge.commands import scanner_files
+from nii_edge.commands.scanner_files import Lane
+from nii_edge.errors import CalibrationError, CalibrationFault, ConfigError
 from nii_edge.records import Decision, Frame
 from nii_edge.simulate import scan as virtual
+from nii_edge.simulate.calibrated import calibrated, profile_of
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.materials import DENSITIES, effective_z
 from nii_edge.simulate.scanner import steady
@@ -66,7 +71,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         wedges.append({"name": name, "z": z, "density": density, "steps": steps})
     (folder / "wedges.yaml").write_text(yaml.safe_dump({"version": 1, "wedges": wedges}))
     profile = {
-        "version": 1, "name": "depot", "views": ["only"], "pixel_pitch_mm": [MAKE.line_pitch, 0.8],
+        "version": 1, "name": "depot", "views": ["only"],
+        "pixel_pitch_mm": list(profile_of(MAKE).pixel_pitch_mm or ()),
         "formats": [{"channels": ["low", "high"], "dtype": "uint16", "air": MAKE.electronics.full_scale}],
         "belt_axis": "columns", "palette": "none", "penetration_limit": 0.001, "black_level": 0.17,
     }  # fmt: skip
@@ -165,3 +171,103 @@ def test_a_name_or_place_that_cannot_be_is_refused_before_anything_is_measured(
     assert done.returncode != 0
     assert words in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wedge", "change", "words"),
+    [(None, "thickness_mm", "wedge polyethylene"), (2, "thickness_mm", "wedge aluminium"),
+     (3, "density", "wedge steel")],
+)  # fmt: skip
+def test_wedges_of_other_units_make_no_calibration(
+    files: Files, tmp_path: Path, wedge: int | None, change: str, words: str
+) -> None:
+    """Centimetres for millimetres in all wedges or one, a density of an eighth: every mass would be wrong."""
+    tree = yaml.safe_load((files.folder / "wedges.yaml").read_text())
+    for index, entry in enumerate(tree["wedges"]):
+        for step in entry["steps"]:
+            step["scan"] = str(files.folder / step["scan"])
+            step["thickness_mm"] *= 0.1 if change == "thickness_mm" and wedge in (None, index) else 1
+        entry["density"] *= 0.13 if change == "density" and wedge == index else 1
+    (tmp_path / "wedges.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(CalibrationError, match=rf"wedges.yaml: {words}.*thickness_mm \(in mm\)") as caught:
+        scanner_files.calibrate(
+            "lane-1", 0, files.profile, files.folder / "dark.npy", files.folder / "air.npy",
+            tmp_path / "wedges.yaml", tmp_path / "bad.cal",
+        )  # fmt: skip
+    assert caught.value.fault is CalibrationFault.BAD_WEDGES
+    assert not (tmp_path / "bad.cal").exists()
+
+
+@pytest.fixture(scope="module")
+def piece(files: Files) -> Path:
+    """The test piece's layout without limits; beside it its scan, and that with channels exchanged."""
+    tree = yaml.safe_load((ROOT / "configs" / "test-piece.yaml").read_text())
+    del tree["limits"]
+    (files.folder / "piece.yaml").write_text(yaml.safe_dump(tree))
+    counts = upright(virtual.scan([plate()], MAKE, np.random.default_rng(5))[0].counts).astype(np.uint16)
+    np.save(files.folder / "piece.npy", counts)
+    np.save(files.folder / "exchanged.npy", counts[:, :, ::-1])
+    return files.folder / "piece.yaml"
+
+
+def test_a_self_test_names_swapped_energies(files: Files, piece: Path, tmp_path: Path) -> None:
+    """A piece in order passes and says what it was calibrated with; exchanged channels fail by their name."""
+    found = {}
+    for name in ("piece", "exchanged"):
+        done = command(
+            "self-test", files.folder / f"{name}.npy", "--piece", piece, "--profile", files.profile,
+            "--scanner", "lane-1", "--view", 0, "--calibration", files.calibration,
+            "--history", tmp_path / "lane-1.jsonl", "--json",
+        )  # fmt: skip
+        found[name] = (done.returncode, json.loads(done.stdout))
+    status, tree = found["piece"]
+    assert (status, tree["grade"], tree["problem"]) == (0, "pass", "")
+    assert "lane-1, view 0, made 0." in tree["calibration"]
+    status, tree = found["exchanged"]
+    assert (status, tree["grade"]) == (1, "fail")
+    assert tree["problem"].startswith("ENERGIES_SWAPPED")
+    assert len((tmp_path / "lane-1.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("lane", "changes", "fault", "words"),
+    [
+        (Lane("lane-2"), {}, CalibrationFault.PROFILE_MISMATCH, "it is scanner lane-1's, not lane-2's"),
+        (Lane(view=1), {}, CalibrationFault.PROFILE_MISMATCH, "it is for view 0, not 1"),
+        (Lane(hours=1e-6), {}, CalibrationFault.STALE, "make a new one"),
+        (Lane(), {"belt_axis": "rows"}, CalibrationFault.PROFILE_MISMATCH, "its belt runs along columns"),
+        (
+            Lane(),
+            {"geometry": [{"source_mm": [0, 1100], "detector_mm": [[-430, -80], [430, -80]], "pitch_mm": 2}]},
+            CalibrationFault.WRONG_WIDTH,
+            "the profile's `geometry` has room for 430",
+        ),
+    ],
+)
+def test_a_self_test_takes_no_calibration_that_a_daemon_refuses(
+    files: Files, piece: Path, tmp_path: Path, lane: Lane, changes: dict[str, object],
+    fault: CalibrationFault, words: str,
+) -> None:  # fmt: skip
+    """Another scanner's or view's, an old one, one of another belt or width; no history is written."""
+    profile, history = tmp_path / "profile.yaml", tmp_path / "lane-1.jsonl"
+    profile.write_text(yaml.safe_dump(yaml.safe_load(files.profile.read_text()) | changes))
+    scan = files.folder / "piece.npy"
+    with pytest.raises(CalibrationError, match=rf"only.cal: .*{words}") as caught:
+        scanner_files.test_piece(scan, piece, profile, files.calibration, history, lane)
+    assert caught.value.fault is fault
+    assert not history.exists()
+
+
+def test_a_self_test_takes_a_month_old_calibration_only_if_told_so(
+    files: Files, piece: Path, tmp_path: Path
+) -> None:
+    """One of the turn of the year 2026 is STALE, whoever it belongs to; hours must be a number above 0."""
+    write_calibration(tmp_path / "old.cal", calibrated(MAKE).detectors[0])
+    scan, calibration = files.folder / "piece.npy", tmp_path / "old.cal"
+    with pytest.raises(CalibrationError, match=r"old.cal: made .* h ago; at most 168.0 h are allowed"):
+        scanner_files.test_piece(scan, piece, files.profile, calibration, None, Lane())
+    tested = scanner_files.test_piece(scan, piece, files.profile, calibration, None, Lane(hours=800_000))
+    assert "old.cal: depot, view 0, made " in tested.calibration
+    for hours in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=r"--calibration-hours .*: expected above 0"):
+            scanner_files.test_piece(scan, piece, files.profile, calibration, None, Lane(hours=hours))

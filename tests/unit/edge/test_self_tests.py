@@ -36,6 +36,15 @@ def test_nothing_is_said_of_a_test_that_passed_today(tmp_path: Path) -> None:
     assert said(tmp_path / "h.jsonl", result(30, value=10), result(2)) == ()
 
 
+def test_a_day_on_which_no_wire_was_seen_is_read_again(tmp_path: Path) -> None:
+    """The thinnest wire is infinite then, which JSON cannot say."""
+    path = tmp_path / "h.jsonl"
+    blind = Measurement(metric="wire_mm", value=float("inf"), grade="fail")
+    failed = SelfTest(made_at_ns=NOW_NS, piece="p", measurements=(blind,))
+    assert said(path, failed) == ("lane-1 self-test fail: wire_mm inf (h.jsonl)",)
+    assert read_history(path) == [failed]
+
+
 @pytest.mark.parametrize(
     ("results", "words"),
     [

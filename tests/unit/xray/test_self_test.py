@@ -9,10 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import polychromatic as model
 import pytest
+from plate import plate
 
+from nii_edge.records import Frame
+from nii_edge.simulate.calibrated import calibrated, upright
+from nii_edge.simulate.makes import SCANNERS
+from nii_edge.simulate.scan import scan
 from nii_edge.xray.calibrate import Noise
-from nii_edge.xray.material import build_table
+from nii_edge.xray.material import MaterialTable, build_table
 from nii_edge.xray.measures import edge_resolution, wire_visibility
+from nii_edge.xray.optics import planes_of
 from nii_edge.xray.self_test import Edge, Limit, Patch, SelfTest, Step, TestPiece, Wire, run
 
 PITCH = (0.8, 0.8)
@@ -164,6 +170,39 @@ def test_another_thing_on_the_belt_is_no_test_piece() -> None:
     carton = np.ones((2, 350, 475), np.float32)
     carton[:, 100:220, 100:220] = 0.5
     assert "measures 96 x 96 mm, the test piece plate 300 x 200 mm" in measured(carton).problem
+
+
+@pytest.mark.parametrize("table", [TABLE, None])
+def test_swapped_energies_are_named_with_wedges_or_without(table: MaterialTable | None) -> None:
+    """Nothing else of the scan gave them away without wedges; with them only a wrong Z did."""
+    swapped = run(scanned()[::-1], PIECE, PITCH, LIMITS, 1, table)
+    assert (swapped.grade, swapped.measurements) == ("fail", ())
+    assert swapped.problem.startswith("ENERGIES_SWAPPED: ")
+    assert run(scanned(), PIECE, PITCH, LIMITS, 1, table).problem == ""
+
+
+@pytest.mark.parametrize("changes", [{"photons": 120}, {"high_like_low": 1.0}, {"blur_px": 2.0}])
+def test_no_other_fault_is_taken_for_swapped_energies(changes: dict[str, float]) -> None:
+    """Not even two energies that are the same."""
+    assert measured(scanned(**changes)).problem == ""
+
+
+@pytest.mark.parametrize("name", SCANNERS)
+def test_every_virtual_scanner_tells_swapped_energies_from_its_test_piece(name: str) -> None:
+    """In all views, drifted as usual since the calibration; also where the piece is seen on edge."""
+    unit = calibrated(SCANNERS[name])
+    for view, shot in enumerate(scan([plate()], unit.scanner, np.random.default_rng(1))):
+        counts = upright(shot.counts).astype(np.uint16)
+        problems = []
+        for pixels in (counts, np.ascontiguousarray(counts[:, :, ::-1])):
+            frame = Frame(
+                view=view, channels=("low", "high"), pixels=pixels, opaque_below=1e-3,
+                full_scale=unit.scanner.electronics.full_scale,
+            )  # fmt: skip
+            planes = planes_of(frame, unit.optics[view])
+            problems.append(run(planes, PIECE, PITCH, LIMITS, 1).problem)
+        assert "ENERGIES_SWAPPED" not in problems[0]
+        assert "ENERGIES_SWAPPED" in problems[1]
 
 
 @pytest.mark.parametrize("sigma", [0.6, 1.0, 1.6, 2.5])

@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 import polychromatic as model
 import pytest
+import xraydb
 
 from nii_edge.errors import CalibrationError, CalibrationFault
-from nii_edge.xray.wedges import Wedge, WedgeStep, fit, respond
+from nii_edge.xray.wedges import BOUND, Wedge, WedgeStep, fit, plausible, respond
 
 
 def fault(*wedges: Wedge) -> CalibrationFault:
@@ -73,6 +74,8 @@ def test_swapped_energies_are_named() -> None:
         for wedge in model.wedges()
     ]
     assert fault(*swapped) is CalibrationFault.ENERGIES_SWAPPED
+    with pytest.raises(CalibrationError, match="exchange the two planes where the scanner's frames are sent"):
+        fit(swapped[0])  # a profile names the low energy first, so nothing can be exchanged there
 
 
 def test_exchanged_wedges_are_named() -> None:
@@ -100,3 +103,45 @@ def test_too_few_steps_within_range_are_named() -> None:
     """Steps that let nearly everything or nothing through do not count."""
     thin = msgspec.structs.replace(model.wedge("Al"), steps=model.wedge("Al").steps[:3])
     assert fault(*model.wedges("PE", "Fe"), thin) is CalibrationFault.BAD_WEDGES
+
+
+@pytest.mark.parametrize("name", list(model.STEPS))
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_a_wedge_in_other_units_is_named(name: str, factor: float) -> None:
+    """Centimetres for millimetres, or kg/m3 and the like for a density: masses would be wrong tenfold."""
+    wedge = model.wedge(name)
+    thinner = tuple(
+        msgspec.structs.replace(step, thickness_mm=step.thickness_mm * factor) for step in wedge.steps
+    )
+    for wrong in (
+        msgspec.structs.replace(wedge, steps=thinner),
+        msgspec.structs.replace(wedge, density=wedge.density * factor),
+    ):
+        with pytest.raises(CalibrationError, match=f"wedge {name}: by thickness .*in mm.*g/cm3") as caught:
+            fit(wrong)
+        assert caught.value.fault is CalibrationFault.BAD_WEDGES
+
+
+def test_steel_of_the_density_of_water_is_named() -> None:
+    """An eighth of its density; found at the thinnest step, which is furthest off."""
+    steel = msgspec.structs.replace(model.wedge("Fe"), density=1.0)
+    with pytest.raises(CalibrationError, match=r"the step of 0.2 mm .* expected 0.098 to 2.4 for Z 26"):
+        fit(steel)
+
+
+@pytest.mark.parametrize("name", list(model.STEPS))
+def test_wedges_in_order_are_far_from_the_bounds(name: str) -> None:
+    """By a factor of 1.8 at least."""
+    for step in model.wedge(name).steps:
+        found = -math.log(step.t_high) / (model.DENSITY[name] * step.thickness_mm / 10)
+        least, most = plausible(model.Z[name])
+        assert 1.8 * least < found < most / 1.8
+
+
+def test_bounds_are_those_of_the_elements() -> None:
+    """From beryllium to uranium within a fifth of xraydb's numbers between 60 and 150 keV."""
+    energies = np.arange(60.0, 150.5, 0.5) * 1e3
+    for z in range(4, 93):
+        known = xraydb.mu_elam(xraydb.atomic_symbol(z), energies)
+        found = np.array(plausible(z)) * (BOUND, 1 / BOUND)
+        np.testing.assert_allclose(found, (known.min(), known.max()), rtol=0.2)
