@@ -27,7 +27,8 @@ from nii_edge.addresses import can_be_dialled
 from nii_edge.allow_list import read_allow
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
-from nii_edge.config import CollectorConfig, EdgeConfig, Profile, load
+from nii_edge.config import Barcodes, CollectorConfig, EdgeConfig, Profile, load
+from nii_edge.detect.evidence import VERIFIER
 from nii_edge.detect.fellows import ConsignmentFit
 from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
 from nii_edge.detect.model_detector import check_golden
@@ -179,6 +180,7 @@ def plan_manifest(
         detector=None if entry.detector is None else str(here / entry.detector),
         signers=signers,
         scale=entry.scale,
+        no_read=(config.barcodes or Barcodes()).no_read,
     )
     try:
         if takes_manifests(config) and not Path(setup.store).exists():  # it begins with what will come
@@ -200,7 +202,7 @@ def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tu
     """The labels of every detector, by its name."""
     found = {name: tuple(label.name for label in bundle.manifest.labels) for name, bundle in bundles.items()}
     if config.manifest is not None:
-        found |= {"manifest": MANIFEST_LABELS, ODDITY: (ODD_LABEL,)}
+        found |= {VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,)}
         if config.manifest.same_layout is not None:
             found |= {LAYOUT: (LAYOUT_LABEL,)}
     if config.barcodes is not None:
@@ -253,19 +255,27 @@ def read_calibrations(
     return found
 
 
+_WITHOUT_BUNDLE: Mapping[str, tuple[str, ...]] = {
+    VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,), LAYOUT: (LAYOUT_LABEL,), BARCODE: (TWICE,),
+}  # fmt: skip
+"""The labels of detectors that are part of the daemon."""
+
+
 def check_policy(
     policy: Policy, path: Path, known: Mapping[str, tuple[str, ...]], config: EdgeConfig
 ) -> None:
     """Raises ConfigError if the policy speaks of detectors, labels or lanes that do not exist, or of goods
     that nobody can know of. Rules of other sites may speak of anything."""
     here = {i: r for i, r in enumerate(policy.alarms) if not r.sites or config.edge in r.sites}
-    named = {*policy.required_for_clear, *policy.may_be_not_applicable, *(r.detector for r in here.values())}
-    for name in sorted(named - set(known)):
+    needed = {*policy.required_for_clear, *policy.may_be_not_applicable}
+    may_speak_of = {**_WITHOUT_BUNDLE, **known}  # a rule may wait for what is not configured yet
+    spoken_of = {rule.detector for rule in here.values()} - set(may_speak_of)
+    for name in sorted((needed - set(known)) | spoken_of):
         raise ConfigError(
             f"{path}: detector {name!r} is not in the edge's `detectors` ({', '.join(sorted(known))})"
         )
     for i, rule in here.items():
-        labels = list(known[rule.detector])
+        labels = list(may_speak_of[rule.detector])
         if rule.label not in labels:
             raise ConfigError(f"{path}: {rule.detector} has no label {rule.label!r}; it has {labels}")
         for lane in sorted(set(rule.lanes) - set(config.scanners)):

@@ -144,7 +144,7 @@ def open_manifest(
         problems = check_golden(seeing, seen)
         seeing = seeing.glancing().lowered(shapes.LOWEST)
         models.append(model_id(seen))
-    rules = Rules(regime, setup.scale)
+    rules = Rules(regime, setup.scale, frozenset(word.casefold() for word in setup.no_read))
     detector = ManifestDetector(known, find, rules, fitted, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))
 

@@ -71,10 +71,10 @@ def _words(item: _Item, papers: Papers) -> str:
     parts: Sequence[str | None] = (
         f"{line.hs_code or 'no code'} {description}",
         None if line.quantity is None else f"{line.quantity} pieces",
+        None if item.bill.packages is None else f"{item.bill.packages} packages",
         None if line.weight_kg is None else f"{line.weight_kg:g} kg net",
         None if papers.gross_kg is None else f"carton {papers.gross_kg:g} kg",
         None if line.value_usd is None else f"{line.value_usd:g} USD",
-        None if item.bill.packages is None else f"{item.bill.packages} packages",
         line.origin or None,
     )
     number = f"{item.bill.number}: " if item.bill.number else ""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.config import Profile, ScaleCheck
+from nii_edge.config import Barcodes, Profile, ScaleCheck
 from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, scale, shapes
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
@@ -34,12 +34,13 @@ GROUPS: tuple[str, ...] = tuple(indicator for indicator, _ in evidence.FEATURES)
 LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
     paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE, paper_rules.WRONG_WORDS,
-    paper_rules.NET_OVER_GROSS, *scale.LABELS,
+    paper_rules.NET_OVER_GROSS, paper_rules.PACKAGES, *scale.LABELS,
 )  # fmt: skip
 """Every label that a policy may speak of."""
 
 
 NO_SITE = evidence.Site()
+NO_READ = frozenset(word.casefold() for word in Barcodes().no_read)
 
 Declared = Callable[[ScanId, Papers], None]
 """Hears of a scan the papers of its carton, if there are any."""
@@ -82,10 +83,12 @@ class Lane(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What papers may say, and how far weights may be apart."""
+    """What papers may say, how far weights may be apart, and what a reader says that read no barcode, in
+    `str.casefold`: such a carton has no papers, whatever the store holds under that word."""
 
     regime: Regime
     scale: ScaleCheck = ScaleCheck()
+    no_read: frozenset[str] = NO_READ
 
 
 class Fitted(NamedTuple):
@@ -120,9 +123,14 @@ class ManifestDetector:
 
     def not_applicable(self, scan: Scan) -> str | None:
         """Why the carton cannot be compared with its papers; None if it can."""
-        if scan.carton is None:
+        if self._barcode(scan) is None:
             return "the scan names no carton, so nobody can tell which papers are its"
         return self._lacks(scan)
+
+    def _barcode(self, scan: Scan) -> str | None:
+        """The carton that the scan names."""
+        barcode = (scan.carton or "").strip()
+        return None if not barcode or barcode.casefold() in self._rules.no_read else barcode
 
     def beside(self, scan: Scan) -> tuple[Finding, ...]:
         """What the papers say against a carton by themselves; without a barcode it has none.
@@ -130,12 +138,12 @@ class ManifestDetector:
         Raises:
             ManifestError: the store cannot be read.
         """
-        papers = None if scan.carton is None else self._papers(scan.id, scan.carton)
-        return self._remarks(scan, papers)
+        barcode = self._barcode(scan)
+        return self._remarks(scan, None if barcode is None else self._papers(scan.id, barcode))
 
     def _remarks(self, scan: Scan, papers: Papers | None) -> tuple[Finding, ...]:
         """What the papers say by themselves, and what the scale says against them."""
-        said = paper_rules.remarks(scan.carton, papers, self._rules.regime)
+        said = paper_rules.remarks(self._barcode(scan), papers, self._rules.regime)
         return self._findings(
             [*said, *scale.against_papers(scan.scale_kg, papers, self._rules.scale)], papers
         )
@@ -167,9 +175,10 @@ class ManifestDetector:
         return carton.missing(lane.profile, lane.optics, scan.frames)
 
     def _look(self, scan: Scan) -> tuple[Finding, ...]:
-        if scan.carton is None:
+        barcode = self._barcode(scan)
+        if barcode is None:
             raise DetectorFaultError("asked for a scan that names no carton")
-        papers = self._papers(scan.id, scan.carton)
+        papers = self._papers(scan.id, barcode)
         found = self._remarks(scan, papers)
         if papers is None:
             return found
@@ -185,7 +194,11 @@ class ManifestDetector:
         for made in (measures, measures := mass.weighed(self._fit.mass, measures)):
             if not made.finite:  # missing evidence weighs nothing, and none may pass for that
                 raise DetectorFaultError(f"{self.name}: a measure is not finite: {made}"[:300])
-        found += self._findings(scale.against_xrays(scan.scale_kg, measures, self._rules.scale), papers)
+        weights = [
+            *scale.against_xrays(scan.scale_kg, measures, self._rules.scale),
+            *scale.xrays_against_papers(measures, papers, self._rules.scale),
+        ]
+        found += self._findings(weights, papers)
         seen = self._seen(scan)
         compared, ways = self._compared(measures, papers, seen)
         if papers.master_bill:
@@ -225,9 +238,10 @@ class ManifestDetector:
             line = contradicted(strongest[0], papers)
             found.append(msgspec.structs.replace(joint, declared=line))
         for group in strongest:
-            if ratios[group] >= SPEAKS_FROM:
+            if ratios[group] >= SPEAKS_FROM and _to_be_said(group, facts, papers):
                 words = f"{sentence(group, facts, papers)} (likelihood ratio {np.exp(ratios[group]):.0f})"
-                chance = fusion.probability(ratios[group], self._prior)
+                # evidence that the rest outweighs is no surer by itself than with the rest
+                chance = min(fusion.probability(ratios[group], self._prior), whole)
                 finding = self._finding(group, chance, words, papers)
                 where = self._where(group, facts, measures)
                 if where is not None:
@@ -265,11 +279,16 @@ def _blocks(lane: Lane, scan: Scan) -> tuple[heat.Blocks, ...]:
 
 
 def _to_be_said(indicator: str, facts: evidence.Evidence, papers: Papers) -> bool:
-    """Whether what an indicator saw contradicts the papers by itself: no parcels where one is declared do not
-    (they may weigh something)."""
-    if indicator != "more_parcels" or papers.packages is None:
-        return True
-    return round(facts.parcels.expected) > papers.packages
+    """Whether what an indicator saw contradicts the papers by itself: no more parcels than are declared do
+    not, nor do mixed contents of several lines (they may weigh something all the same)."""
+    if indicator == "more_parcels" and papers.packages is not None:
+        return round(facts.parcels.expected) > papers.packages
+    return indicator != "mixed_contents" or len(papers.lines) <= 1
+
+
+def _known(facts: evidence.Evidence, indicator: str, name: str) -> bool:
+    """Whether a feature is not missing."""
+    return bool(np.isfinite(facts.features[evidence.FEATURES.index((indicator, name))]))
 
 
 def _named(shape: Finding | None) -> str:
@@ -282,22 +301,32 @@ def _counted(found: parcels.ParcelCount) -> str:
     return f"{found.expected:.0f} inner parcels, at least {found.low:.0f}"
 
 
+def _declared_weight(papers: Papers) -> str:
+    gross, net = papers.gross_kg, papers.net_kg
+    parts = [f"{gross:.2f} kg" if gross is not None else "", f"{net:.2f} kg of goods" if net else ""]
+    return ", ".join(part for part in parts if part) or "nothing"
+
+
 def sentence(indicator: str, facts: evidence.Evidence, papers: Papers) -> str:
     """What an indicator saw, for the person at the screen."""
     chapters = ", ".join(sorted({str(line.chapter) for line in papers.lines if line.chapter is not None}))
-    declared = papers.gross_kg if papers.gross_kg is not None else papers.net_kg
-    said = "nothing" if declared is None else f"{declared:.1f} kg"
     weight, error = facts.kilograms, facts.kilograms_error
-    weighs = f"at least {weight - error:.1f} kg" if facts.lower_bound else f"{weight:.1f} ± {error:.1f} kg"
+    weighs = f"at least {weight - error:.2f} kg" if facts.lower_bound else f"{weight:.2f} ± {error:.2f} kg"
     packages = "no number" if papers.packages is None else f"{papers.packages}"
     if any(bill.packages is None for bill in papers.house_bills):
         packages = f"no number for each bill (taken for {papers.packages} in all)"
+    usual = f"unusual for chapter {chapters or '?'}"
+    if not _known(facts, "unlikely_piece", "weight off the norm"):
+        usual = "unusual"
+    materials = f"not those of chapter {chapters or '?'} on this site"
+    if not _known(facts, "other_material", "shares off the norm"):
+        materials = "unusual for what is declared"
     words = {
-        "mass_differs": f"X-rays weigh {weighs}, the papers say {said}.",
+        "mass_differs": f"X-rays weigh {weighs}, the papers say {_declared_weight(papers)}.",
         "more_parcels": f"The image shows {_counted(facts.parcels)}, the papers say {packages}.",
-        "unlikely_piece": f"Weight, size or value of a piece is unusual for chapter {chapters or '?'}.",
+        "unlikely_piece": f"Weight, size or value of a piece is {usual}.",
         "vague_words": "The description says nothing.",
-        "other_material": f"Its materials are not those of chapter {chapters or '?'} on this site.",
+        "other_material": f"Its materials are {materials}.",
         "dense_spot": "Something much denser lies among the goods.",
         "mixed_contents": "Contents are mixed where one sort of goods is declared.",
         "odd_one_out": "It differs from the other cartons of its master bill.",

@@ -17,6 +17,9 @@ UNLIKELY_VALUE = "unlikely_value"
 VAGUE = "vague_words"
 WRONG_WORDS = "words_contradict_code"
 NET_OVER_GROSS = "net_over_gross"
+PACKAGES = "packages_contradict"
+LIGHTEST_PACKAGE_KG = 0.01
+"""No package of a shipment is lighter: an envelope with a card in it."""
 CONTRADICTS = 0.6
 """Score of papers that contradict themselves: to be looked at by the shipped policy. Chosen, not measured:
 how often such a carton is bad no site has counted."""
@@ -82,7 +85,21 @@ def _contradictions(papers: Papers, regime: Regime) -> list[Remark]:
     if net is not None and gross is not None and net > gross * (1 + regime.net_over_gross) + ROUNDING_KG:
         why = f"Its goods are declared as {net:.2f} kg, the whole carton as {gross:.2f} kg."
         found.append(Remark(NET_OVER_GROSS, CONTRADICTS, why))
-    return found
+    return found + _packages(papers)
+
+
+def _packages(papers: Papers) -> list[Remark]:
+    """More packages than there can be, which would make any number of parcels look declared."""
+    packages, pieces, weight = papers.packages, papers.pieces, papers.gross_kg or papers.net_kg
+    if packages is None or packages <= 1:
+        return []
+    if pieces is not None and packages > pieces:
+        why = f"{packages} packages are declared, and {pieces} pieces of goods to be in them."
+    elif weight is not None and packages * LIGHTEST_PACKAGE_KG > weight:
+        why = f"{packages} packages are declared, and {weight:.2f} kg for all of them."
+    else:
+        return []
+    return [Remark(PACKAGES, CONTRADICTS, why)]
 
 
 _OF_LINE: tuple[Field, ...] = ("hs_code", "description", "quantity", "weight_kg", "value_usd", "origin")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from nii_edge.config import Inference, Profile, ScaleCheck
+from nii_edge.config import Barcodes, Inference, Profile, ScaleCheck
 from nii_edge.detect.heat import Blocks, Box
 from nii_edge.records import Channel, DType, Encoding, Outcome, Reason, ScanId, ScanType
 
@@ -23,7 +23,7 @@ class LaneFiles(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest verifier needs: its files, the site's prior, the lanes' profiles, and the folders of
     what is normal and of the detector whose shapes are evidence, if there are any. `signers` as in
-    `Setup`; `scale` as in `ManifestCheck`."""
+    `Setup`; `scale` as in `ManifestCheck`, `no_read` as in `Barcodes`."""
 
     store: str
     regime: str
@@ -34,6 +34,7 @@ class ManifestSetup(msgspec.Struct, frozen=True, kw_only=True):
     detector: str | None = None
     signers: tuple[str, ...] | None = None
     scale: ScaleCheck = ScaleCheck()
+    no_read: tuple[str, ...] = Barcodes().no_read
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

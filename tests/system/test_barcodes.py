@@ -79,7 +79,10 @@ def test_a_policy_may_speak_of_it_and_check_says_that_it_runs(tmp_path: Path) ->
     }  # fmt: skip
     changes = {"policy": str(site.write("policy.yaml", policy))}
     assert "again within 5 minutes" in str(check(site.edge_config(**changes, barcodes={"twice_minutes": 5})))
-    assert "'barcode' is not in the edge's `detectors`" in str(check(site.edge_config(**changes)))
+    assert "again within" not in str(check(site.edge_config(**changes))), "a rule may wait for it"
+    policy["alarms"] = [{"detector": "barcode", "label": "passed_once", "at": 0.5}]
+    wrong = {"policy": str(site.write("wrong.yaml", policy))}
+    assert "barcode has no label 'passed_once'" in str(check(site.edge_config(**wrong)))
     lanes = {"review_lanes": ["lane-9"]}
     assert "'lane-9' is not in `scanners`" in str(check(site.edge_config(**changes, barcodes=lanes)))
 

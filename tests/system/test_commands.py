@@ -48,7 +48,7 @@ def test_check_says_what_would_run() -> None:
     found = json.loads(done.stdout)
     assert (found["ok"], found["problems"]) == (True, [])
     text = "\n".join(found["would_run"])
-    assert all(word in text for word in ("lane-1", "shielding@1.0.0#", "CPUExecutionProvider", "default-1"))
+    assert all(word in text for word in ("lane-1", "shielding@1.0.0#", "CPUExecutionProvider", "default-2"))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ PAPERS = Papers(barcode="b", gross_kg=10.0, house_bills=BILLS)
 def test_the_line_that_is_meant() -> None:
     """What is about value names the dearest line, vague words the vague one, all else the heaviest."""
     assert contradicted("mass_differs", PAPERS) == (
-        "H1: 940510 lamps, 4 pieces, 8 kg net, carton 10 kg, 60 USD, 1 packages, CN (1 of 3 lines)"
+        "H1: 940510 lamps, 4 pieces, 1 packages, 8 kg net, carton 10 kg, 60 USD, CN (1 of 3 lines)"
     )
     assert contradicted("over_value_limit", PAPERS).startswith("H2: 851713 smart phones, 2 pieces")
     assert "gift" in contradicted("vague_words", PAPERS)

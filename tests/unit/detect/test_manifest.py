@@ -16,9 +16,9 @@ from nii_edge.adapters.threat_files import read_library
 from nii_edge.commands.threats import Request as Asked
 from nii_edge.commands.threats import write
 from nii_edge.config import Inference, load
-from nii_edge.detect import evidence, paper_rules, shapes
+from nii_edge.detect import evidence, paper_rules, scale, shapes
 from nii_edge.detect.carton_fit import CartonFit, from_arrays, to_arrays
-from nii_edge.detect.manifest import FUSED, LABELS, SHAPE, Fitted, ManifestDetector, Rules
+from nii_edge.detect.manifest import FUSED, GROUPS, LABELS, SHAPE, Fitted, ManifestDetector, Rules
 from nii_edge.edge.decide import decide
 from nii_edge.edge.inference import _ask
 from nii_edge.errors import BundleError, DetectorFaultError, ManifestError
@@ -127,6 +127,54 @@ def test_a_master_carton_on_paper_is_told_in_words() -> None:
     assert "about 0 inner parcels" not in bad[FUSED].why
     assert paper_rules.VAGUE in bad
     assert all(len(finding.why) <= 200 for finding in bad.values())
+
+
+@pytest.mark.parametrize(("packages", "pieces"), [(1, 4), (100, 100), (1_000, 1_000), (10**9, 10**9)])
+def test_no_counts_on_paper_outvote_a_weight_that_is_far_off(packages: int, pieces: int) -> None:
+    """Whoever writes the papers chooses them; what X-rays weigh stands against them all the same."""
+    papers = consignment().papers[0]
+    (bill,) = papers.house_bills
+    lines = tuple(msgspec.structs.replace(line, quantity=pieces) for line in bill.lines)
+    bent = msgspec.structs.replace(
+        papers,
+        gross_kg=4 * (papers.gross_kg or 1),
+        house_bills=(msgspec.structs.replace(bill, packages=packages, lines=lines),),
+    )
+    told = found(bent)[scale.XRAYS_AGAINST_PAPERS]
+    assert told.score > 0.7
+    assert f"the papers say {bent.gross_kg:.2f} kg" in told.why
+
+
+def test_nothing_is_surer_by_itself_than_all_evidence_together() -> None:
+    """And what is told contradicts the papers: not fewer parcels than declared, no norm that nobody knows."""
+    papers = consignment().papers[0]
+    (bill,) = papers.house_bills
+    for packages in (1, 3, 40):
+        told = found(
+            msgspec.structs.replace(papers, house_bills=(msgspec.structs.replace(bill, packages=packages),))
+        )
+        whole = told[FUSED].score if FUSED in told else 0.0
+        assert all(told[label].score <= whole for label in GROUPS if label in told)
+        assert "more_parcels" not in told or packages == 1
+        assert not any("on this site" in finding.why for finding in told.values())
+
+
+@pytest.mark.parametrize("word", ["NOREAD", " noread ", "NR", "", "  "])
+def test_what_a_reader_says_that_read_nothing_is_no_barcode(word: str) -> None:
+    """Even if somebody imported papers under that word."""
+    verifier = detector(lambda _: consignment().papers[0])
+    unread = scan(carton=word)
+    assert "names no carton" in (verifier.not_applicable(unread) or "")
+    assert [(finding.label, finding.score) for finding in verifier.beside(unread)] == [
+        (paper_rules.NO_PAPERS, 1.0)
+    ]
+
+
+def test_spaces_around_a_barcode_are_none_of_it() -> None:
+    asked: list[str] = []
+    verifier = detector(asked.append)
+    assert [finding.label for finding in verifier.beside(scan(carton=" T03 "))] == [paper_rules.NO_PAPERS]
+    assert asked == ["T03"]
 
 
 def test_a_carton_without_papers_is_a_finding() -> None:

@@ -94,3 +94,30 @@ def test_scores_are_scores_and_words_are_short(scale_kg: float, gross: float) ->
     for remark in found:
         assert 0.5 < remark.score < 1
         assert len(remark.why) < 120
+
+
+def paper_score(papers: Papers, **changes: object) -> float:
+    return sum(remark.score for remark in scale.xrays_against_papers(measured(**changes), papers, RULES))
+
+
+def test_x_rays_contradict_the_declared_weight_both_ways() -> None:
+    """Beyond a tenth, 0.1 kg and four deviations: 1 kg of 5."""
+    assert paper_score(PAPERS) == paper_score(PAPERS, grams=5900.0) == paper_score(PAPERS, grams=4100.0) == 0
+    assert 0.5 < paper_score(PAPERS, grams=6500.0) < paper_score(PAPERS, grams=20_000.0) < 1
+    assert paper_score(PAPERS, grams=3000.0) > 0.5
+    assert paper_score(PAPERS, grams=6500.0, grams_error=0.2) == 0
+    (remark,) = scale.xrays_against_papers(measured(grams=9000.0), PAPERS, RULES)
+    assert (remark.label, remark.why) == (
+        scale.XRAYS_AGAINST_PAPERS, "X-rays weigh 9.00 ± 0.18 kg, the papers say 5.00 kg."
+    )  # fmt: skip
+
+
+def test_x_rays_say_nothing_of_a_weight_they_cannot_know() -> None:
+    """No box on the belt, no weight on paper, lead where nothing comes through, tare."""
+    assert paper_score(PAPERS, grams=1000.0, fit_mm=30.0) == paper_score(NEITHER) == 0
+    sides = {"width": 300.0, "height": 400.0}  # 50 cm at most, so 567 g/cm2 of lead
+    assert paper_score(PAPERS, grams=1000.0, impenetrable_cm2=8.0, **sides) == 0
+    assert paper_score(PAPERS, grams=1000.0, impenetrable_cm2=0.1, **sides) > 0.5
+    assert paper_score(PAPERS, grams=9000.0, impenetrable_cm2=8.0, **sides) > 0.5
+    assert paper_score(NET_ALONE, grams=9000.0) == 0
+    assert paper_score(NET_ALONE, grams=2000.0) > 0.5

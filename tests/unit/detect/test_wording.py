@@ -93,3 +93,24 @@ def test_goods_cannot_weigh_more_than_their_carton() -> None:
     assert (remark.label, remark.why) == (
         paper_rules.NET_OVER_GROSS, "Its goods are declared as 2.00 kg, the whole carton as 1.50 kg."
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("packages", "pieces", "weight_kg", "words"),
+    [
+        (40, 28, 9.0, "40 packages are declared, and 28 pieces of goods"),
+        (200, 5_000, 1.3, "200 packages are declared, and 1.30 kg for all"),
+        (28, 28, 9.0, ""), (1, 1, 0.004, ""), (100, 400, 1.3, ""), (9, None, 1.3, ""),
+    ],
+)  # fmt: skip
+def test_more_packages_than_there_can_be(
+    packages: int, pieces: int | None, weight_kg: float, words: str
+) -> None:
+    """They would make any number of parcels look declared."""
+    bill = HouseBill(number="H", packages=packages, lines=(Line(quantity=pieces, weight_kg=weight_kg),))
+    papers = Papers(barcode="B", gross_kg=weight_kg, house_bills=(bill,))
+    told = [
+        each.why for each in paper_rules.remarks("B", papers, REGIME) if each.label == paper_rules.PACKAGES
+    ]
+    assert bool(told) == bool(words)
+    assert not words or words in told[0]
