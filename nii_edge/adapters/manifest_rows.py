@@ -28,6 +28,8 @@ from nii_edge.regime import Columns, Field, Regime
 
 MAX_EXAMPLES = 20
 """Problems told in words; all are counted."""
+MAX_UNUSED = 1_000
+"""Columns of one file that are told as used for nothing."""
 
 _KG = {"kg": 1.0, "g": 1e-3, "lb": 0.45359237}
 _FORMULA, _CONTROL = frozenset("=+@"), frozenset("\t\r")
@@ -64,7 +66,7 @@ class _Carton:
 class Collecting:
     """Takes rows in any order and gives the papers of every carton that they speak of.
 
-    `count` is by problem, `examples` the first few in words.
+    `count` is by problem, `examples` the first few in words; `unused`: columns that became no field.
     """
 
     def __init__(self, regime: Regime, columns: Columns, key: bytes) -> None:
@@ -74,6 +76,7 @@ class Collecting:
         self._cartons: dict[str, _Carton] = {}
         self.count: Counter[PaperProblem] = Counter()
         self.examples: list[str] = []
+        self.unused: dict[str, None] = {}
         self._spoilt: dict[PaperProblem, set[str]] = {}
         self.rows = 0
 
@@ -82,6 +85,11 @@ class Collecting:
         self.count[problem] += 1
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(f"{where}: {problem.value}: {detail}"[:300])
+
+    def ignore(self, column: str) -> None:
+        """Note, once, a column or key of the file that is used for nothing."""
+        if len(self.unused) < MAX_UNUSED:
+            self.unused[_cleaned(column[:100])] = None
 
     def add(self, row: Row) -> None:
         """Take one row. Never raises for what it says."""

@@ -28,7 +28,7 @@ StoreOption = Annotated[Path, typer.Option(metavar="FILE", help="The store; edge
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `new`, `amended`, `same` and `moved` add up to `cartons`; `problems` counts by
-    name, `examples` tells some in words."""
+    name, `examples` tells some in words; `unused`: columns of the file that were used for nothing."""
 
     rows: int
     cartons: int
@@ -42,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     cartons_with_problems: int
     problems: dict[str, int]
     examples: list[str]
+    unused: list[str]
 
 
 @app.command("import", epilog="Example: nii-edge manifest import today.csv --store var/manifests.db")
@@ -80,6 +81,8 @@ def import_(
         markup=False,
         highlight=False,
     )
+    if summary.unused:
+        _out.print(f"  used for nothing: {', '.join(summary.unused)}", markup=False, highlight=False)
     for name, count in summary.problems.items():
         _out.print(f"  {name}: {count}", markup=False, highlight=False)
     for example in summary.examples:
@@ -130,6 +133,7 @@ def import_file(
         cartons_with_problems=sum(bool(each.problems) for each in papers),
         problems={problem.value: count for problem, count in sorted(collecting.count.items())},
         examples=collecting.examples,
+        unused=list(collecting.unused),
     )
 
 

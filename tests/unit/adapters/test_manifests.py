@@ -241,6 +241,66 @@ def test_a_customers_names_are_mapped(tmp_path: Path) -> None:
     assert collected(tmp_path / "flat.json", columns).papers() == [one(tmp_path, GOOD)]
 
 
+def in_capitals(field: str) -> str:
+    return field.replace("_", "-", 1).title()
+
+
+def test_columns_are_known_in_any_letters(tmp_path: Path) -> None:
+    """Case, spaces and hyphens make no difference, in CSV and in JSON of both kinds; nothing is left."""
+    for spelt in (str.upper, str.title, in_capitals, lambda field: f" {field.replace('_', ' ')} "):
+        theirs = {spelt(field): GOOD[field] for field in FIELDS}
+        rows = collected(write(tmp_path / "m.csv", theirs, fields=tuple(theirs)))
+        assert rows.papers() == [one(tmp_path, GOOD)]
+        (tmp_path / "m.json").write_text(json.dumps([theirs]))
+        assert collected(tmp_path / "m.json").papers() == rows.papers()
+        assert list(rows.unused) == []
+    line = {"Description": "socks", "Weight KG": 2}
+    bill = {"Carton": 0, "Number": "H1", "LINES": [line]}
+    tree = {"Number": "M-1", "BARCODES": ["B-1"], "Gross-kg": [30], "House Bills": [bill]}
+    (tmp_path / "m.json").write_text(json.dumps([tree]))
+    rows = collected(tmp_path / "m.json")
+    (papers,) = rows.papers()
+    assert (papers.master_bill, papers.gross_kg, papers.net_kg) == ("M-1", 30.0, 2.0)
+    assert (papers.problems, list(rows.unused)) == ((), [])
+
+
+def test_columns_that_are_used_for_nothing_are_told_once(tmp_path: Path) -> None:
+    """Whatever is not read of a file is named: a column of ours that the columns file has elsewhere, too."""
+    theirs = {**GOOD, "Gros_KG": "30", "": "x"}
+    path = write(tmp_path / "m.csv", theirs, {**theirs, "description": "socks"}, fields=tuple(theirs))
+    assert imported(path, tmp_path / "m.db").unused == ["Gros_KG", "column 16 (no name)"]
+    mapped = Columns(version=1, columns={"gross_kg": "Gros_KG"})
+    rows = collected(path, mapped)
+    assert list(rows.unused) == ["gross_kg", "column 16 (no name)"]
+    assert rows.papers()[0].gross_kg == 30.0
+    bill = {"carton": 0, "Nr": "H1", "lines": [{"description": "socks", "note": "x"}]}
+    trees = [
+        GOOD,
+        {**GOOD, "Kilos": 3},
+        {"number": "M", "barcodes": ["B"], "date": "x", "house_bills": [bill]},
+    ]
+    (tmp_path / "m.json").write_text(json.dumps(trees))
+    assert list(collected(tmp_path / "m.json").unused) == ["Kilos", "date", "house_bills.Nr", "lines.note"]
+
+
+def test_two_columns_for_one_field_are_refused(tmp_path: Path) -> None:
+    """Nobody can tell which of them counts, unless the columns file says."""
+    theirs = {**GOOD, "Gross-KG": "30"}
+    both = "'gross_kg' and 'Gross-KG' are both gross_kg"
+    path = write(tmp_path / "m.csv", theirs, fields=tuple(theirs))
+    with pytest.raises(ManifestError, match=both):
+        collected(path)
+    mapped = Columns(version=1, columns={"gross_kg": "Gross-KG"})
+    assert collected(path, mapped).papers()[0].gross_kg == 30.0
+    (tmp_path / "m.json").write_text(json.dumps([GOOD, theirs]))
+    with pytest.raises(ManifestError, match=f"item 2: {both}"):
+        collected(tmp_path / "m.json")
+    tree = {"barcodes": ["B-1"], "gross_kg": [1], "Gross-KG": [30], "house_bills": []}
+    (tmp_path / "m.json").write_text(json.dumps([tree]))
+    with pytest.raises(ManifestError, match=f"item 1: {both}"):
+        collected(tmp_path / "m.json")
+
+
 def test_contradictions_between_rows(tmp_path: Path) -> None:
     """A carton under two master bills, twice the same row, two gross weights, two cartons of one number."""
     other = {**GOOD, "description": "socks"}
