@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nii_edge.adapters.manifest_rows import Collecting, Row
+from nii_edge.adapters.manifest_rows import Collecting, Row, number_of
 from nii_edge.errors import ManifestError
 from nii_edge.papers import PaperProblem
 from nii_edge.regime import FIELDS, Columns, Field
@@ -166,7 +166,10 @@ def _tidy(name: str) -> str:
 
 def _read_json(path: Path, columns: Columns, rows: Collecting) -> None:
     try:
-        tree = json.loads(path.read_text(encoding=columns.encoding), parse_constant=str)
+        text = path.read_text(encoding=columns.encoding)
+        tree = json.loads(text, parse_constant=str, object_pairs_hook=_object)
+    except _KeyTwiceError as error:
+        raise ManifestError(f"{path}: {error}") from error
     except UnicodeError:
         raise
     except (ValueError, RecursionError) as error:
@@ -176,6 +179,25 @@ def _read_json(path: Path, columns: Columns, rows: Collecting) -> None:
     if not isinstance(tree, list):
         raise ManifestError(f"{path}: a {type(tree).__name__}; expected a list of master bills or of lines")
     add_items(path.name, tree, columns, rows)
+
+
+class _KeyTwiceError(Exception):
+    """One object of a JSON file has a key twice; says which."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Of a key that stands in it twice nobody can tell which one counts."""
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        which = [
+            f"{key} {tree[key]!r}"[:100] for key in ("number", "barcode") if isinstance(tree.get(key), str)
+        ]
+        beside = " and ".join(which) or ", ".join(tree)[:100]
+        raise _KeyTwiceError(
+            f"the object with {beside} has the key {name!r} twice; expected once: take one out"
+        )
+    return tree
 
 
 def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -> None:
@@ -197,7 +219,7 @@ def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -
             flat += 1
             missing = {field: theirs for field, theirs in missing.items() if theirs not in item}
             found = _match(where, item, FIELDS, columns.columns, rows)
-            rows.add(Row(where, {ours: _text(item[theirs], columns) for ours, theirs in found.items()}))
+            rows.add(Row(where, {our: _value(our, item[theirs], columns) for our, theirs in found.items()}))
     if flat and missing:
         absent = ", ".join(f"{field} ({theirs})" for field, theirs in missing.items())
         raise ManifestError(
@@ -209,18 +231,17 @@ def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -
 def _of_master(where: str, tree: dict[str, Any], columns: Columns, rows: Collecting) -> Iterator[Row]:
     """The rows of one master bill: one that announces each carton, then one for each line."""
     tree = _renamed(where, tree, _OF_A_MASTER, rows)
-    _check_lists(where, tree, columns, rows)
+    placed = _check_lists(where, tree, columns, rows)
     barcodes, gross = _list(tree.get("barcodes")), _list(tree.get("gross_kg"))
     master = _text(tree.get("number"), columns)
     about: list[dict[Field, str]] = []
     for index, barcode in enumerate(barcodes):
-        kilos = _text(gross[index], columns) if index < len(gross) else ""
         about.append(
             {
                 "barcode": _text(barcode, columns),
                 "master_bill": master,
-                "carton": str(index + 1),
-                "gross_kg": kilos,
+                "carton": str(index + 1) if placed else "",
+                "gross_kg": _number(gross[index], columns) if placed and gross else "",
             }
         )
         yield Row(f"{where} carton {index + 1}", about[-1])
@@ -234,15 +255,16 @@ def _of_bill(
     """The rows of one house bill; `about`: what is said of each carton of its master bill."""
     bill = _renamed(where, tree, _OF_A_BILL, rows, "house_bills.") if isinstance(tree, dict) else {}
     carton = bill.get("carton")
-    if not isinstance(carton, int) or not 0 <= carton < len(about):
-        rows.complain(where, PaperProblem.BAD_ROW, f"carton {carton!r}; expected 0 to {len(about) - 1}")
+    if not isinstance(carton, int) or isinstance(carton, bool) or not 0 <= carton < len(about):
+        said = _number(carton, columns)
+        rows.complain(where, PaperProblem.BAD_ROW, f"carton {said[:20]!r}; expected 0 to {len(about) - 1}")
         for each in about:  # it may be any of them
             rows.spoil(each["barcode"], PaperProblem.BAD_ROW)
         return
     own: dict[Field, str] = {
         **about[carton],
         "house_bill": _text(bill.get("number"), columns),
-        "packages": _text(bill.get("packages"), columns),
+        "packages": _number(bill.get("packages"), columns),
         "shipper": _text(bill.get("shipper"), columns),
         "consignee": _text(bill.get("consignee"), columns),
     }
@@ -256,7 +278,9 @@ def _of_bill(
             rows.spoil(own["barcode"], PaperProblem.BAD_ROW)
             continue
         found = _match(place, line, _OF_A_LINE, {}, rows, "lines.")
-        yield Row(place, {**own, **{ours: _text(line[theirs], columns) for ours, theirs in found.items()}})
+        yield Row(
+            place, {**own, **{our: _value(our, line[theirs], columns) for our, theirs in found.items()}}
+        )
 
 
 def _renamed(
@@ -266,14 +290,35 @@ def _renamed(
     return {our: tree[theirs] for our, theirs in _match(where, tree, ours, {}, rows, inside).items()}
 
 
-def _check_lists(where: str, tree: dict[str, Any], columns: Columns, rows: Collecting) -> None:
-    """What must be lists: all that is in something else would be gone without a word."""
-    for name in ("barcodes", "gross_kg", "house_bills"):
-        if not isinstance(tree.get(name, []), list):
-            kind = type(tree[name]).__name__
-            rows.complain(where, PaperProblem.BAD_ROW, f"{name} is a {kind}; expected a list")
-            for barcode in _list(tree.get("barcodes")):
-                rows.spoil(_text(barcode, columns), PaperProblem.BAD_ROW)
+def _check_lists(where: str, tree: dict[str, Any], columns: Columns, rows: Collecting) -> bool:
+    """What must be lists: all that is in something else would be gone without a word. And whether their
+    places can be trusted: one that is too short or too long may lack any carton, and shift all after it."""
+    wrong = [
+        f"{name} is a {type(tree[name]).__name__}; expected a list"
+        for name in ("barcodes", "gross_kg", "house_bills")
+        if not isinstance(tree.get(name, []), list)
+    ]
+    shifted = _shifted(tree, columns)
+    for detail in [*wrong, *shifted]:
+        rows.complain(where, PaperProblem.BAD_ROW, detail)
+        for barcode in _list(tree.get("barcodes")):
+            rows.spoil(_text(barcode, columns), PaperProblem.BAD_ROW)
+    return not shifted
+
+
+def _shifted(tree: dict[str, Any], columns: Columns) -> list[str]:
+    """How the lists of a master bill disagree about how many cartons it has, in words."""
+    barcodes, gross, cartons = tree.get("barcodes"), tree.get("gross_kg"), tree.get("cartons")
+    if not isinstance(barcodes, list):
+        return []
+    told, count = "weights and numbers of its cartons are left out", len(barcodes)
+    found = []
+    said = _number(cartons, columns)
+    if cartons is not None and number_of(said.strip(), columns) != count:
+        found.append(f"{count} barcodes, and cartons is {said[:20]!r}; expected as many; {told}")
+    if isinstance(gross, list) and len(gross) != count:
+        found.append(f"{len(gross)} gross_kg of {count} barcodes; expected as many; {told}")
+    return found
 
 
 _OF_A_MASTER = ("number", "cartons", "gross_kg", "barcodes", "house_bills")
@@ -281,6 +326,7 @@ _OF_A_BILL = ("carton", "number", "packages", "shipper", "consignee", "lines")
 _OF_A_LINE: tuple[Field, ...] = (
     "hs_code", "description", "quantity", "weight_kg", "value_usd", "origin",
 )  # fmt: skip
+_NUMBERS = frozenset({"carton", "gross_kg", "packages", "quantity", "weight_kg", "value_usd"})
 
 
 def _list(value: Any) -> list[Any]:
@@ -293,3 +339,13 @@ def _text(value: Any, columns: Columns) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, (list, dict)):
         return ""
     return value if isinstance(value, str) else repr(value).replace(".", columns.decimal)
+
+
+def _number(value: Any, columns: Columns) -> str:
+    """A JSON value where a number is expected: what cannot be one is named as a wrong number, not dropped."""
+    kind = type(value).__name__
+    return f"a {kind}" if isinstance(value, (bool, list, dict)) else _text(value, columns)
+
+
+def _value(field: Field, value: Any, columns: Columns) -> str:
+    return _number(value, columns) if field in _NUMBERS else _text(value, columns)

@@ -199,6 +199,80 @@ def test_rows_that_lost_their_place_mark_every_carton_they_may_mean(tmp_path: Pa
     assert rows.count[PaperProblem.BAD_ROW] == 3
 
 
+def of_json(path: Path, tree: Any) -> Collecting:
+    path.write_text(tree if isinstance(tree, str) else json.dumps(tree))
+    return collected(path)
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ({"cartons": 3, "gross_kg": [1, 2, 3], "barcodes": ["B2", "B3"]}, "2 barcodes, and cartons is '3'"),
+        ({"cartons": 3, "gross_kg": [2, 3], "barcodes": ["B2", "B3"]}, "2 barcodes, and cartons is '3'"),
+        ({"cartons": 2, "gross_kg": [1], "barcodes": ["B2", "B3"]}, "1 gross_kg of 2 barcodes"),
+        ({"gross_kg": [], "barcodes": ["B2", "B3"]}, "0 gross_kg of 2 barcodes"),
+        ({"gross_kg": [1, 2, 3], "barcodes": ["B2", "B3"]}, "3 gross_kg of 2 barcodes"),
+        (
+            {"cartons": True, "gross_kg": [1, 2], "barcodes": ["B2", "B3"]},
+            "2 barcodes, and cartons is 'a bool'",
+        ),
+        (
+            {"cartons": "two", "gross_kg": [1, 2], "barcodes": ["B2", "B3"]},
+            "2 barcodes, and cartons is 'two'",
+        ),
+        (
+            {"cartons": [2], "gross_kg": [1, 2], "barcodes": ["B2", "B3"]},
+            "2 barcodes, and cartons is 'a list'",
+        ),
+    ],
+)
+def test_lists_of_unequal_length_shift_nothing(tmp_path: Path, lists: dict[str, Any], words: str) -> None:
+    """No carton gets the weight or the number of another, and all of them are marked."""
+    bill = {"carton": 0, "number": "H1", "packages": 1, "lines": [{"description": "socks"}]}
+    bills = [bill, {**bill, "carton": 1, "number": "H2"}]
+    rows = of_json(tmp_path / "m.json", [{"number": "M", **lists, "house_bills": bills}])
+    assert words in rows.examples[0]
+    for papers in rows.papers():
+        assert papers.problems == (PaperProblem.BAD_ROW,)
+        assert (papers.gross_kg, papers.carton) == (None, None)
+    for cartons in (2, 2.0, "2", None):
+        tree = {"number": "M", "cartons": cartons, "gross_kg": [1, 2], "barcodes": ["B2", "B3"]}
+        rows = of_json(tmp_path / "m.json", [{**tree, "house_bills": bills}])
+        assert [(each.gross_kg, each.carton, each.problems) for each in rows.papers()] == [
+            (1, 1, ()),
+            (2, 2, ()),
+        ]
+
+
+def test_true_and_false_are_no_numbers(tmp_path: Path) -> None:
+    """Nor are lists: they are named, not taken for one and not dropped."""
+    line = {"description": "socks", "quantity": True}
+    bill = {"carton": True, "number": "H1", "packages": 1, "lines": [line]}
+    tree = {"number": "M", "gross_kg": [1, False], "barcodes": ["B2", "B3"], "house_bills": [bill]}
+    first, second = of_json(tmp_path / "m.json", [tree]).papers()
+    assert first.house_bills == second.house_bills == ()
+    assert (first.problems[0], second.gross_kg) == (PaperProblem.BAD_ROW, None)
+    assert {PaperProblem.BAD_NUMBER, PaperProblem.BAD_ROW} <= set(second.problems)
+    (tmp_path / "m.json").write_text(json.dumps([{**tree, "house_bills": [{**bill, "carton": 0}]}]))
+    assert collected(tmp_path / "m.json").papers()[0].problems == (PaperProblem.BAD_NUMBER,)
+    for field in ("carton", "gross_kg", "packages", "quantity", "weight_kg", "value_usd"):
+        (papers,) = of_json(tmp_path / "m.json", [{**GOOD, field: True}]).papers()
+        assert papers.problems == (PaperProblem.BAD_NUMBER,)
+        (papers,) = of_json(tmp_path / "m.json", [{**GOOD, field: [5]}]).papers()
+        assert papers.problems == (PaperProblem.BAD_NUMBER,)
+
+
+def test_a_key_that_stands_twice_in_an_object_is_refused(tmp_path: Path) -> None:
+    """The last one had counted."""
+    with pytest.raises(
+        ManifestError, match=r"m\.json: the object with barcode 'B-1' has the key 'gross_kg' twice"
+    ):
+        of_json(tmp_path / "m.json", '[{"barcode": "B-1", "gross_kg": 30, "gross_kg": 3}]')
+    bills = '"house_bills": [{"carton": 0, "carton": 1, "lines": []}]'
+    with pytest.raises(ManifestError, match=r"the object with carton, lines has the key 'carton' twice"):
+        of_json(tmp_path / "m.json", '[{"number": "M", "barcodes": ["B-1", "B-2"], ' + bills + "}]")
+
+
 def test_numbers_of_json_are_what_they_are(tmp_path: Path) -> None:
     """They have a point, whatever the columns file says of texts; and what it names must be there."""
     columns = Columns(version=1, decimal=",", thousands=".", columns={"gross_kg": "Gross"})
