@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-from nii_edge.manifest_pages import PAGE_BYTES, PAGE_CARTONS, pack
+from nii_edge.manifest_pages import PAGE_BYTES, PAGE_CARTONS, pack, readable
 from nii_edge.ports import ManifestSource
 from nii_edge.wire import FetchManifestsMessage, ManifestsMessage
 
@@ -25,7 +25,7 @@ def page_for(fetch: FetchManifestsMessage, source: ManifestSource | None) -> Pag
     end = source.end()
     known = fetch.store == end.store and fetch.since <= end.number
     since = fetch.since if known else 0
-    rows = source.after(since, PAGE_CARTONS, PAGE_BYTES)
+    rows = [readable(row) for row in source.after(since, PAGE_CARTONS, PAGE_BYTES)]
     payload = pack(rows)
     upto = rows[-1].number if rows else since
     message = ManifestsMessage(
