@@ -60,6 +60,7 @@ class _Carton:
         self.bills: dict[str, _Bill] = {}
         self.problems: set[PaperProblem] = set()
         self.seen: set[tuple[str, ...]] = set()
+        self.torn = False  # it stands under two master bills
         self.lines = 0
 
 
@@ -137,6 +138,7 @@ class Collecting:
         if carton is None:
             carton = self._cartons[barcode] = _Carton(master, number, gross)
         elif master != carton.master_bill:
+            carton.torn = True
             take.wrong(
                 PaperProblem.LISTED_TWICE,
                 f"carton {barcode} is under master bill {carton.master_bill!r} and {master!r}",
@@ -238,6 +240,7 @@ class Collecting:
                 for bill in carton.bills.values()
             ),
             problems=tuple(sorted(carton.problems)),
+            repeated=PaperProblem.LISTED_TWICE in carton.problems and not carton.torn,
         )
 
 

@@ -521,6 +521,52 @@ def test_imports_again_amend_and_moving_between_master_bills_is_marked(tmp_path:
     assert stat.S_IMODE(os.stat(store.parent / "names.key").st_mode) == 0o600
 
 
+def marked(store: Path) -> bool:
+    reader = ManifestReader(store)
+    papers = reader.find("B-1")
+    reader.close()
+    assert papers is not None
+    assert not papers.repeated or PaperProblem.LISTED_TWICE in papers.problems
+    return PaperProblem.LISTED_TWICE in papers.problems
+
+
+def test_a_corrected_file_takes_back_a_row_that_stood_twice(tmp_path: Path) -> None:
+    """Under the same master bill it replaces all that was said; the same again changes nothing."""
+    path, store = tmp_path / "m.csv", tmp_path / "m.db"
+    imported(write(path, GOOD, GOOD), store)
+    assert marked(store)
+    assert imported(path, store).same == 1
+    assert imported(write(path, GOOD), store).amended == 1
+    assert not marked(store)
+    imported(write(path, GOOD, GOOD), store)
+    assert marked(store)
+
+
+@pytest.mark.parametrize("first", ["M-1", "M-2", ""])
+def test_no_file_takes_back_that_two_master_bills_list_a_carton(tmp_path: Path, first: str) -> None:
+    """Neither of the two, however often it is sent, alone or with a row twice, before or after."""
+    path, store = tmp_path / "m.csv", tmp_path / "m.db"
+    mine, other = GOOD, {**GOOD, "master_bill": "M-2", "house_bill": "H9"}
+    clean, twice, both = [mine], [mine, mine], [mine, other]
+    for number, start in enumerate(([twice, [other]], [clean, [other, other]], [both], [[mine, *both]])):
+        store = tmp_path / f"{number}.db"
+        for rows in start:
+            imported(write(path, *rows), store)
+        for rows in (clean, [{**mine, "master_bill": first}], twice, clean, [other], [other, other], [other]):
+            imported(write(path, *rows), store)
+            assert marked(store)
+
+
+def test_a_mark_of_a_store_from_before_stays(tmp_path: Path) -> None:
+    """It does not say whether two master bills listed the carton."""
+    store = tmp_path / "m.db"
+    writer = ManifestStore(store)
+    writer.put([Papers(barcode="B-1", master_bill="M-1", problems=(PaperProblem.LISTED_TWICE,))])
+    writer.close()
+    imported(write(tmp_path / "m.csv", GOOD), store)
+    assert marked(store)
+
+
 def test_the_daemon_reads_while_an_import_writes(tmp_path: Path) -> None:
     """A reader that is open sees all of an import or nothing of it, and is never refused."""
     store = tmp_path / "m.db"
