@@ -87,12 +87,13 @@ def _read_rows(path: Path, reader: Any, columns: Columns, rows: Collecting) -> N
     names = [name.strip() for name in header]
     place = _places(path, names, columns, rows)
     for number in itertools.count(1):
+        line = reader.line_num + 1
         values = next(reader, None)
         if values is None:
             return
         if not values:
             continue
-        where = f"{path.name} row {number}"
+        where = f"{path.name} row {number} (line {line})"
         if len(values) != len(names):
             rows.complain(where, PaperProblem.BAD_ROW, f"{len(values)} fields; the header has {len(names)}")
             for value in values:  # fields may have moved: any of them may be the barcode

@@ -30,6 +30,8 @@ MAX_EXAMPLES = 20
 """Problems told in words; all are counted."""
 MAX_UNUSED = 1_000
 """Columns of one file that are told as used for nothing."""
+MAX_NAMELESS = 1_000
+"""Rows of one file without a barcode that are told with their place; all are counted."""
 
 _KG = {"kg": 1.0, "g": 1e-3, "lb": 0.45359237}
 _FORMULA, _CONTROL = frozenset("=+@"), frozenset("\t\r")
@@ -67,7 +69,8 @@ class _Carton:
 class Collecting:
     """Takes rows in any order and gives the papers of every carton that they speak of.
 
-    `count` is by problem, `examples` the first few in words; `unused`: columns that became no field.
+    `count` is by problem, `examples` the first few in words; `unused`: columns that became no field;
+    `nameless`: where rows without a barcode stand.
     """
 
     def __init__(self, regime: Regime, columns: Columns, key: bytes) -> None:
@@ -77,6 +80,7 @@ class Collecting:
         self._cartons: dict[str, _Carton] = {}
         self.count: Counter[PaperProblem] = Counter()
         self.examples: list[str] = []
+        self.nameless: list[str] = []
         self.unused: dict[str, None] = {}
         self._spoilt: dict[PaperProblem, set[str]] = {}
         self.rows = 0
@@ -98,6 +102,8 @@ class Collecting:
         barcode = row.fields.get("barcode", "").strip()
         if not barcode:
             self.complain(row.where, PaperProblem.NO_BARCODE, "the row names no carton; it is left out")
+            if len(self.nameless) < MAX_NAMELESS:
+                self.nameless.append(row.where[:200])
             return
         if len(barcode) > MAX_CODE or not barcode.isprintable():
             self.complain(

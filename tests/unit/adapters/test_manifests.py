@@ -19,11 +19,12 @@ import pytest
 from harness import ROOT
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from nii_edge.adapters.manifest_files import read_into
 from nii_edge.adapters.manifest_rows import Collecting, number_of
 from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
-from nii_edge.commands.manifest import Summary, import_file
+from nii_edge.commands.manifest import Summary, app, import_file
 from nii_edge.config import load
 from nii_edge.detect import paper_rules
 from nii_edge.errors import ManifestError
@@ -343,6 +344,8 @@ def test_columns_that_are_used_for_nothing_are_told_once(tmp_path: Path) -> None
     theirs = {**GOOD, "Gros_KG": "30", "": "x"}
     path = write(tmp_path / "m.csv", theirs, {**theirs, "description": "socks"}, fields=tuple(theirs))
     assert imported(path, tmp_path / "m.db").unused == ["Gros_KG", "column 16 (no name)"]
+    done = CliRunner().invoke(app, ["import", str(path), "--store", str(tmp_path / "m.db")])
+    assert "used for nothing: Gros_KG, column 16 (no name)\n" in done.output
     mapped = Columns(version=1, columns={"gross_kg": "Gros_KG"})
     rows = collected(path, mapped)
     assert list(rows.unused) == ["gross_kg", "column 16 (no name)"]
@@ -396,6 +399,23 @@ def test_rows_that_nothing_can_be_made_of(tmp_path: Path) -> None:
     (papers,) = rows.papers()
     assert papers.problems == (PaperProblem.BAD_ROW,)
     assert rows.count == {PaperProblem.NO_BARCODE: 1, PaperProblem.BAD_BARCODE: 1, PaperProblem.BAD_ROW: 1}
+
+
+def test_rows_without_a_barcode_are_told_with_their_line(tmp_path: Path) -> None:
+    """Merged cells of a spreadsheet: the lines of a carton are left out, and whoever imports hears where they
+    stand, though other problems came first."""
+    bad = [{**GOOD, "description": f"two\nlines {k}", "quantity": "x"} for k in range(30)]
+    path = write(tmp_path / "m.csv", *bad, {**GOOD, "barcode": ""}, {**GOOD, "barcode": " "})
+    summary = imported(path, tmp_path / "m.db")
+    assert summary.nameless == ["m.csv row 31 (line 62)", "m.csv row 32 (line 63)"]
+    assert summary.problems[PaperProblem.NO_BARCODE] == 2
+    assert not [example for example in summary.examples if "NO_BARCODE" in example]
+    done = CliRunner().invoke(app, ["import", str(path), "--store", str(tmp_path / "m.db")])
+    assert "left out, without a barcode: m.csv row 31 (line 62), m.csv row 32 (line 63)\n" in done.output
+    write(path, GOOD, *[{**GOOD, "barcode": ""}] * 1_500)
+    assert len(imported(path, tmp_path / "m.db").nameless) == 1_000
+    done = CliRunner().invoke(app, ["import", str(path), "--store", str(tmp_path / "m.db")])
+    assert "m.csv row 21 (line 22) and 1480 more (--json)\n" in done.output
 
 
 def test_a_carton_that_is_only_announced(tmp_path: Path) -> None:
