@@ -40,9 +40,18 @@ _MOST = MAX_PAPERS_BYTES + PAGE_BYTES
 _LEVEL = 3
 _HASH = re.compile(r"([0-9a-f]{32})?")
 
+
+class _Named(msgspec.Struct):
+    """As much of papers as says which carton they are of."""
+
+    barcode: str
+    master_bill: object = ""
+
+
 _encoder = msgspec.msgpack.Encoder()
 _page = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
 _papers = msgspec.msgpack.Decoder(Papers)
+_named = msgspec.msgpack.Decoder(_Named)
 
 
 class Entry(NamedTuple):
@@ -68,9 +77,20 @@ def _packed(pairs: list[tuple[int, bytes]]) -> bytes:
     return zlib.compress(_encoder.encode(pairs), _LEVEL)
 
 
-def _announced(row: PaperRow) -> Papers:
-    problems = (PaperProblem.NO_LINES, PaperProblem.TOO_MANY)
+def _announced(row: PaperRow, why: PaperProblem = PaperProblem.TOO_MANY) -> Papers:
+    problems = tuple(sorted((PaperProblem.NO_LINES, why)))
     return Papers(barcode=row.barcode, master_bill=row.master_bill, problems=problems)
+
+
+def readable(row: PaperRow) -> PaperRow:
+    """The row or, if its papers are damaged or another carton's, one that says so of its carton: an edge
+    could not tell from such papers which carton is meant, and would go on with the old ones."""
+    try:
+        if _papers.decode(row.papers).barcode == row.barcode:
+            return row
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        pass
+    return row._replace(papers=_encoder.encode(_announced(row, PaperProblem.BAD_ROW)))
 
 
 def unpack(message: ManifestsMessage, payload: Buffer, since: int) -> list[Entry]:
@@ -131,6 +151,22 @@ def checked(encoded: bytes) -> Papers:
     for wrong in _wrong(papers):
         raise ManifestError(f"carton {papers.barcode[:MAX_CODE]!r}: {wrong}")
     return papers
+
+
+def stand_in(encoded: bytes) -> Papers | None:
+    """What takes the place of papers that are refused, so that no older ones stay in force: the carton, as
+    NO_LINES and BAD_ROW. None if they do not say which carton they are of."""
+    try:
+        named = _named.decode(encoded)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+    barcode, master = named.barcode.strip(), named.master_bill
+    if not barcode or [*_text("barcode", barcode, MAX_CODE)]:
+        return None
+    if not isinstance(master, str) or [*_text("master_bill", master, MAX_CODE)]:
+        master = ""
+    problems = (PaperProblem.BAD_ROW, PaperProblem.NO_LINES)
+    return Papers(barcode=barcode, master_bill=master, problems=problems)
 
 
 def _wrong(papers: Papers) -> Iterator[str]:

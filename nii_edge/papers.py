@@ -80,7 +80,9 @@ class HouseBill(PaperRecord, frozen=True, kw_only=True):
 
 class Papers(PaperRecord, frozen=True, kw_only=True):
     """Everything declared of one carton. `carton`: its number within the master bill, from 1; `cartons`: how
-    many the master bill has; `problems`: what the import found wrong with it, each once."""
+    many the master bill has; `problems`: what the import found wrong with it, each once. `repeated`: it is
+    LISTED_TWICE by rows of one master bill alone, so that a corrected file takes that back; nothing takes
+    back that two master bills list it."""
 
     barcode: str
     master_bill: str = ""
@@ -89,6 +91,7 @@ class Papers(PaperRecord, frozen=True, kw_only=True):
     gross_kg: float | None = None
     house_bills: tuple[HouseBill, ...] = ()
     problems: tuple[PaperProblem, ...] = ()
+    repeated: bool = False
 
     @property
     def lines(self) -> tuple[Line, ...]:

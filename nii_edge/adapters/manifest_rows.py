@@ -28,6 +28,10 @@ from nii_edge.regime import Columns, Field, Regime
 
 MAX_EXAMPLES = 20
 """Problems told in words; all are counted."""
+MAX_UNUSED = 1_000
+"""Columns of one file that are told as used for nothing."""
+MAX_NAMELESS = 1_000
+"""Rows of one file without a barcode that are told with their place; all are counted."""
 
 _KG = {"kg": 1.0, "g": 1e-3, "lb": 0.45359237}
 _FORMULA, _CONTROL = frozenset("=+@"), frozenset("\t\r")
@@ -58,13 +62,15 @@ class _Carton:
         self.bills: dict[str, _Bill] = {}
         self.problems: set[PaperProblem] = set()
         self.seen: set[tuple[str, ...]] = set()
+        self.torn = False  # it stands under two master bills
         self.lines = 0
 
 
 class Collecting:
     """Takes rows in any order and gives the papers of every carton that they speak of.
 
-    `count` is by problem, `examples` the first few in words.
+    `count` is by problem, `examples` the first few in words; `unused`: columns that became no field;
+    `nameless`: where rows without a barcode stand.
     """
 
     def __init__(self, regime: Regime, columns: Columns, key: bytes) -> None:
@@ -74,6 +80,8 @@ class Collecting:
         self._cartons: dict[str, _Carton] = {}
         self.count: Counter[PaperProblem] = Counter()
         self.examples: list[str] = []
+        self.nameless: list[str] = []
+        self.unused: dict[str, None] = {}
         self._spoilt: dict[PaperProblem, set[str]] = {}
         self.rows = 0
 
@@ -83,12 +91,19 @@ class Collecting:
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(f"{where}: {problem.value}: {detail}"[:300])
 
+    def ignore(self, column: str) -> None:
+        """Note, once, a column or key of the file that is used for nothing."""
+        if len(self.unused) < MAX_UNUSED:
+            self.unused[_cleaned(column[:100])] = None
+
     def add(self, row: Row) -> None:
         """Take one row. Never raises for what it says."""
         self.rows += 1
         barcode = row.fields.get("barcode", "").strip()
         if not barcode:
             self.complain(row.where, PaperProblem.NO_BARCODE, "the row names no carton; it is left out")
+            if len(self.nameless) < MAX_NAMELESS:
+                self.nameless.append(row.where[:200])
             return
         if len(barcode) > MAX_CODE or not barcode.isprintable():
             self.complain(
@@ -129,6 +144,7 @@ class Collecting:
         if carton is None:
             carton = self._cartons[barcode] = _Carton(master, number, gross)
         elif master != carton.master_bill:
+            carton.torn = True
             take.wrong(
                 PaperProblem.LISTED_TWICE,
                 f"carton {barcode} is under master bill {carton.master_bill!r} and {master!r}",
@@ -230,6 +246,7 @@ class Collecting:
                 for bill in carton.bills.values()
             ),
             problems=tuple(sorted(carton.problems)),
+            repeated=PaperProblem.LISTED_TWICE in carton.problems and not carton.torn,
         )
 
 

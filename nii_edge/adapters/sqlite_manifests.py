@@ -2,7 +2,7 @@
 
 A carton's papers are one row, found by its barcode. A later import of the same carton under the same master
 bill amends it; under another one both are kept apart by nothing but the barcode, so the newest is stored and
-marked LISTED_TWICE for ever.
+marked LISTED_TWICE for ever. A carton that one master bill lists twice is marked until it is amended.
 
 Each carton has a number, given when it was stored or last amended, so that an edge can ask for what came
 after one. A store that takes a collector's manifests keeps how far it came, in the same transaction.
@@ -117,7 +117,7 @@ class ManifestStore:
         for told in every:
             before = _before(self._connection, told.barcode)
             papers = told
-            if before is not None and (_contradicts(before.master, told.master_bill) or before.marked):
+            if before is not None and (_contradicts(before.master, told.master_bill) or before.torn):
                 papers = _marked(told)
             if before is None:
                 new += 1
@@ -217,8 +217,10 @@ class _Before(NamedTuple):
     papers: Papers | None
 
     @property
-    def marked(self) -> bool:
-        return self.papers is not None and PaperProblem.LISTED_TWICE in self.papers.problems
+    def torn(self) -> bool:
+        """Whether two master bills listed it, or might have: stores of before did not say why."""
+        papers = self.papers
+        return papers is not None and PaperProblem.LISTED_TWICE in papers.problems and not papers.repeated
 
 
 def _before(connection: sqlite3.Connection, barcode: str) -> _Before | None:
@@ -238,7 +240,7 @@ def _contradicts(before: str, now: str) -> bool:
 
 def _marked(papers: Papers) -> Papers:
     problems = tuple(sorted({*papers.problems, PaperProblem.LISTED_TWICE}))
-    return msgspec.structs.replace(papers, problems=problems)
+    return msgspec.structs.replace(papers, problems=problems, repeated=False)
 
 
 @contextmanager

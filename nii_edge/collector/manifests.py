@@ -5,9 +5,14 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-from nii_edge.manifest_pages import PAGE_BYTES, PAGE_CARTONS, pack
+from nii_edge.manifest_pages import PAGE_BYTES, PAGE_CARTONS, pack, readable
 from nii_edge.ports import ManifestSource
+from nii_edge.telemetry import logger
 from nii_edge.wire import FetchManifestsMessage, ManifestsMessage
+
+TOLD = 20
+"""Cartons of one page whose papers are damaged that are named in the log."""
+_log = logger("collector")
 
 
 class PageOut(NamedTuple):
@@ -25,7 +30,13 @@ def page_for(fetch: FetchManifestsMessage, source: ManifestSource | None) -> Pag
     end = source.end()
     known = fetch.store == end.store and fetch.since <= end.number
     since = fetch.since if known else 0
-    rows = source.after(since, PAGE_CARTONS, PAGE_BYTES)
+    stored = source.after(since, PAGE_CARTONS, PAGE_BYTES)
+    rows = [readable(row) for row in stored]
+    damaged = [row.barcode for row, found in zip(rows, stored, strict=True) if row is not found]
+    if damaged:
+        _log.error(
+            "papers in the store are damaged; import them again", count=len(damaged), first=damaged[:TOLD]
+        )
     payload = pack(rows)
     upto = rows[-1].number if rows else since
     message = ManifestsMessage(

@@ -16,6 +16,7 @@ from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
 from nii_edge.config import load
 from nii_edge.errors import ManifestError
+from nii_edge.papers import PaperProblem
 from nii_edge.regime import Columns, Regime
 from nii_edge.resources import shipped
 
@@ -23,12 +24,15 @@ app = typer.Typer(help="What was declared of each carton.", no_args_is_help=True
 _out = Console(soft_wrap=True)
 
 KEY_BYTES = 32
+SHOWN = 20
+"""Rows without a barcode that are printed with their place; --json has more."""
 StoreOption = Annotated[Path, typer.Option(metavar="FILE", help="The store; edge.yaml names it too.")]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `new`, `amended`, `same` and `moved` add up to `cartons`; `problems` counts by
-    name, `examples` tells some in words."""
+    name, `examples` tells some in words; `unused`: columns of the file that were used for nothing;
+    `nameless`: where rows without a barcode stand, the first thousand."""
 
     rows: int
     cartons: int
@@ -42,6 +46,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     cartons_with_problems: int
     problems: dict[str, int]
     examples: list[str]
+    unused: list[str]
+    nameless: list[str]
 
 
 @app.command("import", epilog="Example: nii-edge manifest import today.csv --store var/manifests.db")
@@ -80,6 +86,13 @@ def import_(
         markup=False,
         highlight=False,
     )
+    if summary.unused:
+        _out.print(f"  used for nothing: {', '.join(summary.unused)}", markup=False, highlight=False)
+    if summary.nameless:
+        told = ", ".join(summary.nameless[:SHOWN])
+        more = summary.problems[PaperProblem.NO_BARCODE] - SHOWN
+        rest = f" and {more} more (--json)" if more > 0 else ""
+        _out.print(f"  left out, without a barcode: {told}{rest}", markup=False, highlight=False)
     for name, count in summary.problems.items():
         _out.print(f"  {name}: {count}", markup=False, highlight=False)
     for example in summary.examples:
@@ -130,6 +143,8 @@ def import_file(
         cartons_with_problems=sum(bool(each.problems) for each in papers),
         problems={problem.value: count for problem, count in sorted(collecting.count.items())},
         examples=collecting.examples,
+        unused=list(collecting.unused),
+        nameless=collecting.nameless,
     )
 
 

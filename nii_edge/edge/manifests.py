@@ -14,7 +14,7 @@ import msgspec
 
 from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.errors import ManifestError, WireError
-from nii_edge.manifest_pages import Entry, checked, unpack
+from nii_edge.manifest_pages import Entry, checked, stand_in, unpack
 from nii_edge.papers import Papers
 from nii_edge.ports import Clock, PaperStore, Place
 from nii_edge.telemetry import Metrics, logger
@@ -161,7 +161,7 @@ class ManifestPull:
                 "the collector has another store of manifests, or an older state of it; taken anew",
                 taken=place.number, last=message.last,
             )  # fmt: skip
-        papers = self._papers(entries)
+        papers, refused = self._papers(entries)
         reached = Place(message.store, message.next)
         if entries or reached != place:
             stored = store.take(papers, reached)
@@ -169,25 +169,33 @@ class ManifestPull:
                 self._count(result, count)
             if entries:
                 self._log.info(
-                    "taken", cartons=len(papers), refused=len(entries) - len(papers), upto=message.next,
+                    "taken", cartons=len(entries) - refused, refused=refused, upto=message.next,
                     last=message.last, **stored._asdict(),
                 )  # fmt: skip
         self._metrics.manifests_behind.set(message.last - message.next)
         self.report = msgspec.structs.replace(self.report, taken=message.next, last=message.last, problem="")
         return reached, bool(entries) and message.next < message.last
 
-    def _papers(self, entries: Sequence[Entry]) -> list[Papers]:
-        """Those that can be used; the others are named, counted and passed over."""
-        good, refused = [], 0
+    def _papers(self, entries: Sequence[Entry]) -> tuple[list[Papers], int]:
+        """What is stored, and how many papers are refused: named, counted, and stood in for by papers that
+        say nothing, so that no older ones of the carton stay in force."""
+        stored: list[Papers] = []
+        refused = 0
         for entry in entries:
             try:
-                good.append(checked(entry.papers))
+                stored.append(checked(entry.papers))
             except ManifestError as error:
                 refused += 1
+                instead = stand_in(entry.papers)
+                if instead is not None:
+                    stored.append(instead)
                 if refused <= TOLD:
-                    self._log.error("papers are refused", number=entry.number, why=str(error))
+                    self._log.error(
+                        "papers are refused", number=entry.number, why=str(error),
+                        carton=instead.barcode if instead else "cannot be told: its older papers stay",
+                    )  # fmt: skip
         self._count("refused", refused)
-        return good
+        return stored, refused
 
     def _count(self, result: str, count: int) -> None:
         self._metrics.manifests.labels(result).inc(count)

@@ -29,7 +29,7 @@ from nii_edge.config import ViewGeometry
 from nii_edge.edge.health import Status
 from nii_edge.edge.manifests import PullReport
 from nii_edge.learn.looking import evidence_detector
-from nii_edge.papers import HouseBill, Papers, hash_name
+from nii_edge.papers import HouseBill, PaperProblem, Papers, hash_name
 from nii_edge.records import Band, Decision, Finding, Reason, ScanType, Verdict
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.subscriber import Subscriber
@@ -351,10 +351,12 @@ def test_a_manifest_imported_at_the_collector_reaches_the_edge_through_every_res
 
         _spoil(centre)
         import_at(centre, {**PAPERS, "barcode": "LAST", "carton": "9"})
-        assert pulled(edge, 6) == PullReport(taken=6, last=6, refused=2)
+        assert pulled(edge, 6) == PullReport(taken=6, last=6, refused=1)
         assert papers_of(store, "LAST") == papers_of(centre, "LAST") is not None
-        assert papers_of(store, "DAMAGED") is papers_of(store, "HOSTILE") is None
-        _what_was_refused_is_named_and_counted(edge)
+        refused = (PaperProblem.BAD_ROW, PaperProblem.NO_LINES)
+        assert papers_of(store, "DAMAGED") == Papers(barcode="DAMAGED", master_bill="M", problems=refused)
+        assert papers_of(store, "HOSTILE") == Papers(barcode="HOSTILE", problems=refused)
+        _what_was_refused_is_named_and_counted(edge, collector)
         last = screened(edge, KNOWN)
         _every_report_came(edge, collector, last)
         assert edge.stop() == collector.stop() == 0
@@ -381,13 +383,15 @@ def _spoil(centre: Path) -> None:
         )
 
 
-def _what_was_refused_is_named_and_counted(edge: Process) -> None:
+def _what_was_refused_is_named_and_counted(edge: Process, collector: Process) -> None:
     refused = edge.events("papers are refused")
-    assert [line["number"] for line in refused] == [4, 5]
-    assert "HOSTILE" in refused[1]["why"]
+    assert [(line["number"], line["carton"]) for line in refused] == [(5, "HOSTILE")]
+    assert "HOSTILE" in refused[0]["why"]
+    damaged = collector.events("papers in the store are damaged; import them again")
+    assert [(line["count"], line["first"]) for line in damaged] == [(1, ["DAMAGED"])]
     with urlopen(edge.endpoints["health"] + "/metrics") as answer:  # noqa: S310 - http
         lines = answer.read().decode().splitlines()
-    assert 'nii_edge_manifests_total{result="refused"} 2.0' in lines
+    assert 'nii_edge_manifests_total{result="refused"} 1.0' in lines
     assert "nii_edge_manifests_behind 0.0" in lines
 
 

@@ -23,6 +23,8 @@ from nii_edge.manifest_pages import (
     Entry,
     checked,
     pack,
+    readable,
+    stand_in,
     unpack,
 )
 from nii_edge.papers import MAX_LINES, HouseBill, Line, PaperProblem, Papers
@@ -228,3 +230,44 @@ def test_whatever_an_import_makes_is_taken(every: list[dict[Any, str]], unit: An
         collecting.add(Row(f"row {number}", fields))
     for papers in collecting.papers():
         assert checked(encoded(papers)) == papers
+
+
+# ---- what stands in for papers that are refused
+
+
+@given(st.binary(max_size=100))
+def test_what_stands_in_is_never_refused(body: bytes) -> None:
+    """Whatever came, what is stored instead is what an import could have made."""
+    made = stand_in(body)
+    assert made is None or checked(encoded(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("tree", "barcode", "master"),
+    [
+        ({"barcode": "B", "master_bill": "M", "carton": "x"}, "B", "M"),
+        ({"barcode": " B ", "master_bill": "M" * 65}, "B", ""),
+        ({"barcode": "B", "master_bill": 5}, "B", ""),
+    ],
+)
+def test_refused_papers_say_which_carton_they_are_of(tree: object, barcode: str, master: str) -> None:
+    """So that what an edge had of it counts no more."""
+    problems = (PaperProblem.BAD_ROW, PaperProblem.NO_LINES)
+    assert stand_in(encoded(tree)) == Papers(barcode=barcode, master_bill=master, problems=problems)
+
+
+@pytest.mark.parametrize("tree", [{"barcode": ""}, {"barcode": "x" * 65}, {"barcode": 5}, {}, [], "B"])
+def test_refused_papers_that_name_no_carton(tree: object) -> None:
+    """Nothing stands in for them."""
+    assert stand_in(encoded(tree)) is None
+
+
+def test_damaged_papers_are_sent_as_such_by_the_centre() -> None:
+    """It knows which carton they are of; the edge could not tell."""
+    good = encoded(Papers(barcode="B1", master_bill="M"))
+    problems = (PaperProblem.BAD_ROW, PaperProblem.NO_LINES)
+    bad = encoded(Papers(barcode="B1", master_bill="M", problems=problems))
+    (row,) = rows([good])
+    assert readable(row) == row
+    for body in (b"", b"\xff\x00", good[:-1], encoded(Papers(barcode="B2", master_bill="M"))):
+        assert readable(row._replace(papers=body)) == row._replace(papers=bad)

@@ -19,11 +19,12 @@ import pytest
 from harness import ROOT
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from nii_edge.adapters.manifest_files import read_into
 from nii_edge.adapters.manifest_rows import Collecting, number_of
 from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
-from nii_edge.commands.manifest import Summary, import_file
+from nii_edge.commands.manifest import Summary, app, import_file
 from nii_edge.config import load
 from nii_edge.detect import paper_rules
 from nii_edge.errors import ManifestError
@@ -199,6 +200,80 @@ def test_rows_that_lost_their_place_mark_every_carton_they_may_mean(tmp_path: Pa
     assert rows.count[PaperProblem.BAD_ROW] == 3
 
 
+def of_json(path: Path, tree: Any) -> Collecting:
+    path.write_text(tree if isinstance(tree, str) else json.dumps(tree))
+    return collected(path)
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ({"cartons": 3, "gross_kg": [1, 2, 3], "barcodes": ["B2", "B3"]}, "2 barcodes, and cartons is '3'"),
+        ({"cartons": 3, "gross_kg": [2, 3], "barcodes": ["B2", "B3"]}, "2 barcodes, and cartons is '3'"),
+        ({"cartons": 2, "gross_kg": [1], "barcodes": ["B2", "B3"]}, "1 gross_kg of 2 barcodes"),
+        ({"gross_kg": [], "barcodes": ["B2", "B3"]}, "0 gross_kg of 2 barcodes"),
+        ({"gross_kg": [1, 2, 3], "barcodes": ["B2", "B3"]}, "3 gross_kg of 2 barcodes"),
+        (
+            {"cartons": True, "gross_kg": [1, 2], "barcodes": ["B2", "B3"]},
+            "2 barcodes, and cartons is 'a bool'",
+        ),
+        (
+            {"cartons": "two", "gross_kg": [1, 2], "barcodes": ["B2", "B3"]},
+            "2 barcodes, and cartons is 'two'",
+        ),
+        (
+            {"cartons": [2], "gross_kg": [1, 2], "barcodes": ["B2", "B3"]},
+            "2 barcodes, and cartons is 'a list'",
+        ),
+    ],
+)
+def test_lists_of_unequal_length_shift_nothing(tmp_path: Path, lists: dict[str, Any], words: str) -> None:
+    """No carton gets the weight or the number of another, and all of them are marked."""
+    bill = {"carton": 0, "number": "H1", "packages": 1, "lines": [{"description": "socks"}]}
+    bills = [bill, {**bill, "carton": 1, "number": "H2"}]
+    rows = of_json(tmp_path / "m.json", [{"number": "M", **lists, "house_bills": bills}])
+    assert words in rows.examples[0]
+    for papers in rows.papers():
+        assert papers.problems == (PaperProblem.BAD_ROW,)
+        assert (papers.gross_kg, papers.carton) == (None, None)
+    for cartons in (2, 2.0, "2", None):
+        tree = {"number": "M", "cartons": cartons, "gross_kg": [1, 2], "barcodes": ["B2", "B3"]}
+        rows = of_json(tmp_path / "m.json", [{**tree, "house_bills": bills}])
+        assert [(each.gross_kg, each.carton, each.problems) for each in rows.papers()] == [
+            (1, 1, ()),
+            (2, 2, ()),
+        ]
+
+
+def test_true_and_false_are_no_numbers(tmp_path: Path) -> None:
+    """Nor are lists: they are named, not taken for one and not dropped."""
+    line = {"description": "socks", "quantity": True}
+    bill = {"carton": True, "number": "H1", "packages": 1, "lines": [line]}
+    tree = {"number": "M", "gross_kg": [1, False], "barcodes": ["B2", "B3"], "house_bills": [bill]}
+    first, second = of_json(tmp_path / "m.json", [tree]).papers()
+    assert first.house_bills == second.house_bills == ()
+    assert (first.problems[0], second.gross_kg) == (PaperProblem.BAD_ROW, None)
+    assert {PaperProblem.BAD_NUMBER, PaperProblem.BAD_ROW} <= set(second.problems)
+    (tmp_path / "m.json").write_text(json.dumps([{**tree, "house_bills": [{**bill, "carton": 0}]}]))
+    assert collected(tmp_path / "m.json").papers()[0].problems == (PaperProblem.BAD_NUMBER,)
+    for field in ("carton", "gross_kg", "packages", "quantity", "weight_kg", "value_usd"):
+        (papers,) = of_json(tmp_path / "m.json", [{**GOOD, field: True}]).papers()
+        assert papers.problems == (PaperProblem.BAD_NUMBER,)
+        (papers,) = of_json(tmp_path / "m.json", [{**GOOD, field: [5]}]).papers()
+        assert papers.problems == (PaperProblem.BAD_NUMBER,)
+
+
+def test_a_key_that_stands_twice_in_an_object_is_refused(tmp_path: Path) -> None:
+    """The last one had counted."""
+    with pytest.raises(
+        ManifestError, match=r"m\.json: the object with barcode 'B-1' has the key 'gross_kg' twice"
+    ):
+        of_json(tmp_path / "m.json", '[{"barcode": "B-1", "gross_kg": 30, "gross_kg": 3}]')
+    bills = '"house_bills": [{"carton": 0, "carton": 1, "lines": []}]'
+    with pytest.raises(ManifestError, match=r"the object with carton, lines has the key 'carton' twice"):
+        of_json(tmp_path / "m.json", '[{"number": "M", "barcodes": ["B-1", "B-2"], ' + bills + "}]")
+
+
 def test_numbers_of_json_are_what_they_are(tmp_path: Path) -> None:
     """They have a point, whatever the columns file says of texts; and what it names must be there."""
     columns = Columns(version=1, decimal=",", thousands=".", columns={"gross_kg": "Gross"})
@@ -241,6 +316,68 @@ def test_a_customers_names_are_mapped(tmp_path: Path) -> None:
     assert collected(tmp_path / "flat.json", columns).papers() == [one(tmp_path, GOOD)]
 
 
+def in_capitals(field: str) -> str:
+    return field.replace("_", "-", 1).title()
+
+
+def test_columns_are_known_in_any_letters(tmp_path: Path) -> None:
+    """Case, spaces and hyphens make no difference, in CSV and in JSON of both kinds; nothing is left."""
+    for spelt in (str.upper, str.title, in_capitals, lambda field: f" {field.replace('_', ' ')} "):
+        theirs = {spelt(field): GOOD[field] for field in FIELDS}
+        rows = collected(write(tmp_path / "m.csv", theirs, fields=tuple(theirs)))
+        assert rows.papers() == [one(tmp_path, GOOD)]
+        (tmp_path / "m.json").write_text(json.dumps([theirs]))
+        assert collected(tmp_path / "m.json").papers() == rows.papers()
+        assert list(rows.unused) == []
+    line = {"Description": "socks", "Weight KG": 2}
+    bill = {"Carton": 0, "Number": "H1", "LINES": [line]}
+    tree = {"Number": "M-1", "BARCODES": ["B-1"], "Gross-kg": [30], "House Bills": [bill]}
+    (tmp_path / "m.json").write_text(json.dumps([tree]))
+    rows = collected(tmp_path / "m.json")
+    (papers,) = rows.papers()
+    assert (papers.master_bill, papers.gross_kg, papers.net_kg) == ("M-1", 30.0, 2.0)
+    assert (papers.problems, list(rows.unused)) == ((), [])
+
+
+def test_columns_that_are_used_for_nothing_are_told_once(tmp_path: Path) -> None:
+    """Whatever is not read of a file is named: a column of ours that the columns file has elsewhere, too."""
+    theirs = {**GOOD, "Gros_KG": "30", "": "x"}
+    path = write(tmp_path / "m.csv", theirs, {**theirs, "description": "socks"}, fields=tuple(theirs))
+    assert imported(path, tmp_path / "m.db").unused == ["Gros_KG", "column 16 (no name)"]
+    done = CliRunner().invoke(app, ["import", str(path), "--store", str(tmp_path / "m.db")])
+    assert "used for nothing: Gros_KG, column 16 (no name)\n" in done.output
+    mapped = Columns(version=1, columns={"gross_kg": "Gros_KG"})
+    rows = collected(path, mapped)
+    assert list(rows.unused) == ["gross_kg", "column 16 (no name)"]
+    assert rows.papers()[0].gross_kg == 30.0
+    bill = {"carton": 0, "Nr": "H1", "lines": [{"description": "socks", "note": "x"}]}
+    trees = [
+        GOOD,
+        {**GOOD, "Kilos": 3},
+        {"number": "M", "barcodes": ["B"], "date": "x", "house_bills": [bill]},
+    ]
+    (tmp_path / "m.json").write_text(json.dumps(trees))
+    assert list(collected(tmp_path / "m.json").unused) == ["Kilos", "date", "house_bills.Nr", "lines.note"]
+
+
+def test_two_columns_for_one_field_are_refused(tmp_path: Path) -> None:
+    """Nobody can tell which of them counts, unless the columns file says."""
+    theirs = {**GOOD, "Gross-KG": "30"}
+    both = "'gross_kg' and 'Gross-KG' are both gross_kg"
+    path = write(tmp_path / "m.csv", theirs, fields=tuple(theirs))
+    with pytest.raises(ManifestError, match=both):
+        collected(path)
+    mapped = Columns(version=1, columns={"gross_kg": "Gross-KG"})
+    assert collected(path, mapped).papers()[0].gross_kg == 30.0
+    (tmp_path / "m.json").write_text(json.dumps([GOOD, theirs]))
+    with pytest.raises(ManifestError, match=f"item 2: {both}"):
+        collected(tmp_path / "m.json")
+    tree = {"barcodes": ["B-1"], "gross_kg": [1], "Gross-KG": [30], "house_bills": []}
+    (tmp_path / "m.json").write_text(json.dumps([tree]))
+    with pytest.raises(ManifestError, match=f"item 1: {both}"):
+        collected(tmp_path / "m.json")
+
+
 def test_contradictions_between_rows(tmp_path: Path) -> None:
     """A carton under two master bills, twice the same row, two gross weights, two cartons of one number."""
     other = {**GOOD, "description": "socks"}
@@ -262,6 +399,23 @@ def test_rows_that_nothing_can_be_made_of(tmp_path: Path) -> None:
     (papers,) = rows.papers()
     assert papers.problems == (PaperProblem.BAD_ROW,)
     assert rows.count == {PaperProblem.NO_BARCODE: 1, PaperProblem.BAD_BARCODE: 1, PaperProblem.BAD_ROW: 1}
+
+
+def test_rows_without_a_barcode_are_told_with_their_line(tmp_path: Path) -> None:
+    """Merged cells of a spreadsheet: the lines of a carton are left out, and whoever imports hears where they
+    stand, though other problems came first."""
+    bad = [{**GOOD, "description": f"two\nlines {k}", "quantity": "x"} for k in range(30)]
+    path = write(tmp_path / "m.csv", *bad, {**GOOD, "barcode": ""}, {**GOOD, "barcode": " "})
+    summary = imported(path, tmp_path / "m.db")
+    assert summary.nameless == ["m.csv row 31 (line 62)", "m.csv row 32 (line 63)"]
+    assert summary.problems[PaperProblem.NO_BARCODE] == 2
+    assert not [example for example in summary.examples if "NO_BARCODE" in example]
+    done = CliRunner().invoke(app, ["import", str(path), "--store", str(tmp_path / "m.db")])
+    assert "left out, without a barcode: m.csv row 31 (line 62), m.csv row 32 (line 63)\n" in done.output
+    write(path, GOOD, *[{**GOOD, "barcode": ""}] * 1_500)
+    assert len(imported(path, tmp_path / "m.db").nameless) == 1_000
+    done = CliRunner().invoke(app, ["import", str(path), "--store", str(tmp_path / "m.db")])
+    assert "m.csv row 21 (line 22) and 1480 more (--json)\n" in done.output
 
 
 def test_a_carton_that_is_only_announced(tmp_path: Path) -> None:
@@ -385,6 +539,52 @@ def test_imports_again_amend_and_moving_between_master_bills_is_marked(tmp_path:
     assert reader.counts() == (1, 1)
     reader.close()
     assert stat.S_IMODE(os.stat(store.parent / "names.key").st_mode) == 0o600
+
+
+def marked(store: Path) -> bool:
+    reader = ManifestReader(store)
+    papers = reader.find("B-1")
+    reader.close()
+    assert papers is not None
+    assert not papers.repeated or PaperProblem.LISTED_TWICE in papers.problems
+    return PaperProblem.LISTED_TWICE in papers.problems
+
+
+def test_a_corrected_file_takes_back_a_row_that_stood_twice(tmp_path: Path) -> None:
+    """Under the same master bill it replaces all that was said; the same again changes nothing."""
+    path, store = tmp_path / "m.csv", tmp_path / "m.db"
+    imported(write(path, GOOD, GOOD), store)
+    assert marked(store)
+    assert imported(path, store).same == 1
+    assert imported(write(path, GOOD), store).amended == 1
+    assert not marked(store)
+    imported(write(path, GOOD, GOOD), store)
+    assert marked(store)
+
+
+@pytest.mark.parametrize("first", ["M-1", "M-2", ""])
+def test_no_file_takes_back_that_two_master_bills_list_a_carton(tmp_path: Path, first: str) -> None:
+    """Neither of the two, however often it is sent, alone or with a row twice, before or after."""
+    path, store = tmp_path / "m.csv", tmp_path / "m.db"
+    mine, other = GOOD, {**GOOD, "master_bill": "M-2", "house_bill": "H9"}
+    clean, twice, both = [mine], [mine, mine], [mine, other]
+    for number, start in enumerate(([twice, [other]], [clean, [other, other]], [both], [[mine, *both]])):
+        store = tmp_path / f"{number}.db"
+        for rows in start:
+            imported(write(path, *rows), store)
+        for rows in (clean, [{**mine, "master_bill": first}], twice, clean, [other], [other, other], [other]):
+            imported(write(path, *rows), store)
+            assert marked(store)
+
+
+def test_a_mark_of_a_store_from_before_stays(tmp_path: Path) -> None:
+    """It does not say whether two master bills listed the carton."""
+    store = tmp_path / "m.db"
+    writer = ManifestStore(store)
+    writer.put([Papers(barcode="B-1", master_bill="M-1", problems=(PaperProblem.LISTED_TWICE,))])
+    writer.close()
+    imported(write(tmp_path / "m.csv", GOOD), store)
+    assert marked(store)
 
 
 def test_the_daemon_reads_while_an_import_writes(tmp_path: Path) -> None:

@@ -226,10 +226,12 @@ def test_a_damaged_store_is_told_of_and_reports_go_on(edge: Edge, path: Path) ->
     assert edge.hear().message == ReceiptMessage(ids=(GAP.alert_id,))
 
 
-def test_papers_damaged_in_the_store_are_sent_on_for_the_edge_to_refuse(edge: Edge, path: Path) -> None:
-    """They spoil no others."""
+def test_papers_damaged_in_the_store_are_sent_as_a_mark_on_their_carton(edge: Edge, path: Path) -> None:
+    """They spoil no others, and the edge hears which carton it is that they are of."""
     store(path, carton("A"), carton("B"), carton("C"))
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE cartons SET papers = x'ff00' WHERE barcode = 'B'")
     _, entries = edge.ask(None)
-    assert [entry.papers == b"\xff\x00" for entry in entries] == [False, True, False]
+    problems = (PaperProblem.BAD_ROW, PaperProblem.NO_LINES)
+    damaged = Papers(barcode="B", master_bill="M", problems=problems)
+    assert [checked(entry.papers) for entry in entries] == [carton("A"), damaged, carton("C")]

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ from nii_edge.edge.committer import Committer
 from nii_edge.edge.manifests import ManifestPull
 from nii_edge.edge.uplink import Uplink
 from nii_edge.manifest_pages import pack
-from nii_edge.papers import HouseBill, Papers
+from nii_edge.papers import HouseBill, PaperProblem, Papers
 from nii_edge.ports import Conclude, Intend, PaperRow, Place
 from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
 from nii_edge.telemetry import Metrics
@@ -39,6 +40,7 @@ from nii_edge.wire import (
     encode,
 )
 
+REFUSED = (PaperProblem.BAD_ROW, PaperProblem.NO_LINES)
 STORE, OTHER = "a" * 32, "b" * 32
 LIMITS = transport.Limits(max_part_bytes=1 << 20, linger_ms=0)
 
@@ -212,11 +214,45 @@ def test_papers_that_are_refused_are_named_counted_and_passed_over(centre: Centr
     centre.give(centre.asked().ask, sent)
     assert centre.asked().since == 4
     with closing(ManifestReader(edge.path)) as reader:
-        assert [reader.find(name) is not None for name in "AXHB"] == [True, False, False, True]
-    assert [edge.count(kind) for kind in ("new", "refused", "damaged")] == [2, 2, 0]
+        assert [reader.find(name) is not None for name in "AXHB"] == [True, False, True, True]
+        assert reader.find("H") == Papers(barcode="H", problems=REFUSED)
+    assert [edge.count(kind) for kind in ("new", "refused", "damaged")] == [3, 2, 0]
     assert edge.pull.report.refused == 2
     centre.receipt(edge.report(1))
     until(lambda: edge.pending() == 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gross_kg": -1.0},
+        {"problems": ["A_PROBLEM_OF_TOMORROW"]},
+        {"house_bills": [{"shipper": "Ann Sender"}]},
+        {"house_bills": 5},
+        {"barcode": " A "},
+    ],
+)
+def test_refused_papers_leave_no_older_ones_in_force(
+    centre: Centre, edge: Edge, change: dict[str, Any]
+) -> None:
+    """The centre changed a carton and the edge cannot use the change: what it had of it counts no more, until
+    the centre has sent something that it can use."""
+    bill = HouseBill(number="H1", packages=1)
+    old = Papers(barcode="A", master_bill="M", gross_kg=30.0, house_bills=(bill,))
+    sent = [PaperRow(1, "A", "M", msgspec.msgpack.encode(old))]
+    centre.give(centre.asked().ask, sent)
+    bad = {**msgspec.to_builtins(old), **change}
+    asked = centre.asked()
+    with closing(ManifestReader(edge.path)) as reader:
+        assert reader.find("A") == old
+        centre.give(asked.ask, [PaperRow(2, "A", "M", msgspec.msgpack.encode(bad))])
+        asked = centre.asked()
+        assert asked.since == 2
+        assert reader.find("A") == Papers(barcode="A", master_bill="M", problems=REFUSED)
+        assert edge.pull.report.refused == 1
+        centre.give(asked.ask, [PaperRow(3, "A", "M", sent[0].papers)])
+        assert centre.asked().since == 3
+        assert reader.find("A") == old
 
 
 Spoil = Callable[[ManifestsMessage, bytes], tuple[ManifestsMessage, bytes]]
