@@ -108,9 +108,10 @@ class Uplink:
         for _ in self._mail.take():
             pass
         self._hear(sink)
-        moved = self._send(sink, "record", WINDOW)
-        if not self._records():
-            moved += self._send(sink, "preview", self._pictures)
+        moved, refused = self._send(sink, "record", WINDOW)
+        if not refused and not self._records():  # a line that comes up between the two is for records first
+            pictures, _ = self._send(sink, "preview", self._pictures)
+            moved += pictures
             self._ask_for_manifests(sink)
         self._metrics.archived_lag.set(self._records())
         if not moved:
@@ -176,19 +177,19 @@ class Uplink:
         self._cursor = {"record": 0, "preview": 0}
         return True
 
-    def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> int:
-        """Send what fits into the window; how many items went out."""
+    def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> tuple[int, bool]:
+        """Send what fits into the window; how many items went out, and whether the line took no more."""
         room = window - sum(1 for sent in self._outstanding.values() if sent.kind == kind)
         if room <= 0:
-            return 0
+            return 0, False
         items: list[OutboxItem] = self._committer.answer(
             lambda ledger: ledger.outbox(kind, self._cursor[kind], room)
         )
         for before, item in enumerate(items):
             if not sink.send(item.record):
-                return before
+                return before, True
             size = len(item.record.data) if isinstance(item.record, Preview) else 0
             self._outstanding[item.key] = _Sent(kind, self._clock.monotonic(), size)
             self._cursor[kind] = item.number
             self._metrics.uplink.labels("sent").inc()
-        return len(items)
+        return len(items), False
