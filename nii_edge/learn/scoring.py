@@ -191,22 +191,25 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def matched_names(ours: Sequence[str], theirs: Sequence[str]) -> tuple[dict[int, int], list[str]]:
-    """Index of each of their names in ours, and their names that are none of ours. Case, blanks and a plural
-    s make no difference."""
-    own = {_plain(name): index for index, name in enumerate(ours)}
+    """Index of each of their names in ours, and their names that are none of ours; each of ours is taken once
+    at most. Equal names come first, then those that differ in case, blanks, underscores or hyphens only, then
+    those of which either has a plural s."""
     pairs: dict[int, int] = {}
-    strange: list[str] = []
-    for index, name in enumerate(theirs):
-        fit = next((own[way] for way in (_plain(name), _plain(name).rstrip("s")) if way in own), None)
-        if fit is None:
-            strange.append(name)
-        else:
-            pairs[index] = fit
-    return pairs, strange
+    for way in (str, _plain, _singular):
+        taken = set(pairs.values())
+        free = {way(name): index for index, name in reversed([*enumerate(ours)]) if index not in taken}
+        for index, name in enumerate(theirs):
+            if index not in pairs and way(name) in free:
+                pairs[index] = free.pop(way(name))
+    return pairs, [name for index, name in enumerate(theirs) if index not in pairs]
 
 
 def _plain(name: str) -> str:
     return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _singular(name: str) -> str:
+    return _plain(name).removesuffix("s")
 
 
 def detection_rate(
