@@ -13,7 +13,7 @@ from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
-    from nii_edge.learn.bundling import METRICS, About, Shape, Trial, bundle_of, frames_of, write_metrics
+    from nii_edge.learn.bundling import About, Shape, Trial, bundle_of, frames_of, write_metrics
     from nii_edge.learn.operating import Operating
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
@@ -23,6 +23,7 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.learn.names import METRICS, taught_names
 from nii_edge.learn.readers import Dataset
 from nii_edge.learn.scoring import matched_names
 
@@ -84,7 +85,7 @@ def _export(request: Request, work: Path) -> Summary:
     names = tuple(label.name for label in source.manifest.labels)
     labels = Labels(request.annotations, request.images, request.lanes, "validation")
     dataset = read_labelled(labels, work)
-    pairs, _ = matched_names(names, dataset.names)
+    pairs, _ = matched_names(names, dataset.names, taught_names(source.folder))
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
     detector = detector_for(request.weights / FILE, len(names))

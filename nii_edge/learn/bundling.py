@@ -21,6 +21,7 @@ from nii_edge.learn.augment import PAD
 from nii_edge.learn.cache import frame_of, read_rgb
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
+from nii_edge.learn.names import METRICS
 from nii_edge.learn.network import Detector
 from nii_edge.learn.operating import Judged, Operating, at_false_alarms, best_f1, judged, operating_points
 from nii_edge.learn.readers import Dataset, Problems
@@ -29,7 +30,6 @@ from nii_edge.learn.weights import FILE, save_weights
 from nii_edge.records import Category, Frame
 from nii_edge.xray.frontend import model_input
 
-METRICS = "metrics.json"
 MAX_LOSS = 0.01
 """Of mAP50, that eight bits may cost."""
 GOLDEN = 3

@@ -238,6 +238,39 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_labels_that_taught_a_bundle_are_known_to_it_whatever_their_letters(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """`metrics.json` has what labels call each class: `evaluate`, `export` (of an export, too) and a training
+    that goes on from it know them by that."""
+    annotations, out, _ = trained
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["names"] == {"bar": ["bar"], "disc": ["disc"]}
+    metrics["names"] = {"bar": ["Stange (gro\u00df)"], "disc": ["\u5706\u76d8"]}
+    shutil.copytree(out, tmp_path / "bundle")
+    (tmp_path / "bundle" / "metrics.json").write_text(json.dumps(metrics))
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    for category, name in zip(tree["categories"], ("Stange (gro\u00df)", "\u5706\u76d8"), strict=True):
+        category["name"] = name
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    images = annotations.parent / "images"
+    asked = exporting.Request(tmp_path / "bundle", tmp_path / "c.json", images, tmp_path / "out", None, 32, 1)
+    assert set(exporting.run(asked).per_class) == set(NAMES)
+    for bundle in (tmp_path / "bundle", tmp_path / "out"):
+        found = evaluating.evaluate(
+            evaluating.Request(bundle, images, tmp_path / "c.json", None, 1, 2), lambda _done, _of: None
+        )
+        assert found.unmatched_names == []
+        assert set(found.per_class) == set(NAMES)
+    own = request(tmp_path / "c.json", tmp_path / "next", 1, 1)
+    own = own._replace(weights=tmp_path / "bundle", scratch=False)
+    whole = training._begun(own, (("Stange (gro\u00df)",), ("\u5706\u76d8",))).state_dict()
+    turned = training._begun(own, (("\u5706\u76d8",), ("class_0",))).state_dict()
+    last = next(name for name in whole if ".scores.1." in name)
+    assert torch.equal(whole[last][1], turned[last][0])
+    assert not torch.equal(whole[last][0], turned[last][1])
+
+
 def test_an_export_says_what_is_known_of_it(
     trained: tuple[Path, Path, training.Summary], tmp_path: Path
 ) -> None:
