@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -85,9 +86,10 @@ def _export(request: Request, work: Path) -> Summary:
     names = tuple(label.name for label in source.manifest.labels)
     labels = Labels(request.annotations, request.images, request.lanes, "validation")
     dataset = read_labelled(labels, work)
-    pairs, _ = matched_names(names, dataset.names, taught_names(source.folder))
+    pairs, strange = matched_names(names, dataset.names, taught_names(source.folder))
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
+    _say_strange(dataset, strange)
     detector = detector_for(request.weights / FILE, len(names))
     left = load_weights(request.weights / FILE, detector, tuple(range(len(names))))
     if left:
@@ -125,6 +127,18 @@ def _export(request: Request, work: Path) -> Summary:
     )
     write_metrics(request.out, {**msgspec.to_builtins(summary), "trained": _trained(source.folder)})
     return summary
+
+
+def _say_strange(dataset: Dataset, strange: Collection[str]) -> None:
+    """Name among the problems what the labels have and the bundle has not, thing by thing."""
+    for picture in dataset.pictures:
+        for *_, label in picture.boxes:
+            if dataset.names[label] in strange:
+                dataset.problems.add(
+                    f"thing of class {dataset.names[label]!r}, which the bundle has not (left out; what is "
+                    "found there is a false alarm when thresholds are chosen)",
+                    picture.place,
+                )
 
 
 def _trained(folder: Path) -> dict[str, Any] | None:

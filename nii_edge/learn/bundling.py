@@ -143,12 +143,18 @@ def in_memory(detector_model: bytes, shape: Shape, names: Sequence[str]) -> Bund
 
 
 def scores_of(
-    model: bytes, shape: Shape, dataset: Dataset, rows: Sequence[int], names: Sequence[str]
+    model: bytes,
+    shape: Shape,
+    dataset: Dataset,
+    rows: Sequence[int],
+    names: Sequence[str],
+    problems: Problems | None = None,
 ) -> tuple[Scores, list[Looked]]:
-    """How good a model is on pictures of a data set whose classes are the model's."""
+    """How good a model is on pictures of a data set whose classes are the model's. What is wrong with them is
+    counted in `problems`, if they are looked at for the first time."""
     eye = Eye(in_memory(model, shape, names))
-    try:  # what is wrong with the pictures was counted when they were read
-        looked = look_at(eye, dataset, rows, problems=Problems())
+    try:
+        looked = look_at(eye, dataset, rows, problems=Problems() if problems is None else problems)
     finally:
         eye.close()
     return average_precision([one.wanted for one in looked], [one.found for one in looked], names), looked
@@ -197,14 +203,16 @@ def bundle_of(
     folder: Path,
     half: bool = False,
 ) -> Chosen:
-    """Export, measure on a trial, and write the bundle that is to be used.
+    """Export, measure on a trial, and write the bundle that is to be used. What is wrong with the trial's
+    pictures is counted, once, among the problems of its data set.
 
     With `half` the convolutions are in 16 bits, for GPUs. Eight bits are taken if they lose no more than
     `MAX_LOSS` of mAP50. Raises BundleError if it cannot be read back, DataError if no picture has anything
     clear to be found on it.
     """
     exact_model = to_onnx(detector, shape.size)
-    exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)
+    given = trial.dataset
+    exact, exact_looked = scores_of(exact_model, shape, given, trial.rows, names, given.problems)
     shape = shape._replace(apart=best_apart(exact_looked, names))
     if shape.apart < 1:
         exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)

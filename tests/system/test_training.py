@@ -271,6 +271,29 @@ def test_labels_that_taught_a_bundle_are_known_to_it_whatever_their_letters(
     assert not torch.equal(whole[last][0], turned[last][1])
 
 
+def test_an_export_says_what_it_leaves_out(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Classes that the bundle has not, pictures that cannot be read and boxes that make no sense, each
+    counted once however often it looks."""
+    annotations, out, _ = trained
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    tree["categories"] += [{"id": 5, "name": "umbrella"}, {"id": 6, "name": "never there"}]
+    mark = {"image_id": 1, "category_id": 5, "bbox": [40, 40, 20, 20]}
+    tree["annotations"] += [{"id": 7777, **mark}, {"id": 7778, **mark, "image_id": 2}]
+    tree["annotations"].append({"id": 7779, "image_id": 3, "category_id": 1, "bbox": [190, 40, 30, 30]})
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    images = annotations.parent / "images"
+    asked = exporting.Request(out, tmp_path / "c.json", images, tmp_path / "out", None, 8, 1)
+    problems = exporting.run(asked).problems
+    told = {line.split(", for example")[0].split(" (")[0] for line in problems}
+    assert "2 x thing of class 'umbrella', which the bundle has not" in told
+    assert "1 x picture cannot be looked at" in told
+    assert "1 x box is empty" in told
+    assert "1 x box reaches out of its picture" in told
+    assert not any("never there" in line for line in problems)
+
+
 def test_an_export_says_what_is_known_of_it(
     trained: tuple[Path, Path, training.Summary], tmp_path: Path
 ) -> None:
