@@ -10,11 +10,19 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nii_edge.bundle import load_bundle
+from nii_edge.bundle import CARD
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
-    from nii_edge.learn.bundling import About, Shape, Trial, bundle_of, frames_of, write_metrics
+    from nii_edge.learn.bundling import (
+        About,
+        Shape,
+        Trial,
+        bundle_of,
+        frames_of,
+        manifest_beside,
+        write_metrics,
+    )
     from nii_edge.learn.operating import Operating
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
@@ -82,11 +90,11 @@ def run(request: Request) -> Summary:
 
 
 def _export(request: Request, work: Path) -> Summary:
-    source = load_bundle(request.weights)
-    names = tuple(label.name for label in source.manifest.labels)
+    manifest, called = manifest_beside(request.weights), taught_names(request.weights)
+    names = tuple(label.name for label in manifest.labels)
     labels = Labels(request.annotations, request.images, request.lanes, "validation")
     dataset = read_labelled(labels, work)
-    pairs, strange = matched_names(names, dataset.names, taught_names(source.folder))
+    pairs, strange = matched_names(names, dataset.names, called)
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
     _say_strange(dataset, strange)
@@ -96,17 +104,13 @@ def _export(request: Request, work: Path) -> Summary:
         raise ConfigError(
             f"{request.weights / FILE}: lacks {', '.join(left[:3])}; not weights of this network"
         )
-    given = source.manifest.input
+    given, trained = manifest.input, _trained(request.weights)
     shape = Shape(request.size or given.size[0], request.looks or given.looks, request.pieces or given.pieces)
     own = renamed(dataset, pairs, names)
     rows = range(len(own.pictures))
-    manifest = source.manifest
-    card = (
-        (source.folder / "CARD.md").read_text(encoding="utf-8")
-        if (source.folder / "CARD.md").is_file()
-        else ""
-    )
-    about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
+    file = request.weights / CARD
+    card = file.read_text(encoding="utf-8") if file.is_file() else ""
+    about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card, called)
     frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
     trial = Trial(own, rows, frames, request.false_alarms)
     chosen = bundle_of(detector, shape, names, trial, about, request.out, half=request.bits == 16)
@@ -125,7 +129,7 @@ def _export(request: Request, work: Path) -> Summary:
         operating_points=chosen.operating_points,
         problems=own.problems.lines(),
     )
-    write_metrics(request.out, {**msgspec.to_builtins(summary), "trained": _trained(source.folder)})
+    write_metrics(request.out, {**msgspec.to_builtins(summary), "trained": trained})
     return summary
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
@@ -28,6 +27,7 @@ try:
         Trial,
         bundle_of,
         frames_of,
+        manifest_beside,
         scores_of,
         write_metrics,
     )
@@ -173,7 +173,9 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)
     mean = best.of(mean, measured)
-    trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
+    trial = Trial(
+        dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES), spare=rows[:MOST_VALIDATION]
+    )
     chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
     summary = _summary(
         request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
@@ -326,7 +328,7 @@ def _begun(request: Request, classes: Classes) -> Detector:
         return Detector(len(classes))
     if not path.is_file():
         raise ConfigError(f"{path}: not there; name a bundle that `nii-edge train` wrote")
-    theirs = tuple(label.name for label in load_bundle(folder).manifest.labels)
+    theirs = tuple(label.name for label in manifest_beside(folder).labels)
     words = [(index, word) for index, own in enumerate(classes) for word in own]
     pairs, _ = matched_names(theirs, [word for _, word in words], taught_names(folder))
     known: dict[int, int] = {}
@@ -393,6 +395,7 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
         f"Objects in X-ray pictures: {', '.join(dataset.names)}"[:300],
         "see the data",
         card,
+        dict(zip(dataset.names, dataset.called, strict=True)),
     )
 
 

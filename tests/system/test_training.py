@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,13 @@ from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
 from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
 from nii_edge.errors import ConfigError, DataError  # noqa: E402
-from nii_edge.learn import together  # noqa: E402
+from nii_edge.learn import bundling, together  # noqa: E402
 from nii_edge.learn.backbone import FROZEN, Lite0, _Same, load_imagenet  # noqa: E402
 from nii_edge.learn.bundling import Shape, in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
 from nii_edge.learn.looking import Eye  # noqa: E402
+from nii_edge.learn.names import taught_names  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
 from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
@@ -292,6 +294,50 @@ def test_an_export_says_what_it_leaves_out(
     assert "1 x box is empty" in told
     assert "1 x box reaches out of its picture" in told
     assert not any("never there" in line for line in problems)
+
+
+def test_weights_are_kept_when_no_bundle_comes_of_them(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is clear enough for golden frames the error says where the weights are, and an export
+    goes on from them, into the same folder too."""
+    annotations, out, _ = trained
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = exporting.Request(out, annotations, None, first, None, 32, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundling, "GOLDEN_CLEAR_OF", 2.0)  # of any threshold: nothing is
+        with pytest.raises(DataError, match=re.escape(f"the weights are in {first / FILE}")):
+            exporting.run(asked)
+    assert not (first / "bundle.yaml").exists()
+    for into in (second, first):
+        exporting.run(asked._replace(weights=first, out=into))
+        assert not (into / bundling.UNFINISHED).exists()
+        assert {label.name for label in load_bundle(into).manifest.labels} == set(NAMES)
+        assert (into / "CARD.md").read_bytes() == (out / "CARD.md").read_bytes()
+        assert taught_names(into) == {"bar": ("bar",), "disc": ("disc",)}
+    (second / "bundle.yaml").unlink()
+    (second / bundling.UNFINISHED).write_text("{}")
+    with pytest.raises(ConfigError, match=r"weights\.json: not what"):
+        exporting.run(asked._replace(weights=second, out=tmp_path / "third"))
+
+
+def test_pictures_that_taught_give_golden_frames_where_no_other_does(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """A validation picture with nothing on it: the spare ones are looked at."""
+    annotations, out, _ = trained
+    data = read_dataset(annotations)
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((160, 200, 3), 252, np.uint8))
+    data = data._replace(pictures=(Labelled(tmp_path / "empty.png", ()), *data.pictures[:8]))
+    detector = Detector(2).eval()
+    load_weights(out / FILE, detector, (0, 1))
+    about = bundling.About("shapes", "2", "shapes", "none", "# shapes")
+    trial = bundling.Trial(data, [0], ())
+    with pytest.raises(DataError, match="nothing on 1 pictures is clear enough"):
+        bundling.bundle_of(detector, ONCE, NAMES, trial, about, tmp_path / "none")
+    trial = trial._replace(spare=range(1, 9))
+    made = bundling.bundle_of(detector, ONCE, NAMES, trial, about, tmp_path / "some")
+    assert any(golden.expected for golden in made.bundle.golden)
 
 
 def test_an_export_says_what_is_known_of_it(
