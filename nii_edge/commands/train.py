@@ -153,9 +153,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         pools.append(([work / "projected"], 0.5))
     spent = (time.monotonic() - began) / 60
     minutes = max(request.minutes * (1 - SHARE_FOR_EXPORT) - spent, 0.02)
-    patience = _Patience()
-
-    best = _Best()
+    patience, best = _Patience(), _Best()
 
     def measured(mean: Detector) -> float:
         quick = Shape(request.size, looks=1)
@@ -168,7 +166,11 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         best.saw(value, mean)
         return {"map50": value}
 
-    watch = Watch(validate, lambda row: told("training", row), lambda: patience.over)
+    def warned(words: str) -> None:
+        told(words, {})
+        dataset.problems.add("checkpoint could not be written (training went on)", words)
+
+    watch = Watch(validate, lambda row: told("training", row), lambda: patience.over, warned)
     given = (request, classes, pools, minutes, work)
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from nii_edge.learn.names import taught_names  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
 from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
+from nii_edge.learn.training import Plan, Watch, _Run  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
 from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
@@ -434,6 +436,37 @@ def test_validation_is_on_the_part_that_is_named_for_it() -> None:
     rows, held_out = training.split(Dataset(("a",), pictures[:30], Problems()))
     assert 0 < len(held_out) < 10
     assert sorted(rows + held_out) == list(range(30))
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """Where files cannot grow, as on a full disk: said in words, the last good one stays, and the next one is
+    written when there is room again."""
+    said: list[str] = []
+    file, allowed = tmp_path / "run" / "checkpoint.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    run = _Run(Detector(2), Plan(60, checkpoint_s=-1.0), tmp_path / "run", Watch(warned=said.append))
+
+    def noted_without_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, allowed[1]))
+        try:
+            run.note()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+    run._steps = 1  # nothing to tell of the curve
+    noted_without_room()
+    assert "there is none before it" in said[0]
+    assert not list((tmp_path / "run").glob("checkpoint*"))
+    run.note()
+    good = file.read_bytes()
+    noted_without_room()
+    assert file.read_bytes() == good
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.pt"]
+    assert len(said) == 2
+    assert f"{file}: the checkpoint cannot be written" in said[1]
+    assert "the one before stays" in said[1]
+    run._steps = 3
+    run.note()
+    assert json.loads(torch.load(file, weights_only=True)["progress"])["steps"] == 3
 
 
 def test_a_process_that_ends_is_named() -> None:
