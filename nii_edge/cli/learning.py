@@ -197,7 +197,11 @@ def train(
 
     def told(stage: str, row: dict[str, float]) -> None:
         ERR.print(
-            stage, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), style="dim", highlight=False
+            stage,
+            ", ".join(f"{key} {value:.4g}" for key, value in row.items()),
+            style="dim",
+            highlight=False,
+            markup=False,
         )
 
     summary = command.run(request, told)

@@ -19,6 +19,7 @@ from nii_edge.commands.labelled import Labels, read_labelled
 from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
+from nii_edge.learn.names import taught_names
 from nii_edge.learn.scoring import (
     Scores,
     average_precision,
@@ -99,7 +100,7 @@ def _evaluate(request: Request, work: Path, told: Callable[[int, int], None]) ->
     names = tuple(label.name for label in bundle.manifest.labels)
     labels = Labels(request.annotations, request.images, request.lanes, "testing")
     dataset = read_labelled(labels, work, told)
-    pairs, strange = matched_names(names, dataset.names)
+    pairs, strange = matched_names(names, dataset.names, taught_names(bundle.folder))
     if not pairs:
         raise DataError(
             f"{request.annotations}: its classes are {', '.join(dataset.names)}; "

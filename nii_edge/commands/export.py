@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from nii_edge.bundle import load_bundle
+from nii_edge.bundle import CARD
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
-    from nii_edge.learn.bundling import METRICS, About, Shape, Trial, bundle_of, frames_of, write_metrics
+    from nii_edge.learn.bundling import (
+        About,
+        Shape,
+        Trial,
+        bundle_of,
+        frames_of,
+        manifest_beside,
+        write_metrics,
+    )
     from nii_edge.learn.operating import Operating
     from nii_edge.learn.weights import FILE, detector_for, load_weights
 except ImportError as missing:
@@ -23,6 +32,7 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.learn.names import METRICS, taught_names
 from nii_edge.learn.readers import Dataset
 from nii_edge.learn.scoring import matched_names
 
@@ -80,30 +90,27 @@ def run(request: Request) -> Summary:
 
 
 def _export(request: Request, work: Path) -> Summary:
-    source = load_bundle(request.weights)
-    names = tuple(label.name for label in source.manifest.labels)
+    manifest, called = manifest_beside(request.weights), taught_names(request.weights)
+    names = tuple(label.name for label in manifest.labels)
     labels = Labels(request.annotations, request.images, request.lanes, "validation")
     dataset = read_labelled(labels, work)
-    pairs, _ = matched_names(names, dataset.names)
+    pairs, strange = matched_names(names, dataset.names, called)
     if not pairs:
         raise DataError(f"{request.annotations}: none of {', '.join(dataset.names)} is in {', '.join(names)}")
+    _say_strange(dataset, strange)
     detector = detector_for(request.weights / FILE, len(names))
     left = load_weights(request.weights / FILE, detector, tuple(range(len(names))))
     if left:
         raise ConfigError(
             f"{request.weights / FILE}: lacks {', '.join(left[:3])}; not weights of this network"
         )
-    given = source.manifest.input
+    given, trained = manifest.input, _trained(request.weights)
     shape = Shape(request.size or given.size[0], request.looks or given.looks, request.pieces or given.pieces)
     own = renamed(dataset, pairs, names)
     rows = range(len(own.pictures))
-    manifest = source.manifest
-    card = (
-        (source.folder / "CARD.md").read_text(encoding="utf-8")
-        if (source.folder / "CARD.md").is_file()
-        else ""
-    )
-    about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card)
+    file = request.weights / CARD
+    card = file.read_text(encoding="utf-8") if file.is_file() else ""
+    about = About(manifest.name, manifest.model_version, manifest.description, manifest.licence, card, called)
     frames = frames_of(own, rows, CALIBRATION_PICTURES) if request.bits == 8 else []
     trial = Trial(own, rows, frames, request.false_alarms)
     chosen = bundle_of(detector, shape, names, trial, about, request.out, half=request.bits == 16)
@@ -122,8 +129,20 @@ def _export(request: Request, work: Path) -> Summary:
         operating_points=chosen.operating_points,
         problems=own.problems.lines(),
     )
-    write_metrics(request.out, {**msgspec.to_builtins(summary), "trained": _trained(source.folder)})
+    write_metrics(request.out, {**msgspec.to_builtins(summary), "trained": trained})
     return summary
+
+
+def _say_strange(dataset: Dataset, strange: Collection[str]) -> None:
+    """Name among the problems what the labels have and the bundle has not, thing by thing."""
+    for picture in dataset.pictures:
+        for *_, label in picture.boxes:
+            if dataset.names[label] in strange:
+                dataset.problems.add(
+                    f"thing of class {dataset.names[label]!r}, which the bundle has not (left out; what is "
+                    "found there is a false alarm when thresholds are chosen)",
+                    picture.place,
+                )
 
 
 def _trained(folder: Path) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from nii_edge.bundle import load_bundle
 from nii_edge.errors import ConfigError, DataError, RuntimeMissingError
 
 try:
@@ -28,6 +27,7 @@ try:
         Trial,
         bundle_of,
         frames_of,
+        manifest_beside,
         scores_of,
         write_metrics,
     )
@@ -48,6 +48,7 @@ except ImportError as missing:
 
 from nii_edge.commands.labelled import drawn, with_bits
 from nii_edge.learn.looking import shipped_detector
+from nii_edge.learn.names import is_made_up, taught_names
 from nii_edge.learn.readers import Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
 
@@ -64,6 +65,8 @@ PATIENCE = 3
 BYTES_FREE, BYTES_A_PROCESS = 2 << 30, 1 << 30
 """Memory that must be free besides, and for every further process."""
 Pools = list[tuple[list[Path], float]]
+Classes = tuple[tuple[str, ...], ...]
+"""Of each class the names by which weights may know it."""
 
 
 class Request(NamedTuple):
@@ -91,7 +94,8 @@ class Request(NamedTuple):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
     on; `minutes` in all; `images_per_s` while training; `map50_exact` in 32 bits, `map50_eight_bits` if these
-    were tried; `operating_points`: thresholds to choose from, by class."""
+    were tried; `operating_points`: thresholds to choose from, by class; `names`: what the labels
+    call the bundle's classes."""
 
     map50: float
     map: float
@@ -108,6 +112,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     map50_eight_bits: float | None
     operating_points: dict[str, Operating]
+    names: dict[str, tuple[str, ...]]
 
 
 def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
@@ -126,8 +131,8 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     processes = request.processes or processes_for(request.batch)
     if request.batch < processes:
         raise ConfigError(f"{request.batch} pictures a step, {processes} processes: each needs one at least")
-    names = dataset.names
-    _begun(request, names)  # what is wrong with the weights is said before long work
+    names, classes = dataset.names, _words(dataset)
+    _begun(request, classes)  # what is wrong with the weights is said before long work
     work, side = request.out.with_name(request.out.name + ".work"), round(request.size * 1.15)
     _claim(work, request, dataset)
     dataset = drawn(dataset, work / "recorded", request.lanes, _every(512, "drawing", told))
@@ -148,9 +153,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         pools.append(([work / "projected"], 0.5))
     spent = (time.monotonic() - began) / 60
     minutes = max(request.minutes * (1 - SHARE_FOR_EXPORT) - spent, 0.02)
-    patience = _Patience()
-
-    best = _Best()
+    patience, best = _Patience(), _Best()
 
     def measured(mean: Detector) -> float:
         quick = Shape(request.size, looks=1)
@@ -163,12 +166,18 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         best.saw(value, mean)
         return {"map50": value}
 
-    watch = Watch(validate, lambda row: told("training", row), lambda: patience.over)
-    given = (request, names, pools, minutes, work)
+    def warned(words: str) -> None:
+        told(words, {})
+        dataset.problems.add("checkpoint could not be written (training went on)", words)
+
+    watch = Watch(validate, lambda row: told("training", row), lambda: patience.over, warned)
+    given = (request, classes, pools, minutes, work)
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)
     mean = best.of(mean, measured)
-    trial = Trial(dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES))
+    trial = Trial(
+        dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES), spare=rows[:MOST_VALIDATION]
+    )
     chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
     summary = _summary(
         request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
@@ -223,7 +232,7 @@ def _claim(work: Path, request: Request, dataset: Dataset) -> None:
 
 def _learn(
     request: Request,
-    names: tuple[str, ...],
+    classes: Classes,
     pools: Pools,
     minutes: float,
     work: Path,
@@ -238,7 +247,7 @@ def _learn(
         minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
     )
     return train(
-        _begun(request, names),
+        _begun(request, classes),
         lambda size: feed(pools, size, batch, strength, seed + size, request.workers),
         plan,
         work,
@@ -305,18 +314,30 @@ def split(dataset: Dataset) -> tuple[list[int], list[int]]:
     return rows or held_out, held_out
 
 
-def _begun(request: Request, names: tuple[str, ...]) -> Detector:
+def _words(dataset: Dataset) -> Classes:
+    """Of a data set with names for a bundle."""
+    return tuple(
+        called if is_made_up(name, called) else (*called, name)
+        for name, called in zip(dataset.names, dataset.called, strict=True)
+    )
+
+
+def _begun(request: Request, classes: Classes) -> Detector:
     """A detector with weights, unless from scratch; classes of the same name keep what they know."""
     folder = request.weights or shipped_detector()
     path = folder / FILE
     if request.scratch or (request.weights is None and not path.is_file()):
-        return Detector(len(names))
+        return Detector(len(classes))
     if not path.is_file():
         raise ConfigError(f"{path}: not there; name a bundle that `nii-edge train` wrote")
-    theirs = tuple(label.name for label in load_bundle(folder).manifest.labels)
-    pairs, _ = matched_names(theirs, names)
-    detector = detector_for(path, len(names))
-    load_weights(path, detector, tuple(pairs.get(index) for index in range(len(names))))
+    theirs = tuple(label.name for label in manifest_beside(folder).labels)
+    words = [(index, word) for index, own in enumerate(classes) for word in own]
+    pairs, _ = matched_names(theirs, [word for _, word in words], taught_names(folder))
+    known: dict[int, int] = {}
+    for row, fit in pairs.items():  # the best ones first
+        known.setdefault(words[row][0], fit)
+    detector = detector_for(path, len(classes))
+    load_weights(path, detector, tuple(known.get(index) for index in range(len(classes))))
     return detector
 
 
@@ -376,6 +397,7 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
         f"Objects in X-ray pictures: {', '.join(dataset.names)}"[:300],
         "see the data",
         card,
+        dict(zip(dataset.names, dataset.called, strict=True)),
     )
 
 
@@ -410,4 +432,5 @@ def _summary(
         seed=request.seed,
         map50_eight_bits=None if chosen.rounded is None else round(chosen.rounded.map50, 4),
         operating_points=chosen.operating_points,
+        names=dict(zip(dataset.names, dataset.called, strict=True)),
     )

@@ -6,21 +6,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.bundle import Bundle, GoldenFrame, write_bundle
+from nii_edge.bundle import CARD, MANIFEST, Bundle, GoldenFrame, load_bundle, write_bundle
 from nii_edge.config import BoxesHead, BundleManifest, Label, ModelInput
 from nii_edge.detect.heads import Detection
 from nii_edge.detect.looks import parted
-from nii_edge.errors import DataError
+from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.augment import PAD
 from nii_edge.learn.cache import frame_of, read_rgb
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
+from nii_edge.learn.names import METRICS
 from nii_edge.learn.network import Detector
 from nii_edge.learn.operating import Judged, Operating, at_false_alarms, best_f1, judged, operating_points
 from nii_edge.learn.readers import Dataset, Problems
@@ -29,7 +31,8 @@ from nii_edge.learn.weights import FILE, save_weights
 from nii_edge.records import Category, Frame
 from nii_edge.xray.frontend import model_input
 
-METRICS = "metrics.json"
+UNFINISHED = "weights.json"
+"""Beside weights of which no bundle could be made: the manifest that it would have had."""
 MAX_LOSS = 0.01
 """Of mAP50, that eight bits may cost."""
 GOLDEN = 3
@@ -49,13 +52,14 @@ LOOKS: Literal[4] = 4
 
 
 class About(NamedTuple):
-    """What the bundle is to say of itself."""
+    """What the bundle is to say of itself; `names`: see `taught_names`."""
 
     name: str
     version: str
     description: str
     licence: str
     card: str
+    names: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Chosen(NamedTuple):
@@ -143,12 +147,18 @@ def in_memory(detector_model: bytes, shape: Shape, names: Sequence[str]) -> Bund
 
 
 def scores_of(
-    model: bytes, shape: Shape, dataset: Dataset, rows: Sequence[int], names: Sequence[str]
+    model: bytes,
+    shape: Shape,
+    dataset: Dataset,
+    rows: Sequence[int],
+    names: Sequence[str],
+    problems: Problems | None = None,
 ) -> tuple[Scores, list[Looked]]:
-    """How good a model is on pictures of a data set whose classes are the model's."""
+    """How good a model is on pictures of a data set whose classes are the model's. What is wrong with them is
+    counted in `problems`, if they are looked at for the first time."""
     eye = Eye(in_memory(model, shape, names))
-    try:  # what is wrong with the pictures was counted when they were read
-        looked = look_at(eye, dataset, rows, problems=Problems())
+    try:
+        looked = look_at(eye, dataset, rows, problems=Problems() if problems is None else problems)
     finally:
         eye.close()
     return average_precision([one.wanted for one in looked], [one.found for one in looked], names), looked
@@ -176,12 +186,14 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
 class Trial(NamedTuple):
     """What a network is measured on: pictures `rows` of a data set whose classes are its own; `calibration`:
     frames for eight bits, none if they are not wanted; `false_alarms`: a picture, that thresholds are to keep
-    to, None for those of the best F1."""
+    to, None for those of the best F1; `spare`: rows for golden frames, if none of the others is clear
+    enough."""
 
     dataset: Dataset
     rows: Sequence[int]
     calibration: Sequence[Frame]
     false_alarms: float | None = None
+    spare: Sequence[int] = ()
 
     def threshold(self, found: Judged) -> float:
         """Of a class of which so much was found."""
@@ -197,14 +209,17 @@ def bundle_of(
     folder: Path,
     half: bool = False,
 ) -> Chosen:
-    """Export, measure on a trial, and write the bundle that is to be used.
+    """Export, measure on a trial, and write the bundle that is to be used. What is wrong with the trial's
+    pictures is counted, once, among the problems of its data set. The weights are written first.
 
     With `half` the convolutions are in 16 bits, for GPUs. Eight bits are taken if they lose no more than
     `MAX_LOSS` of mAP50. Raises BundleError if it cannot be read back, DataError if no picture has anything
     clear to be found on it.
     """
+    _keep(folder, detector, manifest_of(about, shape, names, {}), about)
     exact_model = to_onnx(detector, shape.size)
-    exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)
+    given = trial.dataset
+    exact, exact_looked = scores_of(exact_model, shape, given, trial.rows, names, given.problems)
     shape = shape._replace(apart=best_apart(exact_looked, names))
     if shape.apart < 1:
         exact, exact_looked = scores_of(exact_model, shape, trial.dataset, trial.rows, names)
@@ -220,11 +235,44 @@ def bundle_of(
             model, looked = small, rounded_looked
     thresholds = {name: trial.threshold(judged(looked, label)) for label, name in enumerate(names)}
     manifest = manifest_of(about, shape, names, thresholds)
-    golden = golden_frames(model, manifest, trial.dataset, trial.rows)
+    golden = golden_frames(model, manifest, given, trial.rows) or golden_frames(
+        model, manifest, given, trial.spare
+    )
+    if not golden:
+        looked_at = len(trial.rows) + len(trial.spare)
+        raise DataError(
+            f"nothing on {looked_at} pictures is clear enough to be a golden frame, so "
+            f"there is no bundle; the weights are in {folder / FILE}: train longer (`--minutes`, the same "
+            f"--out), or try `nii-edge export --weights {folder}` with other pictures or `--false-alarms`"
+        )
+    bundle = write_bundle(folder, manifest, model, golden, about.card)
+    (folder / UNFINISHED).unlink()
+    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked)
+
+
+def _keep(folder: Path, detector: Detector, manifest: BundleManifest, about: About) -> None:
+    """The weights, and what `export` needs to go on from them if no bundle comes of it."""
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder / FILE, detector)
-    bundle = write_bundle(folder, manifest, model, golden, about.card)
-    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked)
+    (folder / UNFINISHED).write_bytes(msgspec.json.encode(manifest))
+    (folder / CARD).write_text(about.card, encoding="utf-8")
+    write_metrics(folder, {"names": dict(about.names)})
+
+
+def manifest_beside(folder: Path) -> BundleManifest:
+    """The manifest of the bundle in `folder`, or of the one that would have come of the weights there.
+
+    Raises:
+        ConfigError: neither can be read.
+    """
+    if (folder / MANIFEST).exists() or not (folder / UNFINISHED).is_file():
+        return load_bundle(folder).manifest
+    try:
+        return msgspec.json.decode((folder / UNFINISHED).read_bytes(), type=BundleManifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(
+            f"{folder / UNFINISHED}: not what `nii-edge train` writes beside weights: {error}; train anew"
+        ) from error
 
 
 def best_apart(looked: Sequence[Looked], names: Sequence[str]) -> float:
@@ -249,7 +297,7 @@ def best_apart(looked: Sequence[Looked], names: Sequence[str]) -> float:
 def golden_frames(
     model: bytes, manifest: BundleManifest, dataset: Dataset, rows: Sequence[int]
 ) -> tuple[GoldenFrame, ...]:
-    """Small pictures with clear findings, and what must be found on them."""
+    """Small pictures with clear findings, and what must be found on them; none if nothing is clear."""
     import cv2
 
     from nii_edge.bundle import Expected
@@ -279,11 +327,6 @@ def golden_frames(
                 break
     finally:
         eye.close()
-    if not made:
-        raise DataError(
-            "nothing on a validation picture is clear enough to be a golden frame; "
-            "train longer (`--minutes`), or allow fewer false alarms"
-        )
     return tuple(made)
 
 

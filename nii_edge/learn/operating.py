@@ -32,8 +32,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 class Operating(msgspec.Struct, frozen=True, kw_only=True):
     """Of one class: how many `labelled` things and `pictures` the figures rest on, and `points`: `bundle`,
-    which the bundle has, `best_f1`, and `false_alarms_R`, the lowest with no more than R false alarms a
-    picture."""
+    which the bundle has, `best_f1`, and `false_alarms_R`, the lowest from `LOWEST` on with no more than R
+    false alarms a picture."""
 
     labelled: int
     pictures: int
@@ -76,13 +76,13 @@ def best_f1(found: Judged) -> float:
 
 
 def at_false_alarms(found: Judged, rate: float) -> float:
-    """The lowest threshold with no more than `rate` false alarms a picture, rounded up; `LOWEST`, below which
-    nothing is looked at, if no detection stands in the way."""
+    """The lowest threshold from `LOWEST` to 1 with no more than `rate` false alarms a picture, rounded up.
+    (Detections may have less than `LOWEST`, being means over looks, but not all that have are there.)"""
     false = found.scores[~found.right]
     allowed = int(rate * found.pictures + 1e-9)
     if len(false) <= allowed:
         return LOWEST
-    return min(math.floor(float(false[allowed]) * 1e3 + 1) / 1e3, 1.0)
+    return min(max(math.floor(float(false[allowed]) * 1e3 + 1) / 1e3, LOWEST), 1.0)
 
 
 def point_at(found: Judged, threshold: float) -> Point:

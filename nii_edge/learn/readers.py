@@ -92,11 +92,13 @@ class Problems:
 
 
 class Dataset(NamedTuple):
-    """`names` of the classes, `pictures`, and what was wrong."""
+    """`names` of the classes, `pictures`, and what was wrong. `called`: what the labels call each of the
+    classes, if `named` gave them names."""
 
     names: tuple[str, ...]
     pictures: tuple[Labelled, ...]
     problems: Problems
+    called: tuple[tuple[str, ...], ...] = ()
 
 
 def read_dataset(annotations: Path, images: Path | None = None, use: Use = "training") -> Dataset:
@@ -337,7 +339,7 @@ def _yolo_place(path: Path, tree: Any, told: object) -> Path | None:
 
 def named(dataset: Dataset) -> Dataset:
     """The data set with names that a bundle can have: letters, digits, dot, dash and underscore; classes of
-    the same name are one. What was changed is among its problems.
+    the same name are one. What was changed is among its problems, and `called`.
 
     Raises:
         DataError: it has no class at all.
@@ -356,7 +358,10 @@ def named(dataset: Dataset) -> Dataset:
         picture._replace(boxes=tuple((*corners, index[label]) for *corners, label in picture.boxes))  # type: ignore[misc]
         for picture in dataset.pictures
     ]
-    return Dataset(names, tuple(pictures), dataset.problems)
+    called = [
+        tuple(told for told, mine in zip(dataset.names, plain, strict=True) if mine == name) for name in names
+    ]
+    return Dataset(names, tuple(pictures), dataset.problems, tuple(called))
 
 
 def _plain(name: str, number: int) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import RuntimeMissingError
+from nii_edge.learn.names import is_made_up
 
 IOUS = tuple(float(value) for value in np.round(np.arange(0.5, 0.96, 0.05), 2))
 MOST = 100
@@ -190,23 +193,45 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
     return shared / union if union > 0 else 0.0
 
 
-def matched_names(ours: Sequence[str], theirs: Sequence[str]) -> tuple[dict[int, int], list[str]]:
-    """Index of each of their names in ours, and their names that are none of ours. Case, blanks and a plural
-    s make no difference."""
-    own = {_plain(name): index for index, name in enumerate(ours)}
-    pairs: dict[int, int] = {}
-    strange: list[str] = []
-    for index, name in enumerate(theirs):
-        fit = next((own[way] for way in (_plain(name), _plain(name).rstrip("s")) if way in own), None)
-        if fit is None:
-            strange.append(name)
-        else:
-            pairs[index] = fit
-    return pairs, strange
+def matched_names(
+    ours: Sequence[str], theirs: Sequence[str], called: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> tuple[dict[int, int], list[str]]:
+    """Index of each of their names in ours, and their names that are none of ours.
+
+    Whatever is `called` just as in the labels that taught ours is what it was there. All others of ours are
+    taken once at most: by what they are called, then by their own names, in both cases equal names first,
+    then those that differ in case, blanks, underscores or hyphens only, then those of which either has a
+    plural s. Names that were made up (`is_made_up`) count for nothing.
+    """
+    own = [() if is_made_up(name, called.get(name, ())) else (name,) for name in ours]
+    taught = [tuple(called.get(name, ())) for name in ours]
+    known = {word: index for index, words in enumerate(taught) for word in words}
+    pairs = {index: known[name] for index, name in enumerate(theirs) if name in known}
+    ways: tuple[Callable[[str], str], ...] = (str, _plain, _singular)
+    for words, way in [(words, way) for words in (taught, own) for way in ways]:
+        free = _free(words, way, set(pairs.values()))
+        for index, name in enumerate(theirs):
+            fit = None if index in pairs else free.get(way(name))
+            if fit is not None and fit not in pairs.values():
+                pairs[index] = fit
+    return pairs, [name for index, name in enumerate(theirs) if index not in pairs]
+
+
+def _free(words: Sequence[Sequence[str]], way: Callable[[str], str], taken: set[int]) -> dict[str, int]:
+    """Index of what is not taken by its words, the first of those that are alike."""
+    made: dict[str, int] = {}
+    for index, own in enumerate(words):
+        for word in own if index not in taken else ():
+            made.setdefault(way(word), index)
+    return made
 
 
 def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    return unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _singular(name: str) -> str:
+    return _plain(name).removesuffix("s")
 
 
 def detection_rate(

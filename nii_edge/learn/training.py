@@ -6,11 +6,13 @@ validated and exported, a checkpoint every few minutes.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
 import os
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,11 +94,13 @@ class Mean:
 
 class Watch(NamedTuple):
     """Who hears of a run. `validate`: measures the mean network now and then; `told`: every row of the curve;
-    `stop`: whether to end early, with the last part of the schedule shortened to what was spent."""
+    `stop`: whether to end early, with the last part of the schedule shortened to what was spent; `warned`: of
+    what went wrong without ending it."""
 
     validate: Callable[[Detector], dict[str, float]] | None = None
     told: Callable[[dict[str, float]], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
+    warned: Callable[[str], None] = lambda _: None
 
 
 def train(
@@ -204,9 +208,24 @@ class _Run:
         return Progress(time.monotonic() - self._began, self._steps, self._images, self._curve)
 
     def save(self) -> None:
-        """Write a checkpoint, all of it or none."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / "checkpoint.part"
+        """Write a checkpoint, all of it or none. One that cannot be written is no reason to end."""
+        part, path = self._folder / "checkpoint.part", self._folder / "checkpoint.pt"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._write(part)
+            part.replace(path)
+        except (OSError, RuntimeError) as error:  # torch has the latter for a full disk
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            why = error.strerror if isinstance(error, OSError) else f"as on a full disk (torch: {error})"
+            kept = "the one before stays" if path.is_file() else "there is none before it"
+            self._watch.warned(
+                f"{path}: the checkpoint cannot be written, {why}, {_free(self._folder)}; training goes "
+                f"on, {kept}; make room on the disk, or an interruption loses what was learned since"
+            )
+
+    def _write(self, part: Path) -> None:
+        """Raises OSError, RuntimeError."""
         state = {
             "network": self._network.state_dict(),
             "mean": self.mean.network.state_dict(),
@@ -218,7 +237,14 @@ class _Run:
         torch.save(state, part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        part.rename(self._folder / "checkpoint.pt")
+
+
+def _free(folder: Path) -> str:
+    """How much of the disk is free, in words."""
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:.0f} MB are free"
+    except OSError as error:
+        return f"the folder cannot be read: {error.strerror}"
 
 
 def _together(share: float, shared: bool) -> float:

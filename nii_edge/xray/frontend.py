@@ -48,11 +48,11 @@ _SOURCES: dict[FrontEndChannel, tuple[tuple[Channel, ...], ...]] = {
     "effective_z": (),
     "areal_density": (),
     "grey": (("grey",), _COLOUR),
-    "red": (_COLOUR,),
-    "green": (_COLOUR,),
-    "blue": (_COLOUR,),
+    "red": (_COLOUR, ("grey",)),
+    "green": (_COLOUR, ("grey",)),
+    "blue": (_COLOUR, ("grey",)),
 }
-"""What each model channel can be made from, best first."""
+"""What each model channel can be made from, best first. Grey is three equal colours, as in training."""
 
 _BY_WEDGES: tuple[FrontEndChannel, ...] = ("effective_z", "areal_density", "red", "green", "blue")
 """What can be made from both energies too, if the scanner's wedges are known."""
@@ -106,10 +106,11 @@ def missing_channel(
     """Why a model with this input cannot take frames with these channels, in words; None if it can."""
     for wanted in spec.channels:
         if _source(wanted, available, view) is None:
-            ways = (
-                " or ".join("+".join(way) for way in _SOURCES[wanted]) or "low+high and the scanner's wedges"
-            )
-            return f"the model needs {wanted}, made from {ways}; the scanner gives {'+'.join(available)}"
+            ways = ["+".join(way) for way in _SOURCES[wanted]]
+            if wanted in _BY_WEDGES:
+                ways.append("low+high and the scanner's wedges")
+            given = "+".join(available)
+            return f"the model needs {wanted}, made from {' or '.join(ways)}; the scanner gives {given}"
     return None
 
 
@@ -322,9 +323,7 @@ def _channel(wanted: FrontEndChannel, planes: dict[Channel, Floats], frame: Fram
     if wanted == "grey" and source == _COLOUR:
         luma: Floats = np.stack([planes[name] for name in _COLOUR], axis=-1) @ _LUMA
         return luma
-    if wanted in ("red", "green", "blue"):
-        return planes[wanted]
-    return planes[source[0]]
+    return planes[wanted] if wanted in source else planes[source[0]]
 
 
 def _opacity_of_counts(values: list[Floats], opaque_below: float) -> Floats:

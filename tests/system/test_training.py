@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,15 +31,17 @@ from nii_edge.config import Inference  # noqa: E402
 from nii_edge.detect.heads import output_names  # noqa: E402
 from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: E402
 from nii_edge.errors import ConfigError, DataError  # noqa: E402
-from nii_edge.learn import together  # noqa: E402
+from nii_edge.learn import bundling, together  # noqa: E402
 from nii_edge.learn.backbone import FROZEN, Lite0, _Same, load_imagenet  # noqa: E402
 from nii_edge.learn.bundling import Shape, in_memory, input_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
 from nii_edge.learn.looking import Eye  # noqa: E402
+from nii_edge.learn.names import taught_names  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
 from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
+from nii_edge.learn.training import Plan, Watch, _Run  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
 from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
@@ -238,6 +242,106 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_labels_that_taught_a_bundle_are_known_to_it_whatever_their_letters(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """`metrics.json` has what labels call each class: `evaluate`, `export` (of an export, too) and a training
+    that goes on from it know them by that."""
+    annotations, out, _ = trained
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["names"] == {"bar": ["bar"], "disc": ["disc"]}
+    metrics["names"] = {"bar": ["Stange (gro\u00df)"], "disc": ["\u5706\u76d8"]}
+    shutil.copytree(out, tmp_path / "bundle")
+    (tmp_path / "bundle" / "metrics.json").write_text(json.dumps(metrics))
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    for category, name in zip(tree["categories"], ("Stange (gro\u00df)", "\u5706\u76d8"), strict=True):
+        category["name"] = name
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    images = annotations.parent / "images"
+    asked = exporting.Request(tmp_path / "bundle", tmp_path / "c.json", images, tmp_path / "out", None, 32, 1)
+    assert set(exporting.run(asked).per_class) == set(NAMES)
+    for bundle in (tmp_path / "bundle", tmp_path / "out"):
+        found = evaluating.evaluate(
+            evaluating.Request(bundle, images, tmp_path / "c.json", None, 1, 2), lambda _done, _of: None
+        )
+        assert found.unmatched_names == []
+        assert set(found.per_class) == set(NAMES)
+    own = request(tmp_path / "c.json", tmp_path / "next", 1, 1)
+    own = own._replace(weights=tmp_path / "bundle", scratch=False)
+    whole = training._begun(own, (("Stange (gro\u00df)",), ("\u5706\u76d8",))).state_dict()
+    turned = training._begun(own, (("\u5706\u76d8",), ("class_0",))).state_dict()
+    last = next(name for name in whole if ".scores.1." in name)
+    assert torch.equal(whole[last][1], turned[last][0])
+    assert not torch.equal(whole[last][0], turned[last][1])
+
+
+def test_an_export_says_what_it_leaves_out(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Classes that the bundle has not, pictures that cannot be read and boxes that make no sense, each
+    counted once however often it looks."""
+    annotations, out, _ = trained
+    tree: dict[str, Any] = json.loads(annotations.read_text())
+    tree["categories"] += [{"id": 5, "name": "umbrella"}, {"id": 6, "name": "never there"}]
+    mark = {"image_id": 1, "category_id": 5, "bbox": [40, 40, 20, 20]}
+    tree["annotations"] += [{"id": 7777, **mark}, {"id": 7778, **mark, "image_id": 2}]
+    tree["annotations"].append({"id": 7779, "image_id": 3, "category_id": 1, "bbox": [190, 40, 30, 30]})
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    images = annotations.parent / "images"
+    asked = exporting.Request(out, tmp_path / "c.json", images, tmp_path / "out", None, 8, 1)
+    problems = exporting.run(asked).problems
+    told = {line.split(", for example")[0].split(" (")[0] for line in problems}
+    assert "2 x thing of class 'umbrella', which the bundle has not" in told
+    assert "1 x picture cannot be looked at" in told
+    assert "1 x box is empty" in told
+    assert "1 x box reaches out of its picture" in told
+    assert not any("never there" in line for line in problems)
+
+
+def test_weights_are_kept_when_no_bundle_comes_of_them(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is clear enough for golden frames the error says where the weights are, and an export
+    goes on from them, into the same folder too."""
+    annotations, out, _ = trained
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = exporting.Request(out, annotations, None, first, None, 32, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundling, "GOLDEN_CLEAR_OF", 2.0)  # of any threshold: nothing is
+        with pytest.raises(DataError, match=re.escape(f"the weights are in {first / FILE}")):
+            exporting.run(asked)
+    assert not (first / "bundle.yaml").exists()
+    for into in (second, first):
+        exporting.run(asked._replace(weights=first, out=into))
+        assert not (into / bundling.UNFINISHED).exists()
+        assert {label.name for label in load_bundle(into).manifest.labels} == set(NAMES)
+        assert (into / "CARD.md").read_bytes() == (out / "CARD.md").read_bytes()
+        assert taught_names(into) == {"bar": ("bar",), "disc": ("disc",)}
+    (second / "bundle.yaml").unlink()
+    (second / bundling.UNFINISHED).write_text("{}")
+    with pytest.raises(ConfigError, match=r"weights\.json: not what"):
+        exporting.run(asked._replace(weights=second, out=tmp_path / "third"))
+
+
+def test_pictures_that_taught_give_golden_frames_where_no_other_does(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """A validation picture with nothing on it: the spare ones are looked at."""
+    annotations, out, _ = trained
+    data = read_dataset(annotations)
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((160, 200, 3), 252, np.uint8))
+    data = data._replace(pictures=(Labelled(tmp_path / "empty.png", ()), *data.pictures[:8]))
+    detector = Detector(2).eval()
+    load_weights(out / FILE, detector, (0, 1))
+    about = bundling.About("shapes", "2", "shapes", "none", "# shapes")
+    trial = bundling.Trial(data, [0], ())
+    with pytest.raises(DataError, match="nothing on 1 pictures is clear enough"):
+        bundling.bundle_of(detector, ONCE, NAMES, trial, about, tmp_path / "none")
+    trial = trial._replace(spare=range(1, 9))
+    made = bundling.bundle_of(detector, ONCE, NAMES, trial, about, tmp_path / "some")
+    assert any(golden.expected for golden in made.bundle.golden)
+
+
 def test_an_export_says_what_is_known_of_it(
     trained: tuple[Path, Path, training.Summary], tmp_path: Path
 ) -> None:
@@ -332,6 +436,37 @@ def test_validation_is_on_the_part_that_is_named_for_it() -> None:
     rows, held_out = training.split(Dataset(("a",), pictures[:30], Problems()))
     assert 0 < len(held_out) < 10
     assert sorted(rows + held_out) == list(range(30))
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """Where files cannot grow, as on a full disk: said in words, the last good one stays, and the next one is
+    written when there is room again."""
+    said: list[str] = []
+    file, allowed = tmp_path / "run" / "checkpoint.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    run = _Run(Detector(2), Plan(60, checkpoint_s=-1.0), tmp_path / "run", Watch(warned=said.append))
+
+    def noted_without_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, allowed[1]))
+        try:
+            run.note()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+    run._steps = 1  # nothing to tell of the curve
+    noted_without_room()
+    assert "there is none before it" in said[0]
+    assert not list((tmp_path / "run").glob("checkpoint*"))
+    run.note()
+    good = file.read_bytes()
+    noted_without_room()
+    assert file.read_bytes() == good
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.pt"]
+    assert len(said) == 2
+    assert f"{file}: the checkpoint cannot be written" in said[1]
+    assert "the one before stays" in said[1]
+    run._steps = 3
+    run.note()
+    assert json.loads(torch.load(file, weights_only=True)["progress"])["steps"] == 3
 
 
 def test_a_process_that_ends_is_named() -> None:

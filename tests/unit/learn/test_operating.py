@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 
 from nii_edge.detect.shapes import LOWEST
 from nii_edge.learn.looking import Looked
-from nii_edge.learn.operating import best_f1, judged, operating_points
+from nii_edge.learn.operating import at_false_alarms, best_f1, judged, operating_points
 from nii_edge.learn.readers import Labelled
 from nii_edge.learn.scoring import Found, Wanted
 
@@ -43,6 +43,26 @@ def test_thresholds_keep_to_the_false_alarms_that_are_asked_for() -> None:
         assert point.precision == pytest.approx(hits / (hits + count), abs=1e-4)
     assert points["bundle"].threshold == 0.5
     assert points["false_alarms_0.01"].threshold > points["false_alarms_1"].threshold
+
+
+def test_more_false_alarms_allowed_are_never_a_higher_threshold() -> None:
+    """Means over looks may lie below what is looked at: no threshold does, whatever is allowed."""
+    looked = [seen((Wanted(HERE, 0),), (0.9, HERE), *((score, THERE) for score in (0.011, 0.006)))] * 20
+    found = judged(looked, 0)
+    rates = (0.0, 0.01, 0.1, 1.0, 1.9, 2.0, 5.0)
+    assert [at_false_alarms(found, rate) for rate in rates] == [LOWEST] * len(rates)
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        looked = [
+            seen((), *((float(score), THERE) for score in rng.uniform(0.004, 0.04, 4))) for _ in range(10)
+        ]
+        found = judged(looked, 0)
+        rates = tuple(np.arange(0, 4.5, 0.1).tolist())
+        made = [at_false_alarms(found, rate) for rate in rates]
+        assert made == sorted(made, reverse=True)
+        assert min(made) == LOWEST
+        for rate, threshold in zip(rates, made, strict=True):
+            assert (found.scores >= threshold).sum() <= rate * 10 + 1e-6
 
 
 def test_the_best_f1_is_the_best_of_all_thresholds() -> None:

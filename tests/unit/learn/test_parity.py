@@ -15,6 +15,7 @@ from nii_edge.config import ModelInput
 from nii_edge.learn.augment import NOTHING, augmented
 from nii_edge.learn.cache import Sample, frame_of, sample_of
 from nii_edge.learn.readers import Labelled, Problems
+from nii_edge.records import Frame
 from nii_edge.xray.content import content
 from nii_edge.xray.frontend import model_inputs
 from nii_edge.xray.optics import planes_of
@@ -49,6 +50,22 @@ def test_pictures_are_shown_as_they_are_taught(tmp_path: Path, spec: ModelInput)
         (shown,) = model_inputs(frame_of(picture), spec)
         cv2.imwrite(str(tmp_path / "picture.png"), picture[:, :, ::-1])
         sample = sample_of(Labelled(tmp_path / "picture.png", ()), Problems())
+        assert apart(taught(sample, spec), shown.tensor) < 0.004
+
+
+def test_grey_pictures_are_shown_as_they_are_taught(tmp_path: Path, spec: ModelInput) -> None:
+    """A grey scanner's frames, of 8 and of 12 bits, run in the daemon as a grey file is read to teach."""
+    rng = np.random.default_rng(5)
+    for bits, dtype in ((8, np.uint8), (12, np.uint16)):
+        white = 2**bits - 1
+        picture = np.full((340, 500, 1), 0.95 * white).astype(dtype)
+        for _ in range(25):
+            y, x = rng.integers(30, 270), rng.integers(30, 430)
+            picture[y : y + 40, x : x + 40] = rng.integers(0, int(0.85 * white))
+        grey = Frame(view=0, channels=("grey",), pixels=picture, full_scale=float(white), opaque_below=0.17)
+        (shown,) = model_inputs(grey, spec)
+        cv2.imwrite(str(tmp_path / "grey.png"), picture)
+        sample = sample_of(Labelled(tmp_path / "grey.png", (), bits=bits), Problems())
         assert apart(taught(sample, spec), shown.tensor) < 0.004
 
 

@@ -360,6 +360,7 @@ def test_names_become_those_that_a_bundle_can_have(tmp_path: Path) -> None:
     found = named(dataset)
     assert found.names == ("Straight_Knife", "Schlussel_neu", "class_2")
     assert [label for *_, label in found.pictures[0].boxes] == [0, 1, 2, 0]
+    assert found.called == (("Straight Knife", "Straight_Knife"), ("Schl\u00fcssel {neu}",), ("\u5200",))
     assert sum(found.problems.counts.values()) == 4
     for name in found.names:
         assert msgspec.convert(name, Name) == name

@@ -63,6 +63,51 @@ def test_names_match_whatever_their_dress() -> None:
     assert strange == ["umbrella"]
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "pairs"),
+    [
+        (("Gun", "gun"), ("Gun", "gun"), {0: 0, 1: 1}),
+        (("gun", "Gun"), ("Gun", "gun"), {0: 1, 1: 0}),
+        (("gun",), ("Gun", "gun"), {1: 0}),  # the equal one, though it comes later
+        (("gun",), ("Gun", "GUN"), {0: 0}),
+        (("guns",), ("gun",), {0: 0}),
+        (("gun",), ("guns",), {0: 0}),
+        (("gun", "guns"), ("Guns", "Gun"), {0: 1, 1: 0}),
+        (("glass",), ("gla",), {}),
+        (("pressed_block",), ("Pressed-Block ",), {0: 0}),
+    ],
+)
+def test_equal_names_come_first_and_each_is_taken_once(
+    ours: tuple[str, ...], theirs: tuple[str, ...], pairs: dict[int, int]
+) -> None:
+    found, strange = matched_names(ours, theirs)
+    assert found == pairs
+    assert strange == [name for index, name in enumerate(theirs) if index not in pairs]
+
+
+@pytest.mark.parametrize(
+    ("called", "theirs", "pairs"),
+    [
+        ({"class_0": ["\u5200"], "gun": ["gun"]}, ("gun", "\u5200"), {0: 1, 1: 0}),
+        ({"class_0": ["\u5200"], "gun": ["gun"]}, ("class_0", "\u67aa"), {}),  # another's first class
+        ({}, ("class_0",), {0: 0}),  # labels without names, as far as anyone knows
+        (
+            {"class_0": ["Se\u00e7a", "\u5200"]},
+            ("\u5200", "Se\u00e7a", "x"),
+            {0: 0, 1: 0},
+        ),  # one was made of two
+        ({"class_0": ["Caf\u00e9 (neu)"]}, ("cafe\u0301 (NEU)",), {0: 0}),
+        ({"gun": ["Gun"], "class_0": ["gun"]}, ("gun",), {0: 0}),  # as they were, before as they are
+    ],
+)
+def test_classes_are_known_by_what_their_labels_called_them(
+    called: dict[str, list[str]], theirs: tuple[str, ...], pairs: dict[int, int]
+) -> None:
+    found, strange = matched_names(("class_0", "gun"), theirs, called)
+    assert found == pairs
+    assert strange == [name for index, name in enumerate(theirs) if index not in pairs]
+
+
 def test_detection_rate_keeps_false_alarms_below_what_is_allowed() -> None:
     honest = {f"h{k}": k / 100 for k in range(100)}
     lying = {"a": 0.985, "b": 0.5}

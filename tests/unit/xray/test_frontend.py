@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from nii_edge.config import FrontEndChannel, ModelInput
 from nii_edge.errors import FrameError
 from nii_edge.records import Channel, Frame, Reason
-from nii_edge.xray.frontend import MAX_OPACITY, missing_channel, model_input, place
+from nii_edge.xray.frontend import MAX_OPACITY, missing_channel, model_input, model_inputs, place
 
 DUAL: tuple[Channel, ...] = ("low", "high")
 COLOUR: tuple[Channel, ...] = ("red", "green", "blue")
@@ -135,7 +136,9 @@ def test_channels_keep_the_order_of_the_model() -> None:
         (DUAL, ("red",), False),
         (COLOUR, ("transmission_high",), False),
         (("high",), ("transmission_low",), False),
-        (("grey",), ("blue",), False),
+        (("grey",), ("red", "green", "blue"), True),
+        (("grey",), ("transmission_low",), False),
+        (("high",), ("blue",), False),
     ],
 )
 def test_missing_channel_names_both_sides(
@@ -147,6 +150,35 @@ def test_missing_channel_names_both_sides(
     if reason is not None:
         assert wanted[0] in reason
         assert "+".join(available) in reason
+
+
+def test_grey_is_three_equal_colours() -> None:
+    """What a detector of colours learned from grey pictures, it is shown of a grey scanner: cut, in pieces
+    and shrunk alike. A colour frame and counts give what they gave."""
+    rng = np.random.default_rng(6)
+    wanted = spec("red", "green", "blue", size=(96, 96), crop="content", pieces=3, pad=-1.0)
+    for dtype, white in ((np.uint8, 255.0), (np.uint16, 4095.0), (np.float32, 1.0)):
+        pixels = np.full((300, 900, 1), 0.95 * white)
+        for y, x in zip(rng.integers(30, 240, 40), rng.integers(30, 840, 40), strict=True):
+            pixels[y : y + 30, x : x + 40] = rng.uniform(0, 0.9) * white
+        grey = Frame(
+            view=0, channels=("grey",), pixels=pixels.astype(dtype), full_scale=white, opaque_below=0.1
+        )
+        colour = msgspec.structs.replace(grey, channels=COLOUR, pixels=np.repeat(grey.pixels, 3, axis=2))
+        pairs = list(zip(model_inputs(grey, wanted), model_inputs(colour, wanted), strict=True))
+        assert len(pairs) > 1
+        for ours, theirs in pairs:
+            assert ours.placement == theirs.placement
+            assert np.abs(ours.tensor - theirs.tensor).max() <= 1e-6
+
+
+def test_ways_that_are_missing_are_all_named() -> None:
+    """Whoever has one energy only is told of every way to colours."""
+    reason = missing_channel(("high",), spec("red"))
+    assert reason == (
+        "the model needs red, made from red+green+blue or grey or low+high and the scanner's wedges; "
+        "the scanner gives high"
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
