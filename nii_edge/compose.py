@@ -421,6 +421,22 @@ def _folder_problems(folder: Path) -> list[str]:
     return []
 
 
+def _grey_lines(plan: EdgePlan, bundle: Bundle) -> list[str]:
+    """Lanes of grey pictures before a detector that is given colours."""
+    if not {"red", "green", "blue"} & set(bundle.manifest.input.channels):
+        return []
+    grey = [
+        name
+        for name, profile in plan.profiles.items()
+        if any(form.channels == ("grey",) for form in profile.formats)
+    ]
+    return [
+        f"  of {name}'s grey pictures it gets the grey for all three colours: have it taught on such "
+        "pictures, or measured on them (nii-edge evaluate)"
+        for name in grey
+    ]
+
+
 def check_edge(path: Path) -> Check:
     """Everything `run` would do up to opening sockets; goes on after a problem where it can."""
     try:
@@ -442,6 +458,7 @@ def check_edge(path: Path) -> Check:
             problems += [f"{bundle.folder}: golden frames: {problem}" for problem in failed]
             labels = ", ".join(label.name for label in bundle.manifest.labels)
             would.append(f"detector {name}: {model_id(bundle)} on {runtime.device}; finds {labels}")
+            would += _grey_lines(plan, bundle)
             runtime.close()
         except NiiEdgeError as error:
             problems.append(str(error))

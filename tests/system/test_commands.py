@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import ROOT, Site, command, dual
+import yaml
+from harness import ROOT, SHIELDING, Site, command, dual
 
 from nii_edge.client import ScannerClient
 from nii_edge.records import is_report_id
@@ -49,6 +50,26 @@ def test_check_says_what_would_run() -> None:
     assert (found["ok"], found["problems"]) == (True, [])
     text = "\n".join(found["would_run"])
     assert all(word in text for word in ("lane-1", "shielding@1.0.0#", "CPUExecutionProvider", "default-2"))
+
+
+def test_check_says_that_a_detector_of_colours_gets_grey(tmp_path: Path) -> None:
+    """Of lanes that send it alone: what learned from colours may not know it."""
+    site, said = Site(tmp_path), {}
+    for name, channels in (("grey", ["grey"]), ("colour", ["red", "green", "blue"])):
+        tree = yaml.safe_load((ROOT / "configs" / "scanners" / "display.yaml").read_text())
+        tree["formats"] = [{"channels": channels, "dtype": "uint8", "air": None, "white": 255}]
+        profile = site.write(f"{name}.yaml", tree)
+        done = run("check", str(site.edge_config(
+            scanners={"lane-1": {"profile": str(profile)}},
+            detectors={
+                "shielding": {"bundle": str(SHIELDING)},
+                "shapes": {"bundle": str(ROOT / "models" / "detector" / "0.5.0")},
+            },
+        )), "--json")  # fmt: skip
+        said[name] = done.stdout
+    assert "of lane-1's grey pictures it gets the grey for all three colours" in said["grey"]
+    assert "grey pictures" not in said["colour"]
+    assert said["grey"].count("grey pictures") == 1, "the shielding detector is of grey anyway"
 
 
 @pytest.mark.parametrize(
