@@ -305,13 +305,38 @@ def split(dataset: Dataset) -> tuple[list[int], list[int]]:
         rows = [row for row, picture in enumerate(dataset.pictures) if picture.part != "val"]
         if not rows:
             raise DataError("there are pictures to validate on (`val`), and none to learn from (`train`)")
-        return rows, sorted(named_for_it, key=shares.__getitem__)[:MOST_VALIDATION]
+        held_out = sorted(named_for_it, key=shares.__getitem__)[:MOST_VALIDATION]
+        return _without_twins(dataset, rows, held_out), held_out
     held_out = [row for row, value in enumerate(shares) if value < VALIDATION_SHARE][:MOST_VALIDATION]
     if not held_out:
         held_out = [int(np.argmin(shares))]
     kept = set(held_out)
-    rows = [row for row in range(len(keys)) if row not in kept]
+    rows = _without_twins(dataset, [row for row in range(len(keys)) if row not in kept], held_out)
     return rows or held_out, held_out
+
+
+def _without_twins(dataset: Dataset, rows: list[int], held_out: list[int]) -> list[int]:
+    """`rows` but for pictures that are, byte for byte, one of those to validate on, under another name: what
+    was learned by heart says nothing. They are counted among the problems."""
+    known: dict[int, set[str]] = {}
+    for row in held_out:
+        file = dataset.pictures[row].file
+        if file.is_file():  # what is not there is named when it is read
+            known.setdefault(file.stat().st_size, set()).add(_digest(file))
+    kept = []
+    for row in rows:
+        file = dataset.pictures[row].file
+        like = known.get(file.stat().st_size) if known and file.is_file() else None
+        if like is not None and _digest(file) in like:
+            dataset.problems.add("the same picture is validated on (not learned from)", file)
+        else:
+            kept.append(row)
+    return kept
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _words(dataset: Dataset) -> Classes:

@@ -190,6 +190,15 @@ def _problems_of(path: Path) -> Problems:
     return problems
 
 
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Size and time of a file: another one under its name is another picture. None if it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def fill(
     dataset: Dataset,
     rows: Sequence[int],
@@ -200,13 +209,13 @@ def fill(
 ) -> int:
     """Write the pictures `rows` of a data set into the pool in `folder`; returns how many could be used.
 
-    Shards that are there from an interrupted run with the same pictures, read the same way, are kept; others
-    are removed.
+    Shards that are there from an interrupted run with the same pictures (files that have not changed since),
+    read the same way, are kept; others are removed.
     """
     used, kept = 0, set()
     for start in range(0, len(rows), PER_SHARD):
         part = [dataset.pictures[row] for row in rows[start : start + PER_SHARD]]
-        told_of = READ_AS, side, crop, [(str(p.file), p.bits, p.boxes) for p in part]
+        told_of = READ_AS, side, crop, [(str(p.file), _stamp(p.file), p.bits, p.boxes) for p in part]
         key = hashlib.sha256(repr(told_of).encode()).hexdigest()[:16]
         path = folder / f"{start:07d}-{key}"
         kept.add(path.name)

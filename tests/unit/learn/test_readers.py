@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -250,7 +251,7 @@ def test_a_fourth_byte_that_nobody_set_is_no_transparency(tmp_path: Path) -> Non
 
 def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -> None:
     """Boxes shrink with their pictures, a broken picture is counted, and a second filling reads nothing
-    again."""
+    again, but what was changed since."""
     good = picture(tmp_path / "good.png", 160, 240)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     box = (60.0, 40.0, 180.0, 120.0, 1)
@@ -265,8 +266,15 @@ def test_a_pool_keeps_what_was_put_in_and_skips_the_unreadable(tmp_path: Path) -
     (sample,) = [Pool([tmp_path / "pool"])[0]]
     assert sample.rgb.shape == (80, 120, 3)
     assert sample.boxes.tolist() == [[30, 20, 90, 60]]
-    good.unlink()
+    was, content = good.stat(), good.read_bytes()
+    good.write_bytes(bytes(len(content)))
+    os.utime(good, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1, "nothing says that it changed"
+    (tmp_path / "bad.png").write_bytes(content)
     assert fill(dataset, range(3), tmp_path / "pool", 120, crop=False) == 1
+    (sample,) = [Pool([tmp_path / "pool"])[0]]
+    assert dataset.problems.counts["picture cannot be decoded (left out)"] == 6
+    assert sample.boxes.tolist() == [[30, 20, 90, 60]]
 
 
 def test_a_pool_of_pictures_that_are_read_another_way_is_filled_anew(tmp_path: Path) -> None:
