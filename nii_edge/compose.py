@@ -255,6 +255,15 @@ def read_calibrations(
     return found
 
 
+def waiting_rules(policy: Policy, config: EdgeConfig, known: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Rules of this site that can never alarm, since nobody looks for what they speak of, in words."""
+    return [
+        f"policy: alarms[{i}] waits: `{rule.detector}` is not configured, so nobody looks for {rule.label!r}"
+        for i, rule in enumerate(policy.alarms)
+        if rule.detector not in known and (not rule.sites or config.edge in rule.sites)
+    ]
+
+
 _WITHOUT_BUNDLE: Mapping[str, tuple[str, ...]] = {
     VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,), LAYOUT: (LAYOUT_LABEL,), BARCODE: (TWICE,),
 }  # fmt: skip
@@ -292,6 +301,8 @@ def check_policy(
 def edge(plan: EdgePlan) -> Daemon:
     """A daemon that is not started yet."""
     config = plan.config
+    for line in waiting_rules(plan.policy, config, labels_of(config, plan.bundles)):
+        logger("policy").warning(line)
     context = zmq_transport.new_context()
     link = config.collector
     metrics = Metrics()
@@ -479,6 +490,7 @@ def check_edge(path: Path) -> Check:
     models = "anybody's" if plan.signers is None else f"those signed by one of {len(plan.signers)} keys"
     would.append(f"models that may run: {models}")
     would.append(f"policy {plan.policy.name}: CLEAR needs {', '.join(plan.policy.required_for_clear)}")
+    would += waiting_rules(plan.policy, config, labels_of(config, plan.bundles))
     listen = config.listen
     would.append(f"listens at {listen.scanners} (scanners), {listen.verdicts} (verdicts), {listen.tap} (tap)")
     where = "nowhere: reports stay in the ledger" if config.collector is None else config.collector.endpoint

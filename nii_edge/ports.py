@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.papers import Papers
-from nii_edge.records import Decision, Finding, Gap, Preview, Recall, Report, Scan, ScanId, ScanType, Verdict
+from nii_edge.records import Decision, Finding, Gap, Preview, Recall, Report, Scan, ScanId, ScanType
 from nii_edge.wire import (
     Archived,
     Buffer,
@@ -161,10 +161,13 @@ class LedgerEntry(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A scan that has its verdict, and when it was received (Unix ns)."""
+    """A scan of a named carton that has its verdict, and when it was received (Unix ns)."""
 
     received_at_ns: int
-    verdict: Verdict
+    scan: ScanId
+    scan_type: ScanType
+    decision: Decision
+    carton: str
 
 
 class Audit(NamedTuple):
@@ -195,7 +198,8 @@ class Ledger(Protocol):
 
     def passed_since(self, received_ns: int, limit: int) -> list[Passed]:
         """Scans of named cartons, received at that time (Unix ns) or later, that have their verdict: the last
-        `limit`, in the order of their verdicts."""
+        `limit`, in the order of their verdicts. What another version wrote and this one cannot read is left
+        out."""
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""

@@ -208,12 +208,12 @@ def add_items(name: str, items: list[Any], columns: Columns, rows: Collecting) -
         ManifestError: lines are given, and what the columns file names is in none of them.
     """
     flat = 0
-    missing = dict(columns.columns)
+    missing, mapped = dict(columns.columns), set(columns.columns.values())
     for number, item in enumerate(items, 1):
         where = f"{name} item {number}"
         if not isinstance(item, dict):
             rows.complain(where, PaperProblem.BAD_ROW, f"a {type(item).__name__}; expected an object")
-        elif not {"house_bills", "barcodes"}.isdisjoint(map(_tidy, item)):
+        elif not {"house_bills", "barcodes"}.isdisjoint(_tidy(name) for name in item if name not in mapped):
             for row in _of_master(where, item, columns, rows):
                 rows.add(row)
         else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,7 +56,7 @@ from nii_edge.ports import (
     Retry,
     StoredScan,
 )
-from nii_edge.records import Gap, Preview, Recall, Report, ScanId, ScanType
+from nii_edge.records import Decision, Gap, Preview, Recall, Report, ScanId, ScanType
 
 MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 250
@@ -85,6 +86,24 @@ def _joined(changes: Sequence[Change]) -> Iterator[Change | _Whole]:
             yield _Whole(waiting.pop(change.report.verdict.id), change)
         else:
             yield change
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    """Of a verdict, what `passed_since` tells."""
+
+    id: ScanId
+    scan_type: ScanType
+    decision: Decision
+    carton: str | None = None
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """Of a report."""
+
+    verdict: _Verdict
+
+
+_told = msgspec.msgpack.Decoder(_Told)
 
 
 class SqliteLedger:
@@ -159,12 +178,17 @@ class SqliteLedger:
 
     def passed_since(self, received_ns: int, limit: int) -> list[Passed]:
         """Scans of named cartons that have their verdict, the last `limit`, in the order of verdicts."""
-        rows = self._rows(
-            "SELECT s.received_at_ns, j.body FROM scans s JOIN journal j ON j.entry = s.entry "
-            "WHERE s.received_at_ns >= ? AND s.carton IS NOT NULL ORDER BY s.entry DESC LIMIT ?",
-            (received_ns, limit),
-        )
-        return [Passed(received, self._decode(body, Report).verdict) for received, body in reversed(rows)]
+        found = []
+        with translated(self._path):
+            for received, body in self._db.execute(
+                "SELECT s.received_at_ns, j.body FROM scans s JOIN journal j ON j.entry = s.entry "
+                "WHERE s.received_at_ns >= ? AND s.carton IS NOT NULL ORDER BY s.entry DESC LIMIT ?",
+                (received_ns, limit),
+            ):
+                with suppress(msgspec.DecodeError, ValueError):
+                    told = _told.decode(body).verdict
+                    found.append(Passed(received, told.id, told.scan_type, told.decision, told.carton or ""))
+        return found[::-1]
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""

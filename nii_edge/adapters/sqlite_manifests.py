@@ -114,9 +114,9 @@ class ManifestStore:
     def _put(self, every: Sequence[Papers]) -> StoredPapers:
         new = amended = same = moved = 0
         (number,) = self._connection.execute(_LAST).fetchone()
-        for told in every:
-            before = _before(self._connection, told.barcode)
-            papers = told
+        for each in every:
+            before = _before(self._connection, each.barcode)
+            papers = told = _of_before(each, before)
             if before is not None and (_contradicts(before.master, told.master_bill) or before.torn):
                 papers = _marked(told)
             if before is None:
@@ -236,6 +236,14 @@ def _before(connection: sqlite3.Connection, barcode: str) -> _Before | None:
 def _contradicts(before: str, now: str) -> bool:
     """Whether a carton cannot be under both master bills: one that had none contradicts nothing."""
     return bool(before) and before != now
+
+
+def _of_before(papers: Papers, before: _Before | None) -> Papers:
+    """What stands in for papers whose master bill could not be read stays under the one it was under."""
+    nameless = not papers.master_bill and not papers.lines and PaperProblem.BAD_ROW in papers.problems
+    if before is None or not nameless:
+        return papers
+    return msgspec.structs.replace(papers, master_bill=before.master)
 
 
 def _marked(papers: Papers) -> Papers:

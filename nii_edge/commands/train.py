@@ -318,25 +318,33 @@ def split(dataset: Dataset) -> tuple[list[int], list[int]]:
 def _without_twins(dataset: Dataset, rows: list[int], held_out: list[int]) -> list[int]:
     """`rows` but for pictures that are, byte for byte, one of those to validate on, under another name: what
     was learned by heart says nothing. They are counted among the problems."""
-    known: dict[int, set[str]] = {}
-    for row in held_out:
-        file = dataset.pictures[row].file
-        if file.is_file():  # what is not there is named when it is read
-            known.setdefault(file.stat().st_size, set()).add(_digest(file))
+    files = [dataset.pictures[row].file for row in held_out]
+    known = {_digest(file) for file in files} - {None}
+    sizes = {_size(file) for file in files} - {None}
     kept = []
     for row in rows:
         file = dataset.pictures[row].file
-        like = known.get(file.stat().st_size) if known and file.is_file() else None
-        if like is not None and _digest(file) in like:
+        if _size(file) in sizes and _digest(file) in known:
             dataset.problems.add("the same picture is validated on (not learned from)", file)
         else:
             kept.append(row)
     return kept
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _size(file: Path) -> int | None:
+    """In bytes; None if it cannot be read, which is named when it is."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _words(dataset: Dataset) -> Classes:

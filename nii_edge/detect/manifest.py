@@ -235,7 +235,7 @@ class ManifestDetector:
                 or "Nothing by itself; all together."
             )
             joint = self._finding(FUSED, whole, words, papers, joint=True)
-            line = contradicted(strongest[0], papers)
+            line = contradicted((against or strongest)[0], papers)
             found.append(msgspec.structs.replace(joint, declared=line))
         for group in strongest:
             if ratios[group] >= SPEAKS_FROM and _to_be_said(group, facts, papers):

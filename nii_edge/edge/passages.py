@@ -58,10 +58,9 @@ class Passages:
         now, now_ns = self._clock.monotonic(), self._clock.wall_ns()
         for each in passed:
             at = now - max(now_ns - each.received_at_ns, 0) / 1e9  # a wall clock may have been put back
-            verdict = each.verdict
-            barcode = _barcode(verdict.carton)
-            if self._not_applicable(verdict.scan_type, verdict.id.scanner, barcode) is None:
-                self._note(barcode, _Passage(at, verdict.id, verdict.decision is not Decision.UNKNOWN))
+            barcode = _barcode(each.carton)
+            if self._not_applicable(each.scan_type, each.scan.scanner, barcode) is None:
+                self._note(barcode, _Passage(at, each.scan, each.decision is not Decision.UNKNOWN))
 
     def judge(self, case: Case) -> Outcome:
         """Whether the scan's barcode passed before, as another scan."""

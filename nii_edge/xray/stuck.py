@@ -68,7 +68,7 @@ def stuck(some: Pixels, lines: Lines) -> str | None:
     if which.size >= max(MIN_STUCK, MAX_STUCK * count):
         return f"{which.size} of {count} {lines.name} never change; {_why(values[same])}"
     shows = suspects[(same & (values > lines.dark[suspects])).any(axis=1)]
-    return _side_by_side(which, shows, lines)
+    return _side_by_side(which, shows, lines, _why(values[same]) if which.size else "")
 
 
 def _why(values: Pixels) -> str:
@@ -77,7 +77,9 @@ def _why(values: Pixels) -> str:
     return "detector pixels are dead or stuck"
 
 
-def _side_by_side(which: npt.NDArray[np.intp], shows: npt.NDArray[np.intp], lines: Lines) -> str | None:
+def _side_by_side(
+    which: npt.NDArray[np.intp], shows: npt.NDArray[np.intp], lines: Lines, why: str
+) -> str | None:
     """Of lines that never change: two together hide what lies there if they show something; if they are dark,
     they show up themselves, and only many hide much. One beside repaired ones spoils their repair."""
     held: Flags = np.logical_or.reduce(lines.known, axis=1)
@@ -89,8 +91,8 @@ def _side_by_side(which: npt.NDArray[np.intp], shows: npt.NDArray[np.intp], line
         return None
     first, end = longest if longest[1] - longest[0] >= 2 else dark
     return (
-        f"{end - first} {lines.name} side by side, {first} to {end - 1}, never change; a wire or a blade may "
-        "hide there: calibrate anew, or have the detector repaired"
+        f"{end - first} {lines.name} side by side, {first} to {end - 1}, never change; {why}, and a wire "
+        "or a blade may hide there: calibrate anew, or have the detector seen to"
     )
 
 

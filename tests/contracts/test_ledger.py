@@ -222,10 +222,13 @@ def test_what_passed_since_a_time_is_told_in_order(ledger: Ledger, opener: Opene
     """Named cartons with a verdict; of too many the last ones; after a restart as well."""
     named = [intend(seq)._replace(carton=f"B-{seq}") for seq in (1, 2, 3, 4, 5)]
     ledger.commit([*named, intend(6)])
-    ledger.commit([conclude(seq) for seq in (2, 1, 4, 3, 6)])
+    reports = {seq: report(seq) for seq in (2, 1, 4, 3, 6)}
+    for seq, each in reports.items():
+        verdict = msgspec.structs.replace(each.verdict, carton=None if seq == 6 else f"B-{seq}")
+        ledger.commit([Conclude(msgspec.structs.replace(each, verdict=verdict), None)])
     ledger.close()
     ledger = opener()
-    said = [Passed(1_000 + seq, report(seq).verdict) for seq in (2, 1, 4, 3)]
+    said = [Passed(1_000 + seq, scan(seq), LIVE, Decision.ALARM, f"B-{seq}") for seq in (2, 1, 4, 3)]
     assert ledger.passed_since(0, 9) == said
     assert ledger.passed_since(0, 2) == said[2:]
     assert ledger.passed_since(1_003, 9) == said[2:]

@@ -79,7 +79,9 @@ def test_a_policy_may_speak_of_it_and_check_says_that_it_runs(tmp_path: Path) ->
     }  # fmt: skip
     changes = {"policy": str(site.write("policy.yaml", policy))}
     assert "again within 5 minutes" in str(check(site.edge_config(**changes, barcodes={"twice_minutes": 5})))
-    assert "again within" not in str(check(site.edge_config(**changes))), "a rule may wait for it"
+    waiting = str(check(site.edge_config(**changes)))
+    assert "alarms[0] waits: `barcode` is not configured, so nobody looks for 'passed_twice'" in waiting
+    assert "'ok': True" in waiting
     policy["alarms"] = [{"detector": "barcode", "label": "passed_once", "at": 0.5}]
     wrong = {"policy": str(site.write("wrong.yaml", policy))}
     assert "barcode has no label 'passed_once'" in str(check(site.edge_config(**wrong)))

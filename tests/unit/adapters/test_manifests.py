@@ -30,7 +30,7 @@ from nii_edge.detect import paper_rules
 from nii_edge.errors import ManifestError
 from nii_edge.papers import MAX_LINES, Line, PaperProblem, Papers, hash_name
 from nii_edge.ports import Place
-from nii_edge.regime import FIELDS, Columns, Regime
+from nii_edge.regime import FIELDS, Columns, Field, Regime
 
 REGIME = load(ROOT / "configs" / "regime.yaml", Regime)
 KEY = bytes(32)
@@ -243,6 +243,20 @@ def test_lists_of_unequal_length_shift_nothing(tmp_path: Path, lists: dict[str, 
             (1, 1, ()),
             (2, 2, ()),
         ]
+
+
+@pytest.mark.parametrize(("field", "theirs"), [("house_bill", "House Bills"), ("barcode", "Barcodes")])
+def test_a_flat_line_is_no_master_bill_for_a_name_that_the_columns_file_gives(
+    tmp_path: Path, field: Field, theirs: str
+) -> None:
+    item = {(theirs if name == field else name): value for name, value in GOOD.items()}
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps([item]))
+    columns = Columns(version=1, columns={field: theirs})
+    rows = Collecting(REGIME, columns, KEY)
+    read_into(file, columns, rows)
+    (papers,) = rows.papers()
+    assert (papers.barcode, papers.house_bills[0].number, papers.problems) == ("B-1", "H1", ())
 
 
 def test_true_and_false_are_no_numbers(tmp_path: Path) -> None:

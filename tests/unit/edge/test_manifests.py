@@ -230,6 +230,7 @@ def test_papers_that_are_refused_are_named_counted_and_passed_over(centre: Centr
         {"house_bills": [{"shipper": "Ann Sender"}]},
         {"house_bills": 5},
         {"barcode": " A "},
+        {"master_bill": 5},
     ],
 )
 def test_refused_papers_leave_no_older_ones_in_force(
