@@ -303,6 +303,9 @@ def edge(plan: EdgePlan) -> Daemon:
     config = plan.config
     for line in waiting_rules(plan.policy, config, labels_of(config, plan.bundles)):
         logger("policy").warning(line)
+    for name, bundle in plan.bundles.items():
+        for line in _grey_lines(plan, bundle):
+            logger("detector").warning(line.strip(), detector=name)
     context = zmq_transport.new_context()
     link = config.collector
     metrics = Metrics()
