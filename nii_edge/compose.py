@@ -198,15 +198,19 @@ def takes_manifests(config: EdgeConfig) -> bool:
     return config.collector is not None and config.manifest is not None and config.manifest.from_collector
 
 
+_WITHOUT_BUNDLE: Mapping[str, tuple[str, ...]] = {
+    VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,), LAYOUT: (LAYOUT_LABEL,), BARCODE: (TWICE,),
+}  # fmt: skip
+"""The labels of detectors that are part of the daemon."""
+
+
 def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tuple[str, ...]]:
     """The labels of every detector, by its name."""
     found = {name: tuple(label.name for label in bundle.manifest.labels) for name, bundle in bundles.items()}
+    own = {BARCODE} if config.barcodes is not None else set()
     if config.manifest is not None:
-        found |= {VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,)}
-        if config.manifest.same_layout is not None:
-            found |= {LAYOUT: (LAYOUT_LABEL,)}
-    if config.barcodes is not None:
-        found |= {BARCODE: (TWICE,)}
+        own |= {VERIFIER, ODDITY} if config.manifest.same_layout is None else {VERIFIER, ODDITY, LAYOUT}
+    found |= {name: _WITHOUT_BUNDLE[name] for name in own}
     return found
 
 
@@ -264,12 +268,6 @@ def waiting_rules(policy: Policy, config: EdgeConfig, known: Mapping[str, tuple[
     ]
 
 
-_WITHOUT_BUNDLE: Mapping[str, tuple[str, ...]] = {
-    VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,), LAYOUT: (LAYOUT_LABEL,), BARCODE: (TWICE,),
-}  # fmt: skip
-"""The labels of detectors that are part of the daemon."""
-
-
 def check_policy(
     policy: Policy, path: Path, known: Mapping[str, tuple[str, ...]], config: EdgeConfig
 ) -> None:
@@ -305,7 +303,7 @@ def edge(plan: EdgePlan) -> Daemon:
         logger("policy").warning(line)
     for name, bundle in plan.bundles.items():
         for line in _grey_lines(plan, bundle):
-            logger("detector").warning(line.strip(), detector=name)
+            logger("detector").warning(line, detector=name)
     context = zmq_transport.new_context()
     link = config.collector
     metrics = Metrics()
@@ -445,7 +443,7 @@ def _grey_lines(plan: EdgePlan, bundle: Bundle) -> list[str]:
         if any(form.channels == ("grey",) for form in profile.formats)
     ]
     return [
-        f"  of {name}'s grey pictures it gets the grey for all three colours: have it taught on such "
+        f"of {name}'s grey pictures it gets the grey for all three colours: have it taught on such "
         "pictures, or measured on them (nii-edge evaluate)"
         for name in grey
     ]
@@ -472,7 +470,7 @@ def check_edge(path: Path) -> Check:
             problems += [f"{bundle.folder}: golden frames: {problem}" for problem in failed]
             labels = ", ".join(label.name for label in bundle.manifest.labels)
             would.append(f"detector {name}: {model_id(bundle)} on {runtime.device}; finds {labels}")
-            would += _grey_lines(plan, bundle)
+            would += [f"  {line}" for line in _grey_lines(plan, bundle)]
             runtime.close()
         except NiiEdgeError as error:
             problems.append(str(error))

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from nii_edge.errors import CalibrationError
 from nii_edge.records import Frame, Pixels, Reason
 from nii_edge.xray.calibrate import Calibration
-from nii_edge.xray.stuck import lines_crossing, stuck
+from nii_edge.xray.stuck import Lines, lines_crossing, stuck
 from nii_edge.xray.transmission import SWAP_PIXELS, air_now, compared, energies_swapped, outgrown
 
 ROWS = 24
@@ -155,8 +155,8 @@ def _counts(frame: Frame, detector: Calibration | None, bare: bool) -> Problem |
         _saturated(rows)
         or stuck(rows, across_rows)
         or stuck(columns, across_columns)
-        or _repeated(columns, frame, across_columns.name)
-        or _repeated(rows, frame, across_rows.name)
+        or _repeated(columns, across_columns)
+        or _repeated(rows, across_rows)
     )
     if words is None and detector is not None:
         found = _outgrown(frame, detector, bare)
@@ -252,10 +252,11 @@ def _saturated(rows: Pixels) -> str | None:
     return None
 
 
-def _repeated(some: Pixels, frame: Frame, which: str) -> str | None:
-    """Lines equal to the one before in all sampled places, where anything gets through at all.
+def _repeated(some: Pixels, lines: Lines) -> str | None:
+    """Lines equal to the one before in all sampled places, where anything gets through at all and nothing
+    repairs them.
 
-    `some` holds crossing lines, so its second axis counts the lines meant.
+    `some` holds crossing lines, so its second axis counts the `lines` meant.
     """
     same = some[0, 1:] == some[0, :-1]
     equal = np.flatnonzero(same[:, 0] & same[:, -1])
@@ -264,11 +265,11 @@ def _repeated(some: Pixels, frame: Frame, which: str) -> str | None:
         equal = equal[np.logical_and.reduce(same, axis=(0, 2))]
     if equal.size <= MAX_REPEATED:
         return None
-    opaque = frame.opaque_below * frame.full_scale
-    repeated = int(np.count_nonzero(some[:, equal + 1].astype(np.float32).max(axis=(0, 2)) > opaque))
+    shown = some[:, equal + 1].astype(np.float32) > lines.dark[equal + 1]
+    repeated = int(np.count_nonzero((shown & ~lines.known[equal + 1]).any(axis=(0, 2))))
     if repeated > MAX_REPEATED:
-        why = "a part of it is read twice" if "detector" in which else "the belt stopped or lines were lost"
-        return f"{repeated} {which} repeat the one before; {why}"
+        why = "a part of it is read twice" if lines.of_detector else "the belt stopped or lines were lost"
+        return f"{repeated} {lines.name} repeat the one before; {why}"
     return None
 
 

@@ -25,10 +25,12 @@ Floats = npt.NDArray[np.float32]
 
 
 class Lines(NamedTuple):
-    """The lines of a frame along one axis. `name`: in words; `known` (lines, channels): detector pixels that
-    the calibration repairs; `dark`, of the same shape: the value up to which nothing comes through."""
+    """The lines of a frame along one axis. `name`: in words; `of_detector`: each is known to be what one
+    detector pixel saw; `known` (lines, channels): those that the calibration repairs; `dark`, of the same
+    shape: the value up to which nothing comes through."""
 
     name: str
+    of_detector: bool
     known: Flags
     dark: Floats
 
@@ -41,14 +43,14 @@ def lines_crossing(crossed: str, frame: Frame, detector: Calibration | None) -> 
     name = "columns" if crossed == "rows" else "rows"
     opaque = np.float32(frame.opaque_below * frame.full_scale)
     if detector is None:
-        return Lines(name, np.zeros(shape, np.bool_), np.full(shape, opaque, np.float32))
+        return Lines(name, False, np.zeros(shape, np.bool_), np.full(shape, opaque, np.float32))
     # where the belt runs along the columns, each row is what one detector pixel saw
     of_detector = detector.belt_axis == crossed
     named = f"{'detector pixels' if of_detector else 'lines of the belt'} ({name})"
     if not of_detector or detector.states.T.shape != shape:  # that it does not fit is told elsewhere
-        return Lines(named, np.zeros(shape, np.bool_), np.full(shape, opaque, np.float32))
+        return Lines(named, of_detector, np.zeros(shape, np.bool_), np.full(shape, opaque, np.float32))
     known: Flags = np.not_equal(detector.states.T, PixelState.GOOD)
-    return Lines(named, known, detector.offset.T + opaque)
+    return Lines(named, of_detector, known, detector.offset.T + opaque)
 
 
 def stuck(some: Pixels, lines: Lines) -> str | None:

@@ -242,6 +242,17 @@ def test_pixels_that_got_stuck_since_the_calibration_are_named(
     assert (words.replace("rows", "columns") if turned else words) in said
 
 
+def test_repaired_pixels_say_nothing_though_they_are_all_alike() -> None:
+    """Eight in a row, dead in both energies at one value, which looks like lines that repeat."""
+    pixels = carton() // 2 + 600
+    pixels[60:68] = 25_000
+    known = with_bad(slice(60, 68))
+    states = known.states.copy()
+    states[:, 60:68] = PixelState.DEAD
+    assert quality.problem(frame(pixels), known._replace(states=states)) is None
+    assert quality.problem(frame(pixels), known) is not None
+
+
 @pytest.mark.parametrize("gain", [1.35, 2.0, 3.0])
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_saturation_has_its_name(gain: float, calibrated: bool) -> None:
