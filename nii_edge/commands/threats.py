@@ -18,8 +18,9 @@ try:
     from nii_edge.simulate.detector import Layers, transmissions
     from nii_edge.simulate.geometry import View
     from nii_edge.simulate.project import footprint
-    from nii_edge.simulate.recipe import Which, families
+    from nii_edge.simulate.recipe import families
     from nii_edge.simulate.scene import corners, lay, pose, shift
+    from nii_edge.simulate.shells import Which
     from nii_edge.simulate.spectrum import Tube
 except ImportError as missing:
     raise RuntimeMissingError(

@@ -19,7 +19,16 @@ from nii_edge.simulate.declaring import papers_of
 from nii_edge.simulate.goods import KINDS
 from nii_edge.simulate.judging import EXTRA_PARCELS, MATERIALS, OBJECTS
 from nii_edge.simulate.kit import Generator, Spread, draw, pick
-from nii_edge.simulate.loads import LOADS, PARCELLED, Load, articles_for, fits, room_for, without_missing
+from nii_edge.simulate.loads import (
+    LOADS,
+    PARCELLED,
+    Load,
+    Manner,
+    articles_for,
+    fits,
+    room_for,
+    without_missing,
+)
 from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
 from nii_edge.simulate.scene import Placed, Scene, Size, joined, set_down
 from nii_edge.simulate.shapes import rotation
@@ -63,6 +72,7 @@ class ConsignmentRecipe(NamedTuple):
         litres: of goods in a carton.
         goods: the sorts there may be.
         families: which families hidden things are drawn from, by label.
+        shells, shields: which families the packaging of parcels and the metal around shielded things are of.
         careful: the share of cartons full of undeclared parcels whose papers are written to look right.
         parcels: the fewest in a carton of many senders' parcels.
     """
@@ -72,6 +82,8 @@ class ConsignmentRecipe(NamedTuple):
     litres: Spread
     goods: tuple[str, ...]
     families: Mapping[str, tuple[str, ...]]
+    shells: tuple[str, ...]
+    shields: tuple[str, ...]
     careful: float
     parcels: int = MANY_PARCELS
 
@@ -106,7 +118,7 @@ def make_consignment(recipe: ConsignmentRecipe, rng: Generator, density: Mapping
     count = int(rng.integers(recipe.cartons[0], recipe.cartons[1] + 1))
     least = _least_parcels(recipe, rng, story)
     articles = articles_for(recipe.goods, rng, story, small=least >= recipe.parcels)
-    room = _tight(rng, story, room_for(rng, recipe.litres, articles), articles)
+    room = _tight(rng, story, room_for(rng, recipe.litres, articles), articles, Manner(recipe.shells))
     lying = _lying(rng, story, count)
     cartons: list[Carton] = []
     bills: list[HouseBill] = []
@@ -170,7 +182,7 @@ def _tampered(recipe: ConsignmentRecipe, rng: Generator, story: Story, load: Loa
         every = MATERIALS if story == "undeclared_material" else OBJECTS
         labels = tuple(label for label in every if recipe.families.get(label))
         tries = (
-            hidden(label, recipe.families[label], rng, story == "shielding")
+            hidden(label, recipe.families[label], rng, recipe.shields if story == "shielding" else ())
             for label in (pick(rng, labels) for _ in range(40))
         )
         for made in tries:
@@ -195,9 +207,9 @@ def _loaded(
     It is packed again in a larger carton until what the story needs is in it, `least` parcels among it.
     """
     story, lie = told
-    tidy = story in _TIDY
+    tidy, how = story in _TIDY, Manner(recipe.shells, part=story == "part_filled" and last)
     for _ in range(12):
-        load = LOADS[_honest(story)](rng, room, articles, story == "part_filled" and last)
+        load = LOADS[_honest(story)](rng, room, articles, how)
         extra = [] if lie is None else _tampered(recipe, rng, lie, load, room)
         at = int(rng.integers(len(load.units) // 2 + 1))
         units = extra if lie == "swapped_goods" else [*load.units[:at], *extra, *load.units[at:]]
@@ -236,9 +248,9 @@ def _some_undeclared(rng: Generator, things: list[Placed]) -> list[Placed]:
     ]
 
 
-def _tight(rng: Generator, story: Story, room: Size, articles: Sequence[Stock]) -> Size:
+def _tight(rng: Generator, story: Story, room: Size, articles: Sequence[Stock], how: Manner) -> Size:
     """The room that all cartons of a consignment get: just enough for what a full one holds honestly."""
-    load = LOADS[_honest(story)](rng, room, articles, False)
+    load = LOADS[_honest(story)](rng, room, articles, how)
     heights = pack(rng, room, [content.size for content in load.units], story in _TIDY).heights
     rows, columns = np.nonzero(heights.any(axis=1))[0], np.nonzero(heights.any(axis=0))[0]
     if not len(rows):

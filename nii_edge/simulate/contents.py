@@ -12,7 +12,8 @@ from nii_edge.simulate.carton import Unit, unit
 from nii_edge.simulate.goods import Good, chapter, make_good
 from nii_edge.simulate.kit import Generator, draw, pick
 from nii_edge.simulate.scene import Placed, Size, corners, lay, pose, shift
-from nii_edge.simulate.shapes import box, merge, moved, sheet, shell_box, turned
+from nii_edge.simulate.shapes import merge, moved, sheet, turned
+from nii_edge.simulate.shells import parcel_shell, shield
 from nii_edge.simulate.solids import Part, Thing
 
 CLOTH = (61, 62, 63, 65)
@@ -64,25 +65,9 @@ def piece(article: Stock, rng: Generator, line: int, declared: bool = True) -> U
     return Unit((Placed(article.pieces[k], "goods", declared, line),), article.sizes[k])
 
 
-def _parcel_shell(rng: Generator, size: Size) -> Thing:
-    """A parcel's own packaging around a room about the origin: small carton, plastic or padded bag."""
-    x, y, z = size
-    kind = pick(rng, ("carton", "carton", "poly_bag", "padded_bag"))
-    if kind == "carton":
-        wall = draw(rng, (1.2, 3.0))
-        outer = x + 2 * wall, y + 2 * wall, z + 4 * wall
-        flaps = [moved(box(x, 0.92 * y, wall), z=s * (z / 2 + 0.5 * wall)) for s in (-1, 1)]
-        label = Part(moved(box(0.5 * x, 0.5 * y, 0.3), z=z / 2 + 2.2 * wall), "paper")
-        return Thing(
-            "inner_parcel", kind, (Part(merge([shell_box(*outer, wall), *flaps]), "cardboard", 0.3), label)
-        )
-    material, thick = ("polyethylene", 0.14) if kind == "poly_bag" else ("paper", 0.9)
-    film = [moved(sheet(rng, (x + 30, y + 18), thick, 1.6, 45, 14), z=s * (z / 2 + 3)) for s in (-1, 1)]
-    return Thing("inner_parcel", kind, (Part(merge(film), material, 1.0 if kind == "poly_bag" else 0.4),))
-
-
-def parcel(articles: Sequence[tuple[Stock, int]], rng: Generator, pieces: int, declared: bool) -> Unit:
-    """`pieces` pieces from `articles`, each (stock, its line), stacked in a parcel of their own."""
+def parcel(articles: Sequence[tuple[Stock, int]], rng: Generator, pieces: int, shells: Sequence[str]) -> Unit:
+    """`pieces` pieces from `articles`, each (stock, its line), stacked in a parcel of their own, its
+    packaging of one of the families `shells`."""
     goods: list[Placed] = []
     level, wide, deep = 0.0, 0.0, 0.0
     for _ in range(pieces):
@@ -92,28 +77,22 @@ def parcel(articles: Sequence[tuple[Stock, int]], rng: Generator, pieces: int, d
         thing = shift(article.pieces[k], 0, 0, level + z / 2)
         level += z + 1
         wide, deep = max(wide, x), max(deep, y)
-        goods.append(Placed(thing, "goods", declared, line if declared else -1, 0))
-    shell = _parcel_shell(
-        rng, (wide + draw(rng, (4, 30)), deep + draw(rng, (4, 20)), level + draw(rng, (3, 15)))
-    )
-    line = goods[0].line
-    return unit([Placed(shift(shell, 0, 0, level / 2), "parcel", declared, line), *goods])
+        goods.append(Placed(thing, "goods", True, line, 0))
+    room = wide + draw(rng, (4, 30)), deep + draw(rng, (4, 20)), level + draw(rng, (3, 15))
+    shell = parcel_shell(rng, pick(rng, shells), room)
+    return unit([Placed(shift(shell, 0, 0, level / 2), "parcel", True, goods[0].line), *goods])
 
 
-def hidden(label: str, families: Sequence[str], rng: Generator, shielded: bool) -> Unit:
-    """A prohibited thing as it is hidden: bare, in cloth or paper, or in metal foil or lead."""
+def hidden(label: str, families: Sequence[str], rng: Generator, shields: Sequence[str] = ()) -> Unit:
+    """A prohibited thing as it is hidden: in metal of one of the families `shields`; without any, bare or in
+    cloth or paper."""
     thing = lay(threats.make(label, rng, pick(rng, families)), pose(rng, 0.05, 0.15), 0, 0, 0)
     things = [Placed(thing, "hidden")]
     low, high = corners(thing)
     x, y, z = (float(v) for v in high - low)
-    if shielded:
-        material, wall = pick(
-            rng,
-            (("lead", draw(rng, (0.8, 3))), ("steel", draw(rng, (3, 7))), ("aluminium", draw(rng, (6, 12)))),
-        )
-        size = x + 2 * wall + 6, y + 2 * wall + 6, z + 2 * wall + 6
-        cover = Thing("shielding", f"{material}_wrap", (Part(shell_box(*size, wall), material),))
-        things.append(Placed(lay(cover, None, 0, 0, -wall - 3), "shielding"))
+    if shields:
+        cover = shield(rng, pick(rng, shields), (x, y, z))
+        things.append(Placed(shift(cover, 0, 0, z / 2), "shielding"))
     elif rng.random() < 0.5:
         wrap = pick(rng, (("cotton", 0.3, 1.5), ("paper", 0.6, 0.4), ("polyethylene", 1.0, 0.15)))
         film = [moved(sheet(rng, (x + 20, y + 20), wrap[2], 3, 40, 16), z=at) for at in (-3, z + 3)]

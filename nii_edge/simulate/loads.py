@@ -29,6 +29,13 @@ class Load(NamedTuple):
     bills: list[tuple[int, ...]]
 
 
+class Manner(NamedTuple):
+    """How a carton is filled: only in part or not, its parcels in shells of these families."""
+
+    shells: tuple[str, ...]
+    part: bool = False
+
+
 def articles_for(goods: Sequence[str], rng: Generator, story: str, *, small: bool = False) -> list[Stock]:
     """The stocks that cartons are filled from. The first is what a carton of one sort holds, one of many in
     a carton if it must be `small`."""
@@ -75,15 +82,15 @@ def fits(room: Size, size: Size, most: int, share: float = 0.8) -> int:
     return int(np.clip(max(whole, int(loose)), 1, most))
 
 
-def _load_plain(rng: Generator, room: Size, articles: Sequence[Stock], part: bool) -> Load:
+def _load_plain(rng: Generator, room: Size, articles: Sequence[Stock], how: Manner) -> Load:
     article = articles[0]
     count = fits(room, article.sizes[0], 60)
-    if part:
+    if how.part:
         count = max(1, int(count * draw(rng, (0.15, 0.6))))
     return Load([piece(article, rng, 0) for _ in range(count)], [article], [(0,)])
 
 
-def _load_mixed(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) -> Load:
+def _load_mixed(rng: Generator, room: Size, articles: Sequence[Stock], _: Manner) -> Load:
     units: list[Unit] = []
     for line, article in enumerate(articles):
         share = draw(rng, (0.5, 1.2)) / len(articles)
@@ -94,16 +101,16 @@ def _load_mixed(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) 
     return Load(units, list(articles), [tuple(range(len(articles)))])
 
 
-def _load_multipack(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) -> Load:
+def _load_multipack(rng: Generator, room: Size, articles: Sequence[Stock], how: Manner) -> Load:
     article = articles[0]
     each = int(np.clip(0.45 * room[2] / article.sizes[0][2], 1, 6))
-    first = parcel([(article, 0)], rng, each, True)
+    first = parcel([(article, 0)], rng, each, how.shells)
     count = fits(room, first.size, 30)
-    more = [parcel([(article, 0)], rng, each, True) for _ in range(count - 1)]
+    more = [parcel([(article, 0)], rng, each, how.shells) for _ in range(count - 1)]
     return Load([first, *more], [article], [(0,)])
 
 
-def _load_consolidation(rng: Generator, room: Size, articles: Sequence[Stock], _: bool) -> Load:
+def _load_consolidation(rng: Generator, room: Size, articles: Sequence[Stock], how: Manner) -> Load:
     units: list[Unit] = []
     lines: list[Stock] = []
     small = sorted(articles, key=lambda article: float(np.prod(article.sizes[0])))
@@ -111,7 +118,7 @@ def _load_consolidation(rng: Generator, room: Size, articles: Sequence[Stock], _
     while space > 0 and len(units) < 28:
         # after the first few, mostly small ones: a hundred parcels are no hundred laptops
         article = pick(rng, articles if len(units) < 3 else small[:4])
-        made = parcel([(article, len(lines))], rng, int(rng.integers(1, 3)), True)
+        made = parcel([(article, len(lines))], rng, int(rng.integers(1, 3)), how.shells)
         space -= float(np.prod(made.size)) * 1.1
         units.append(made)
         lines.append(article)
@@ -119,7 +126,7 @@ def _load_consolidation(rng: Generator, room: Size, articles: Sequence[Stock], _
     return Load([units[k] for k in order], lines, [(k,) for k in range(len(lines))])
 
 
-LOADS: dict[str, Callable[[Generator, Size, Sequence[Stock], bool], Load]] = {
+LOADS: dict[str, Callable[[Generator, Size, Sequence[Stock], Manner], Load]] = {
     "plain": _load_plain,
     "turned": _load_plain,
     "part_filled": _load_plain,

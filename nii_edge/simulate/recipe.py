@@ -19,9 +19,8 @@ from nii_edge.simulate.luggage import LuggageRecipe
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.scanner import VirtualScanner
+from nii_edge.simulate.shells import PARCELS, SHIELDS, Which
 
-Which = Literal["training", "held_out", "all"]
-"""Which of the shapes: those training may see, those it may not, or both."""
 Weight = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -54,8 +53,9 @@ class Consignments(Config, frozen=True, kw_only=True):
 
 
 class Recipe(Config, frozen=True, kw_only=True):
-    """The whole of it. `families`: which shape families of prohibited things there are; `scanners` and
-    `displays`: which scanners see them, and on which makers' displays pictures are drawn."""
+    """The whole of it. `families`: which shape families there are of prohibited things, of the packaging of
+    parcels and of shielding; `scanners` and `displays`: which scanners see them, and on which makers'
+    displays pictures are drawn."""
 
     version: Literal[1]
     name: str
@@ -108,6 +108,8 @@ class Recipe(Config, frozen=True, kw_only=True):
             litres=self.consignments.litres,
             goods=_chosen(KINDS, HELD_OUT_GOODS, self.consignments.goods),
             families={label: families(label, self.families) for label in self.consignments.hidden_labels},
+            shells=PARCELS[self.families],
+            shields=SHIELDS[self.families],
             careful=self.consignments.careful,
             parcels=self.consignments.parcels,
         )
@@ -128,12 +130,12 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def families(label: str, which: Which) -> tuple[str, ...]:
-    """The families of a label; where none is held out, `held_out` means all of them."""
+    """The families of a label."""
     return _chosen(threats.families(label), threats.HELD_OUT_FAMILIES[label], which)
 
 
 def _chosen(every: Iterable[str], held_out: frozenset[str], which: Which) -> tuple[str, ...]:
-    if which == "all" or (which == "held_out" and not held_out):
+    if which == "all":
         return tuple(every)
     return tuple(name for name in every if (name in held_out) == (which == "held_out"))
 

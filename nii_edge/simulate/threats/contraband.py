@@ -8,6 +8,7 @@ from nii_edge.simulate.kit import Generator, Maker, draw, grouped, inset, middle
 from nii_edge.simulate.shapes import (
     box,
     cloth_pile,
+    directed,
     merge,
     moved,
     revolve,
@@ -15,6 +16,7 @@ from nii_edge.simulate.shapes import (
     scaled,
     sheet,
     shell_box,
+    tube,
     turned,
 )
 from nii_edge.simulate.solids import Part
@@ -145,6 +147,35 @@ def banknotes(rng: Generator) -> tuple[Part, ...]:
     ]))  # fmt: skip
 
 
+def note_rolls(rng: Generator) -> tuple[Part, ...]:
+    """Notes rolled up, a rubber band around each roll, side by side in layers."""
+    long, outer = draw(rng, (62, 78)), draw(rng, (11, 24))
+    roll = directed(
+        tube(outer, outer * draw(rng, (0.05, 0.3)), long, 20), (0, -long / 2, 0), (0, long / 2, 0)
+    )
+    band = directed(tube(outer + 1, outer, 3, 20), (0, -1.5, 0), (0, 1.5, 0))
+    columns, rows, layers = int(rng.integers(2, 7)), int(rng.integers(1, 3)), int(rng.integers(1, 4))
+    spots = [
+        ((2 * i + k % 2) * (outer + 1), j * (long + 4) + draw(rng, (-2, 2)), 1.75 * k * (outer + 1))
+        for i in range(columns) for j in range(rows) for k in range(layers)
+    ]  # fmt: skip
+    return middle(grouped([
+        Part(merge([moved(roll, *spot) for spot in spots]), "banknote_paper", draw(rng, (0.7, 0.9))),
+        Part(merge([moved(band, *spot) for spot in spots]), "rubber"),
+    ]))  # fmt: skip
+
+
+def vacuum_bricks(rng: Generator) -> tuple[Part, ...]:
+    """Many notes pressed to bricks, each shrunk tight into film, none quite square."""
+    x, y, z = draw(rng, (130, 165)), draw(rng, (62, 78)), draw(rng, (30, 95))
+    bricks: list[Part] = []
+    for k in range(int(rng.integers(1, 5))):
+        parts = Part(rounded_box(x, y, z, 2.5), "banknote_paper"), *_wrap(rng, (x, y, z), "polyethylene", 2)
+        at, turn = (k % 2 * (x + 6), k // 2 * (y + 8), draw(rng, (0, 4))), draw(rng, (-4, 4))
+        bricks += [part._replace(mesh=moved(turned(part.mesh, "z", turn), *at)) for part in parts]
+    return middle(grouped(bricks))
+
+
 def foil_wrap(rng: Generator) -> tuple[Part, ...]:
     """Crumpled metal foil around nothing or something."""
     x, y, z = draw(rng, (120, 240)), draw(rng, (90, 180)), draw(rng, (30, 70))
@@ -178,5 +209,5 @@ def _of(*makers: Maker) -> dict[str, Maker]:
 
 BLOCKS = _of(brick, half_bricks, moulded_charge, powder_bags, tube_rolls)
 TABLETS = _of(blister_packs, loose_tablets)
-CURRENCY = _of(banknotes)
+CURRENCY = _of(banknotes, note_rolls, vacuum_bricks)
 SHIELDING = _of(foil_wrap, lead_sheet, lead_box)

@@ -22,6 +22,7 @@ from nii_edge.simulate.consignment import (
 from nii_edge.simulate.goods import KINDS
 from nii_edge.simulate.judging import EXTRA_PARCELS, faults
 from nii_edge.simulate.scene import Scene, corners, mass, truths
+from nii_edge.simulate.shells import PARCELS, SHIELDS
 
 DENSITY: dict[str, float] = defaultdict(lambda: 1.0) | {
     "steel": 7.85, "stainless": 8.0, "lead": 11.3, "cardboard": 0.69, "cotton": 1.5, "glass": 2.5,
@@ -32,7 +33,9 @@ SEEDS = range(3)
 
 def recipe(story: Story, careful: float = 0.0) -> ConsignmentRecipe:
     families = {label: threats.training_families(label) for label in threats.LABELS}
-    return ConsignmentRecipe({story: 1.0}, (2, 3), (8, 40), tuple(KINDS), families, careful)
+    return ConsignmentRecipe(
+        {story: 1.0}, (2, 3), (8, 40), tuple(KINDS), families, PARCELS["all"], SHIELDS["all"], careful
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,186 @@
+"""What goes around things: the packaging of inner parcels, and metal around what is to stay unseen.
+
+Families of shapes again: each is built around a room about the origin, in mm; some never occur in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from nii_edge.simulate.kit import Generator, draw, grouped, pick, pipe, rod
+from nii_edge.simulate.scene import Size
+from nii_edge.simulate.shapes import box, merge, moved, sheet, shell_box
+from nii_edge.simulate.solids import Mesh, Part, Thing
+
+Which = Literal["training", "held_out", "all"]
+"""Which families: those training may see, those it may not, or both."""
+Shell = Callable[[Generator, Size], tuple[Part, ...]]
+
+
+def _kept_apart(training: tuple[str, ...], held_out: tuple[str, ...]) -> dict[Which, tuple[str, ...]]:
+    return {"training": training, "held_out": held_out, "all": training + held_out}
+
+
+PARCELS = _kept_apart(
+    training=("carton", "carton", "poly_bag", "padded_bag"),
+    held_out=("telescope_carton", "drawer_carton", "pleated_bag", "foam_bag"),
+)
+"""How parcels are packed; a name that stands twice is drawn twice as often. Half are of cardboard."""
+SHIELDS = _kept_apart(training=("plate_box",), held_out=("capped_pipe", "foil_layers", "channel"))
+"""What prohibited things are shielded with."""
+
+
+def parcel_shell(rng: Generator, family: str, room: Size) -> Thing:
+    """A parcel's own packaging around a room.
+
+    Raises:
+        KeyError: no such family; `PARCELS` has them all.
+    """
+    return Thing("inner_parcel", family, _PARCEL_SHELLS[family](rng, room))
+
+
+def shield(rng: Generator, family: str, room: Size) -> Thing:
+    """Metal around a room.
+
+    Raises:
+        KeyError: no such family; `SHIELDS` has them all.
+    """
+    return Thing("shielding", family, _SHIELDS[family](rng, room))
+
+
+def _carton(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A small carton with flaps top and bottom and a paper label."""
+    x, y, z = room
+    wall = draw(rng, (1.2, 3.0))
+    outer = x + 2 * wall, y + 2 * wall, z + 4 * wall
+    flaps = [moved(box(x, 0.92 * y, wall), z=s * (z / 2 + 0.5 * wall)) for s in (-1, 1)]
+    label = Part(moved(box(0.5 * x, 0.5 * y, 0.3), z=z / 2 + 2.2 * wall), "paper")
+    return Part(merge([shell_box(*outer, wall), *flaps]), "cardboard", 0.3), label
+
+
+def _poly_bag(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A bag of film."""
+    return (Part(merge(_films(rng, room, 0.14)), "polyethylene"),)
+
+
+def _padded_bag(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A bag of thick paper."""
+    return (Part(merge(_films(rng, room, 0.9)), "paper", 0.4),)
+
+
+def _films(rng: Generator, room: Size, thick: float) -> list[Mesh]:
+    x, y, z = room
+    return [moved(sheet(rng, (x + 30, y + 18), thick, 1.6, 45, 14), z=s * (z / 2 + 3)) for s in (-1, 1)]
+
+
+def _telescope_carton(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A tray and a lid that reaches down over it, of solid board, with tissue inside."""
+    x, y, z = room
+    wall, down = draw(rng, (0.8, 1.8)), draw(rng, (0.3, 0.95)) * z
+    tray = _tray((x, y, z), wall)
+    lid = [moved(box(x + 4.4 * wall, y + 4.4 * wall, wall), z=z / 2 + 0.5 * wall)]
+    lid += _walls((x + 2.4 * wall, y + 2.4 * wall, down), wall, z / 2 - down / 2)
+    tissue = moved(sheet(rng, (0.9 * x, 0.9 * y), 0.2, 2.0, 30, 12), z=z / 2 - 2.5)
+    return grouped([Part(merge([*tray, *lid]), "cardboard", draw(rng, (0.6, 1.0))), Part(tissue, "paper")])
+
+
+def _drawer_carton(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A tray pushed into a sleeve: two layers on four sides, one across the ends."""
+    x, y, z = room
+    wall = draw(rng, (0.8, 2.2))
+    sleeve = [moved(box(x, y + 4.2 * wall, wall), z=s * (z / 2 + 0.6 * wall)) for s in (-1, 1)]
+    sleeve += [moved(box(x, wall, z), y=s * (y / 2 + 1.6 * wall)) for s in (-1, 1)]
+    return (Part(merge([*_tray((x, y, z - wall), wall), *sleeve]), "cardboard", draw(rng, (0.3, 0.8))),)
+
+
+def _pleated_bag(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A bag of film with folded sides, its mouth rolled up at one end."""
+    x, y, z = room
+    thick = draw(rng, (0.06, 0.2))
+    films = [moved(sheet(rng, (x + 8, y + 6), thick, 1.2, 30, 14), z=s * (z / 2 + 2)) for s in (-1, 1)]
+    pleats = [moved(box(x, thick, z), y=s * (y / 2 + k)) for s in (-1, 1) for k in (0.5, 2.5)]
+    mouth = moved(box(draw(rng, (8, 16)), 0.9 * y, 6 * thick), x / 2 + 8, z=draw(rng, (-0.3, 0.3)) * z)
+    return (Part(merge([*films, *pleats, mouth]), pick(rng, ("polyethylene", "polypropylene"))),)
+
+
+def _foam_bag(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A pouch of soft foam in a paper or film bag."""
+    x, y, z = room
+    foam = draw(rng, (2.0, 5.0))
+    pads = [moved(sheet(rng, (x + 12, y + 10), foam, 1.0, 60, 12), z=s * (z / 2 + foam)) for s in (-1, 1)]
+    skin = [moved(sheet(rng, (x + 24, y + 14), 0.2, 1.0, 60, 12), z=s * (z / 2 + 2 * foam)) for s in (-1, 1)]
+    return Part(merge(pads), "eva_foam", 0.4), Part(merge(skin), pick(rng, ("paper", "polyethylene")))
+
+
+def _tray(room: Size, wall: float) -> list[Mesh]:
+    x, y, z = room
+    return [moved(box(x + 2 * wall, y + 2 * wall, wall), z=-z / 2 - 0.5 * wall), *_walls(room, wall, 0.0)]
+
+
+def _walls(room: Size, wall: float, height: float) -> list[Mesh]:
+    """Four walls around a room whose middle is at this height."""
+    x, y, z = room
+    ends = [moved(box(wall, y + 2 * wall, z), s * (x / 2 + 0.5 * wall), z=height) for s in (-1, 1)]
+    return ends + [moved(box(x, wall, z), y=s * (y / 2 + 0.5 * wall), z=height) for s in (-1, 1)]
+
+
+def _plate_box(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A closed box of plates."""
+    material, wall = pick(
+        rng,
+        (("lead", draw(rng, (0.8, 3))), ("steel", draw(rng, (3, 7))), ("aluminium", draw(rng, (6, 12)))),
+    )
+    x, y, z = (side + 2 * wall + 6 for side in room)
+    return (Part(shell_box(x, y, z, wall), material),)
+
+
+def _capped_pipe(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A piece of pipe with a cap on either end."""
+    material, wall = pick(rng, (("lead", draw(rng, (1, 3))), ("steel", draw(rng, (2.5, 6)))))
+    x, y, z = room
+    inner, half = np.hypot(y, z) / 2 + 2, x / 2 + 3
+    body = pipe((-half, 0, 0), (half, 0, 0), inner + wall, inner, 28)
+    caps = [rod((s * half, 0, 0), (s * (half + wall), 0, 0), inner + wall, 28) for s in (-1, 1)]
+    return (Part(merge([body, *caps]), material),)
+
+
+def _foil_layers(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """Foil wound around it again and again, rumpled."""
+    material, thick = pick(rng, (("lead", draw(rng, (0.1, 0.25))), ("copper", draw(rng, (0.15, 0.4)))))
+    x, y, z = room
+    skins = [
+        moved(sheet(rng, (x + 10 + k, y + 10 + k), thick, 1.0, 24, 22), z=s * (z / 2 + 3 + 1.2 * k))
+        for k in range(int(rng.integers(4, 8)))
+        for s in (-1, 1)
+    ]
+    sides = _walls((x + 6, y + 6, z + 4), len(skins) / 2 * thick, 0.0)
+    return (Part(merge([*skins, *sides]), material),)
+
+
+def _channel(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """Two bent plates pushed over each other, open at the ends."""
+    material, wall = pick(rng, (("lead", draw(rng, (1, 3))), ("steel", draw(rng, (3, 7)))))
+    x, y, z = room
+    plates = [moved(box(x + 8, y + 8, wall), z=s * (z / 2 + 3 + wall / 2)) for s in (-1, 1)]
+    sides = [moved(box(x + 8, wall / 2, z + 6), y=s * (y / 2 + 4 + wall / 4)) for s in (-1, 1)]
+    return (Part(merge([*plates, *sides]), material),)
+
+
+_PARCEL_SHELLS: dict[str, Shell] = {
+    "carton": _carton,
+    "poly_bag": _poly_bag,
+    "padded_bag": _padded_bag,
+    "telescope_carton": _telescope_carton,
+    "drawer_carton": _drawer_carton,
+    "pleated_bag": _pleated_bag,
+    "foam_bag": _foam_bag,
+}
+_SHIELDS: dict[str, Shell] = {
+    "plate_box": _plate_box,
+    "capped_pipe": _capped_pipe,
+    "foil_layers": _foil_layers,
+    "channel": _channel,
+}
