@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import cv2
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nii_edge.records import Frame, Pixels
 from nii_edge.xray.optics import Air, Optics, air_of, are_raw, planes_of
+from nii_edge.xray.transmission import one_reduced
 
 Floats = npt.NDArray[np.float32]
 Rectangle = tuple[int, int, int, int]
@@ -18,8 +18,9 @@ Rectangle = tuple[int, int, int, int]
 
 THUMBNAIL = 160
 """Pixels of the longer side of the small picture on which a frame's content is looked for."""
-GROUND_PERCENTILE = 96.0
-"""How bright the empty belt is: some of it is in every picture, and little is brighter."""
+GROUND = 0.96
+"""Which pixel, sorted by brightness, shows how bright the empty belt is: some of it is in every picture, and
+little is brighter. A share of all."""
 CONTENT_DARKER = 0.06
 """By which share of the belt's brightness content is darker: a carton's walls, seen edge-on."""
 CONTENT_PIXELS = 2
@@ -43,7 +44,8 @@ def content(frame: Frame, view: Optics | None = None, air: Air | None = None) ->
     """
     height, width = (int(side) for side in frame.pixels.shape[:2])
     bright, (high, wide) = _small(frame, view, air)
-    ground = np.float32(np.percentile(bright, GROUND_PERCENTILE))
+    rank = int(GROUND * (bright.size - 1))
+    ground = np.partition(bright, rank, axis=None)[rank]
     dark = bright < ground * np.float32(1 - CONTENT_DARKER)
     rows = np.flatnonzero(dark.sum(axis=1) >= CONTENT_PIXELS)
     columns = np.flatnonzero(dark.sum(axis=0) >= CONTENT_PIXELS)
@@ -68,9 +70,9 @@ def _small(frame: Frame, view: Optics | None, air: Air | None) -> tuple[Floats, 
     axis = 1 if view.detector.belt_axis == "columns" else 0
     lines, step = _fewer_lines(frame.pixels, axis)
     size = (size[0], lines.shape[1]) if axis else (lines.shape[0], size[1])
-    fewer = msgspec.structs.replace(frame, pixels=lines)
     steps = (height / size[0], float(step)) if axis else (float(step), width / size[1])
-    return planes_of(fewer, view, size, air or air_of(frame, view))[-1], steps
+    now = (air or air_of(frame, view)).now
+    return one_reduced(lines, view.detector, size, frame.pixels.shape[2] - 1, now), steps
 
 
 def _fewer_lines(counts: Pixels, axis: int) -> tuple[Pixels, int]:

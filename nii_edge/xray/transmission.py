@@ -17,6 +17,7 @@ Planes = npt.NDArray[np.float32]
 
 AIR_LINES = 8
 """Lines at each end of a frame in which `air_now` looks for air."""
+_ENDS = slice(None, AIR_LINES), slice(-AIR_LINES, None)
 AIR_RANGE = (0.9, 1.1)
 """Tube output against that of the calibration, within which lines may be air. A tube that is further off
 needs a new calibration, and what lets nine tenths through may be cloth."""
@@ -84,12 +85,19 @@ def apply_reduced(
     height, width = size
     fewer = (width, counts.shape[0]) if calibration.belt_axis == "columns" else (counts.shape[1], height)
     lines = cv2.resize(counts, fewer, interpolation=cv2.INTER_AREA)
-    planes = np.empty((counts.shape[2], height, width), np.float32)
-    for index in range(counts.shape[2]):
-        plane = cv2.extractChannel(lines, index).astype(np.float32)
-        _correct(plane, calibration, index, air)
-        planes[index] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-    return planes
+    return np.stack([one_reduced(lines, calibration, size, k, air) for k in range(counts.shape[2])])
+
+
+def one_reduced(
+    lines: npt.NDArray[np.generic], calibration: Calibration, size: tuple[int, int], channel: int,
+    air: Floats | None = None,
+) -> Floats:  # fmt: skip
+    """One channel of `apply_reduced`, (height, width), from lines that are fewer already. Whether they fit
+    the calibration is not asked again."""
+    plane = cv2.extractChannel(lines, channel).astype(np.float32)
+    _correct(plane, calibration, channel, air)
+    made: Floats = cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA)
+    return made
 
 
 def misfit(shape: Sequence[int], calibration: Calibration) -> str | None:
@@ -136,7 +144,9 @@ def air_now(counts: npt.NDArray[np.generic], calibration: Calibration) -> Floats
     Raises:
         CalibrationError: see `apply`.
     """
-    for profiles in _ends(counts, calibration):
+    _check(counts, calibration)
+    for end in _ENDS:
+        profiles = _profiles(counts, calibration, end)
         level = _level(profiles)
         if _within(level) and _is_even(profiles, level):
             now: Floats = _of_cards(profiles / level[:, None]) * level[:, None]
@@ -154,7 +164,8 @@ def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration, *, bare:
     Raises:
         CalibrationError: see `apply`.
     """
-    ends = np.stack(_ends(counts, calibration))
+    _check(counts, calibration)
+    ends = np.stack([_profiles(counts, calibration, end) for end in _ENDS])
     lines = counts.shape[1 - _detector_axis(calibration)]
     count = ends.shape[2] // STRETCH
     if lines < MIN_LINES_TOLD or count < MIN_STRETCHES:
@@ -193,19 +204,17 @@ def outgrown(counts: npt.NDArray[np.generic], calibration: Calibration, *, bare:
     return None
 
 
-def _ends(counts: npt.NDArray[np.generic], calibration: Calibration) -> list[Floats]:
-    """Transmission (channels, detector pixels) of the first lines, and of the last. Raises as `apply`."""
-    _check(counts, calibration)
-    along = counts if calibration.belt_axis == "rows" else counts.swapaxes(0, 1)
-    found = []
-    for end in (along[:AIR_LINES], along[-AIR_LINES:]):
-        profiles = np.ascontiguousarray(end.mean(axis=0, dtype=np.float32).T)
-        profiles -= calibration.offset
-        profiles *= calibration.gain
-        for profile, plan in zip(profiles, calibration.repairs, strict=True):
-            repair(profile[:, None], plan, 0)
-        found.append(profiles)
-    return found
+def _profiles(counts: npt.NDArray[np.generic], calibration: Calibration, end: slice) -> Floats:
+    """Transmission (channels, detector pixels) of the lines at one end of a frame, as a mean."""
+    axis = 1 - _detector_axis(calibration)
+    lines = (counts[:, end] if axis else counts[end]).astype(np.float32)
+    mean = cv2.reduce(lines, axis, cv2.REDUCE_AVG).reshape(-1, counts.shape[2])  # much quicker than NumPy's
+    profiles: Floats = np.ascontiguousarray(mean.T)
+    profiles -= calibration.offset
+    profiles *= calibration.gain
+    for profile, plan in zip(profiles, calibration.repairs, strict=True):
+        repair(profile[:, None], plan, 0)
+    return profiles
 
 
 def _level(profiles: Floats) -> Floats:
