@@ -17,16 +17,14 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import NamedTuple
 
 import msgspec
-import zmq
 
 from nii_edge import wire
-from nii_edge.errors import WireError
-from nii_edge.records import Channel, Decision, DType, Encoding, Name, Reason, Report, ScanType
-from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
+from nii_edge.records import Channel, Decision, DType, Encoding, Reason, Report, ScanType
+from nii_edge.scanner_line import OnLine, ScannerLine
+from nii_edge.security import ClientKeys
 from nii_edge.wire import (
     AckMessage,
     BusyMessage,
@@ -36,16 +34,6 @@ from nii_edge.wire import (
     VerdictMessage,
 )
 
-MAX_REPLY_BYTES = 2 * wire.MAX_HEADER_BYTES
-SOCKET_OPTIONS = (
-    (zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.MAXMSGSIZE, MAX_REPLY_BYTES), (zmq.SNDHWM, 64),
-    (zmq.RCVHWM, 1000), (zmq.HANDSHAKE_IVL, 2000), (zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 1000),
-    (zmq.CONNECT_TIMEOUT, 2000),
-    # a dead peer is found by TCP: ZeroMQ's heartbeats can abort the process (docs/decisions/0005)
-    (zmq.TCP_KEEPALIVE, 1), (zmq.TCP_KEEPALIVE_IDLE, 2), (zmq.TCP_KEEPALIVE_INTVL, 2),
-    (zmq.TCP_KEEPALIVE_CNT, 3), (zmq.TCP_MAXRT, 6000),
-)  # fmt: skip
-"""Bounds of the socket; times in milliseconds, those of the keep-alive in seconds."""
 KEEP_ANSWERED = 64
 """Scans already answered (by the deadline) but not yet acknowledged that are still sent again."""
 
@@ -96,7 +84,7 @@ class _Pending:
     retry_at: float | None = None
 
 
-class ScannerClient:
+class ScannerClient(OnLine):
     """A scanner's line to the daemon; see the module."""
 
     def __init__(
@@ -120,31 +108,13 @@ class ScannerClient:
             ValueError: no name for a scanner; no ZeroMQ address; or another machine, and neither keys nor
                 `insecure`.
         """
-        check_line_is_safe(endpoint, keys, insecure)
-        try:
-            self.scanner = msgspec.convert(scanner, Name)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"scanner {scanner!r}: {error}") from error
-        self.epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
+        super().__init__(ScannerLine(endpoint, scanner, epoch=epoch, keys=keys, insecure=insecure))
         self.scan_type = scan_type
         self._deadline_s = deadline_s
         self._resend_s = resend_s
         self._seq = 0
         self._pending: dict[int, _Pending] = {}
         self._answers: list[Answer] = []
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        for option, value in SOCKET_OPTIONS:
-            self._socket.setsockopt(option, value)
-        self._watch: HandshakeWatch | None = None
-        if keys is not None:
-            keys.apply(self._socket)
-            self._watch = HandshakeWatch(self._socket)
-        try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            raise ValueError(f"{endpoint!r} is not a ZeroMQ address: {error}") from error
 
     @property
     def in_flight(self) -> int:
@@ -212,7 +182,7 @@ class ScannerClient:
             if self._answers or left <= 0:
                 answers, self._answers = self._answers, []
                 return answers
-            self._socket.poll(max(1, round(1000 * min(left, self._patience()))))
+            self._line.wait(min(left, self._patience()))
 
     def wait(self, seq: int) -> Answer:
         """The answer to one scan, at the latest at its deadline. Other answers stay for `poll`.
@@ -232,21 +202,6 @@ class ScannerClient:
                     self._answers = others[:place] + others[place + 1 :] + self._answers
                     return answer
 
-    def close(self) -> None:
-        """Hang up. Scans in flight stay without an answer here; the daemon still concludes them."""
-        if self._watch is not None:
-            self._watch.close()
-        self._socket.close(linger=0)
-        self._context.term()
-
-    def __enter__(self) -> ScannerClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     # ---- parts
 
     def _push(self) -> None:
@@ -256,16 +211,14 @@ class ScannerClient:
             if pending.retry_at is not None:
                 return
             while pending.unsent:
-                try:
-                    self._socket.send_multipart(pending.views[pending.unsent[0]], zmq.NOBLOCK, copy=False)
-                except zmq.Again:
+                if not self._line.send(pending.views[pending.unsent[0]]):
                     return
                 pending.unsent.pop(0)
                 pending.last_try = time.monotonic()
 
     def _tend(self) -> None:
         """Deadlines, and a second try for what was not acknowledged."""
-        now, trouble = time.monotonic(), self._line_trouble()
+        now, trouble = time.monotonic(), self._line.trouble()
         for seq, pending in list(self._pending.items()):
             if pending.retry_at is not None:
                 if now < pending.retry_at:
@@ -286,10 +239,6 @@ class ScannerClient:
         for seq in kept[: max(0, len(kept) - KEEP_ANSWERED)]:
             del self._pending[seq]
 
-    def _line_trouble(self) -> str:
-        trouble = self._watch.trouble() if self._watch is not None else None
-        return "" if trouble is None else f": {trouble}"
-
     def _patience(self) -> float:
         """Seconds until `_tend` has something to do."""
         now, waits = time.monotonic(), [1.0]
@@ -303,18 +252,8 @@ class ScannerClient:
         return max(0.001, min(waits))
 
     def _read(self) -> None:
-        while True:
-            try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = wire.decode_to_scanner(parts).message
-            except WireError:
-                continue  # not our protocol: the deadline answers for it
-            if isinstance(message, LinesAckMessage) or message.seq is None:
-                continue
-            if message.epoch == self.epoch and message.scanner == self.scanner:
+        for message in self._line.heard():
+            if not isinstance(message, LinesAckMessage) and message.seq is not None:
                 self._heard(message.seq, message)
 
     def _heard(self, seq: int, message: ToFrames) -> None:

@@ -17,17 +17,14 @@ import time
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import NamedTuple
 
 import msgspec
-import zmq
 
 from nii_edge import wire
-from nii_edge.client import SOCKET_OPTIONS
-from nii_edge.errors import WireError
-from nii_edge.records import Channel, Decision, DType, Name, Reason, Report, ScanType
-from nii_edge.security import ClientKeys, HandshakeWatch, check_line_is_safe
+from nii_edge.records import Channel, Decision, DType, Reason, Report, ScanType
+from nii_edge.scanner_line import OnLine, ScannerLine
+from nii_edge.security import ClientKeys
 from nii_edge.wire import (
     Belt,
     BusyMessage,
@@ -108,7 +105,7 @@ class _View:
         return self.kept[0].header.chunk if self.kept else self.chunk + 1
 
 
-class LineClient:
+class LineClient(OnLine):
     """A line scanner's line to the daemon; see the module."""
 
     def __init__(
@@ -129,12 +126,7 @@ class LineClient:
             ValueError: no name for a scanner; no ZeroMQ address; or another machine, and neither keys nor
                 `insecure`.
         """
-        check_line_is_safe(endpoint, keys, insecure)
-        try:
-            self.scanner = msgspec.convert(scanner, Name)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"scanner {scanner!r}: {error}") from error
-        self.epoch = time.time_ns() // 1_000_000 if epoch is None else epoch
+        super().__init__(ScannerLine(endpoint, scanner, epoch=epoch, keys=keys, insecure=insecure))
         self.scan_type = scan_type
         self._deadline_s = deadline_s
         self._resend_s = resend_s
@@ -143,19 +135,6 @@ class LineClient:
         self._answers: list[LineAnswer] = []
         self._answered: dict[int, None] = {}
         self._expected: list[tuple[int, float]] = []
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        for option, value in SOCKET_OPTIONS:
-            self._socket.setsockopt(option, value)
-        self._watch: HandshakeWatch | None = None
-        if keys is not None:
-            keys.apply(self._socket)
-            self._watch = HandshakeWatch(self._socket)
-        try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            raise ValueError(f"{endpoint!r} is not a ZeroMQ address: {error}") from error
 
     @property
     def busy(self) -> bool:
@@ -218,22 +197,7 @@ class LineClient:
             if self._answers or left <= 0:
                 answers, self._answers = self._answers, []
                 return answers
-            self._socket.poll(max(1, round(1000 * min(left, self._patience()))))
-
-    def close(self) -> None:
-        """Hang up. What is not done stays undone here; a new epoch begins with the next client."""
-        if self._watch is not None:
-            self._watch.close()
-        self._socket.close(linger=0)
-        self._context.term()
-
-    def __enter__(self) -> LineClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+            self._line.wait(min(left, self._patience()))
 
     # ---- parts
 
@@ -254,9 +218,7 @@ class LineClient:
     def _try(self, view: _View, chunk: int) -> bool:
         header, pixels = view.kept[chunk - view.oldest]
         header = msgspec.structs.replace(header, acked=view.acked, oldest=view.oldest)
-        try:
-            self._socket.send_multipart([wire.encode(header), pixels], zmq.NOBLOCK, copy=False)
-        except zmq.Again:
+        if not self._line.send([wire.encode(header), pixels]):
             return False
         view.last_try = time.monotonic()
         return True
@@ -266,9 +228,7 @@ class LineClient:
         now = time.monotonic()
         for encoder, until in [e for e in self._expected if now >= e[1]]:
             self._expected.remove((encoder, until))
-            trouble = self._watch.trouble() if self._watch is not None else None
-            detail = f"no verdict within {self._deadline_s:g} s of its passing"
-            detail += "" if trouble is None else f": {trouble}"
+            detail = f"no verdict within {self._deadline_s:g} s of its passing{self._line.trouble()}"
             answer = LineAnswer(0, Decision.UNKNOWN, Reason.NO_ANSWER, detail, None, Belt(last=encoder))
             self._answers.append(answer)
         for view in self._views.values():
@@ -292,17 +252,8 @@ class LineClient:
         return max(0.001, min(waits))
 
     def _read(self) -> None:
-        while True:
-            try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = wire.decode_to_scanner(parts).message
-            except WireError:
-                continue  # not our protocol: silence is no CLEAR
-            if (message.scanner, message.epoch) == (self.scanner, self.epoch):
-                self._heard(message)
+        for message in self._line.heard():
+            self._heard(message)
 
     def _heard(self, message: ToScanner) -> None:
         match message:

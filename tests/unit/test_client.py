@@ -346,7 +346,7 @@ def test_wait_keeps_the_answers_that_came_with_it(daemon: Daemon, patient: Scann
     end = time.monotonic() + PATIENCE_S
     while len(patient._answers) < len(seqs):  # all of them in one reading
         assert time.monotonic() < end
-        patient._socket.poll(50)
+        patient._line.wait(0.05)
         patient._read()
     got = [patient.wait(seq).seq for seq in (3, 1)] + [answer.seq for answer in patient.poll()]
     assert sorted(got) == seqs
