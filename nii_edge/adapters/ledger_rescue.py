@@ -49,7 +49,7 @@ def open_ledger(path: Path, edge: str) -> Opened:
         if not problems:
             return Opened(ledger, lost)
         ledger.close()
-    except (LedgerDamagedError, ValueError, TypeError, OverflowError) as error:
+    except (LedgerDamagedError, ValueError, TypeError, OverflowError, AttributeError) as error:
         problems.append(f"{type(error).__name__}: {error}")  # rows of a kind that was never written
     aside = _set_aside(path)
     fresh = SqliteLedger(path, edge)
@@ -73,7 +73,7 @@ def _lost_from_log(path: Path) -> tuple[str, ...]:
 
 
 def _verify(ledger: SqliteLedger) -> list[str]:
-    problems: list[str] = []
+    problems = ledger.check_structure()
     after: int | None = 0
     while after is not None and len(problems) < 20:
         audit = ledger.verify(after, SLICE)

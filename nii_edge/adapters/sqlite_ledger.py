@@ -257,9 +257,10 @@ class SqliteLedger:
     def verify(self, after: int, limit: int) -> Audit:
         """Check entries numbered above `after`; at the end of the chain also what refers to it."""
         problems: list[str] = []
-        last = after
+        last = after = min(after, self._last)
         try:
-            for number, found in ledger_audit.check_entries(self._rows, self._link_of(after), limit):
+            before = self._link_of(after)
+            for number, found in ledger_audit.check_entries(self._rows, self._edge, before, limit):
                 last = number
                 problems += found
             if problems:  # whose verdicts are lost
@@ -272,6 +273,15 @@ class SqliteLedger:
         except LedgerError as error:  # damage that SQLite itself stumbles over
             return Audit((*problems, str(error))[:MAX_PROBLEMS], None)
         return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
+
+    def check_structure(self) -> list[str]:
+        """What is wrong with the file's pages, and with the index of what waits for the centre: what a
+        verification does not read can be damaged, too. Takes a fraction of a verification's time."""
+        try:
+            found = ledger_audit.check_pages(self._rows) or ledger_audit.check_waiting(self._rows)
+        except LedgerError as error:
+            return [str(error)]
+        return found[:MAX_PROBLEMS]
 
     def settle(self) -> None:
         """See `Ledger.settle`: the write-ahead log goes into the file. A few milliseconds."""
