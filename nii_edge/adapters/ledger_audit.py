@@ -22,7 +22,7 @@ def check_pages(rows: Rows) -> list[str]:
 
 
 def check_waiting(rows: Rows) -> list[str]:
-    """Whether the index by which records are sent says of the same ones that they wait as the journal does."""
+    """Whether the index by which records are sent says of the same ones that they wait as the journal."""
     waiting = "SELECT count(*), total(entry) FROM journal {} WHERE state = 'pending'"
     ((listed,), (there,)) = (
         rows(waiting.format(place), ()) for place in ("INDEXED BY journal_pending", "NOT INDEXED")

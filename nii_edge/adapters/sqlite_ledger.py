@@ -411,17 +411,43 @@ class SqliteLedger:
             self._db.executemany(statement, [(state, archived_at_ns, parked, key) for (key,) in keys])
 
     def _prune(self, change: Prune) -> None:
-        """Forget the oldest entries that the centre has had for long enough, and pictures over budget."""
+        """Forget the oldest entries that the centre has had for long enough, and pictures over budget. Parked
+        ones among them are kept, as entries at the end, lest one of them keep all that come after it."""
         anchor, _ = self._anchor()
         keep = self._db.execute(
             "SELECT coalesce(min(entry), ?) FROM journal "
-            "WHERE NOT (state = 'archived' AND archived_at_ns < ?) AND entry <= ?",
+            "WHERE NOT (state = 'parked' OR state = 'archived' AND archived_at_ns < ?) AND entry <= ?",
             (anchor + PRUNE_AT_ONCE + 1, change.archived_before_ns, anchor + PRUNE_AT_ONCE),
         ).fetchone()[0]
         last = min(keep - 1, self._last)
-        if last > anchor:
+        if last > anchor and self._goes(anchor, change.archived_before_ns):
+            self._keep_parked(last)
             self._forget(last)
         self._drop_pictures(change.archived_before_ns, change.picture_bytes)
+
+    def _goes(self, anchor: int, before_ns: int) -> bool:
+        """Whether the first entry that is not parked may be forgotten: else nothing is won by moving them."""
+        first = self._db.execute(
+            "SELECT state = 'archived' AND archived_at_ns < ? FROM journal "
+            "WHERE entry > ? AND state != 'parked' ORDER BY entry LIMIT 1",
+            (before_ns, anchor),
+        ).fetchone()
+        return first is not None and bool(first[0])
+
+    def _keep_parked(self, last: int) -> None:
+        """Parked entries up to `last` stand at the end of the journal from now on."""
+        for entry, kind, key, body, parked in self._db.execute(
+            "SELECT entry, kind, key, body, parked FROM journal INDEXED BY journal_parked "
+            "WHERE state = 'parked' AND entry <= ? ORDER BY entry",
+            (last,),
+        ).fetchall():
+            record = self._decode(body, KINDS[kind])
+            self._db.execute("UPDATE journal SET key = 'moved ' || entry WHERE entry = ?", (entry,))
+            moved = self._append(kind, key, record)
+            self._db.execute(
+                "UPDATE journal SET state = 'parked', parked = ? WHERE entry = ?", (parked, moved)
+            )
+            self._db.execute("UPDATE scans SET entry = ? WHERE entry = ?", (moved, entry))
 
     def _forget(self, last: int) -> None:
         (link,) = self._db.execute("SELECT link FROM journal WHERE entry = ?", (last,)).fetchone()

@@ -169,10 +169,38 @@ def test_pruning_keeps_what_the_centre_does_not_have(path: Path) -> None:
         assert ledger.stats().pruned_to == 0, "confirmed at 100 is not before 100"
         ledger.commit([Prune(archived_before_ns=101, picture_bytes=LARGE)])
         stats = ledger.stats()
-        assert (stats.pruned_to, stats.entries, stats.parked) == (3, 8, 1)
+        assert (stats.pruned_to, stats.entries, stats.parked) == (5, 7, 1)
         assert verify(ledger) == []
+        found = ledger.find(scan(4))
+        assert found is not None
+        assert found.report == report(4), "the centre does not have it"
         assert ledger.high_water() == {("s", 1): 11}
         assert sum(row.received for row in ledger.counts()) == 10
+    assert problems(path) == []
+
+
+def test_what_the_centre_refuses_for_good_does_not_keep_all_that_came_after_it(tmp_path: Path) -> None:
+    """Refused records stay, more of them than one turn moves, and the others go; the chain is whole, and
+    nothing is moved when nothing could go."""
+    refused = PRUNE_AT_ONCE + 10
+    path = tmp_path / "ledger.db"
+    with closing(SqliteLedger(path, "e")) as ledger:
+        fill(ledger, 1, refused + 30)
+        ledger.commit([Park(scan(seq).alert_id, "odd") for seq in range(1, refused + 1)])
+        ledger.commit([Prune(100, LARGE)])
+        assert (ledger.stats().pruned_to, ledger.stats().last_entry) == (0, refused + 30)
+        archive(ledger, refused + 1, refused + 20, at_ns=1)
+        for _ in range(4):
+            ledger.commit([Prune(100, LARGE)])
+        stats = ledger.stats()
+        assert (stats.entries, stats.parked, stats.pending) == (refused + 10, refused, 10)
+        assert stats.pruned_to == refused + 20
+        assert verify(ledger, 1_000) == []
+        ledger.commit([Retry()])
+        sent = [item.key for item in ledger.outbox("record", 0, 1_000)]
+    assert set(sent) == {
+        scan(seq).alert_id for seq in [*range(1, refused + 1), *range(refused + 21, refused + 31)]
+    }
     assert problems(path) == []
 
 
