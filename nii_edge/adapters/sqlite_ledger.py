@@ -62,6 +62,9 @@ MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 250
 PICTURES_AT_ONCE = 50
 """The most entries and pictures one `Prune` removes: it must not hold up verdicts."""
+REDATE_AT_ONCE = 2_000
+"""The most entries that it looks at for a time that has not come yet."""
+NEVER = 2**63 - 1
 
 T = TypeVar("T")
 KINDS: dict[str, type[Report | Gap | Recall]] = {"report": Report, "gap": Gap, "recall": Recall}
@@ -118,6 +121,7 @@ class SqliteLedger:
         self._path = path
         self._db = open_durable(path)
         self._edge = edge
+        self._redated_to = NEVER
         try:
             self._prepare()
             self._last, self._link = self._tail()
@@ -420,19 +424,37 @@ class SqliteLedger:
             (anchor + PRUNE_AT_ONCE + 1, change.archived_before_ns, anchor + PRUNE_AT_ONCE),
         ).fetchone()[0]
         last = min(keep - 1, self._last)
-        if last > anchor and self._goes(anchor, change.archived_before_ns):
+        confirmed_ns = self._first_confirmed(anchor)
+        if last > anchor and confirmed_ns < change.archived_before_ns:
             self._keep_parked(last)
             self._forget(last)
+        elif change.now_ns < confirmed_ns < NEVER:
+            self._redated_to = min(self._redated_to, anchor)
+        self._redate(change.now_ns)
         self._drop_pictures(change.archived_before_ns, change.picture_bytes)
 
-    def _goes(self, anchor: int, before_ns: int) -> bool:
-        """Whether the first entry that is not parked may be forgotten: else nothing is won by moving them."""
+    def _first_confirmed(self, anchor: int) -> int:
+        """When the first entry was confirmed that is not parked: if that one stays, nothing is won by moving
+        those that are."""
         first = self._db.execute(
-            "SELECT state = 'archived' AND archived_at_ns < ? FROM journal "
-            "WHERE entry > ? AND state != 'parked' ORDER BY entry LIMIT 1",
-            (before_ns, anchor),
+            "SELECT state, archived_at_ns FROM journal WHERE entry > ? AND state != 'parked' "
+            "ORDER BY entry LIMIT 1",
+            (anchor,),
         ).fetchone()
-        return first is not None and bool(first[0])
+        return first[1] if first is not None and first[0] == "archived" else NEVER
+
+    def _redate(self, now_ns: int) -> None:
+        """Some more of what a clock that was ahead has dated later than now, if there is any."""
+        if self._redated_to >= self._last:
+            self._redated_to = NEVER
+            return
+        upto = self._redated_to + REDATE_AT_ONCE
+        self._db.execute(
+            "UPDATE journal SET archived_at_ns = ? WHERE entry > ? AND entry <= ? "
+            "AND state = 'archived' AND archived_at_ns > ?",
+            (now_ns, self._redated_to, upto, now_ns),
+        )
+        self._redated_to = upto
 
     def _keep_parked(self, last: int) -> None:
         """Parked entries up to `last` stand at the end of the journal from now on."""

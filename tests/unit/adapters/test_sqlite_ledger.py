@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nii_edge.adapters import sqlite_ledger
 from nii_edge.adapters.sqlite_ledger import PRUNE_AT_ONCE, SqliteLedger
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune, Retry
@@ -202,6 +203,21 @@ def test_what_the_centre_refuses_for_good_does_not_keep_all_that_came_after_it(t
         scan(seq).alert_id for seq in [*range(1, refused + 1), *range(refused + 21, refused + 31)]
     }
     assert problems(path) == []
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_for_years(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was confirmed at a time that has not come yet counts as confirmed now, and goes after its time."""
+    monkeypatch.setattr(sqlite_ledger, "REDATE_AT_ONCE", 2)
+    with closing(SqliteLedger(path, "e")) as ledger:
+        archive(ledger, 1, 5, at_ns=1_000_000)
+        for _ in range(8):
+            ledger.commit([Prune(100, LARGE, now_ns=200)])
+        assert ledger.stats().pruned_to == 0
+        ledger.commit([Prune(200, LARGE, now_ns=300)])
+        assert ledger.stats().pruned_to == 0, "confirmed at 200 is not before 200"
+        ledger.commit([Prune(201, LARGE, now_ns=301)])
+        assert ledger.stats().pruned_to == 5
+        assert verify(ledger) == []
 
 
 def test_a_pruned_number_is_remembered_as_used(path: Path) -> None:
