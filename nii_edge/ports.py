@@ -343,7 +343,7 @@ class Archive(Protocol):
 
         A gap counts as UNKNOWN, a recall as ALARM. Stops before the encoded records exceed `max_bytes`, but
         gives at least one if there is one. `next` is never below `number`, and is past everything that
-        did not match. Raises LedgerError naming the number of a damaged record.
+        did not match. Ends before a damaged record; RecordDamagedError, with its number, if it is the first.
         """
 
     def last_number(self) -> int:
