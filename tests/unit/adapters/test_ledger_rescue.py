@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from harness import until
 
 from nii_edge.adapters.ledger_rescue import open_ledger
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
@@ -110,6 +113,63 @@ def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
     with closing(opened.ledger) as ledger:
         assert opened.damage
         assert owed(ledger) == (set(), set())
+
+
+RESCUE = """
+import sys
+from pathlib import Path
+from nii_edge.adapters.ledger_rescue import open_ledger
+open_ledger(Path(sys.argv[1]), "e")
+"""
+
+
+def test_a_rescue_that_is_killed_is_done_again(tmp_path: Path) -> None:
+    """As soon as it has begun to write; nothing that was owed is lost with it."""
+    path = tmp_path / "ledger.db"
+    last = 3_000
+    with closing(SqliteLedger(path, "e")) as ledger:
+        ledger.commit([
+            change
+            for seq in range(1, last)
+            for change in (Intend(scan(seq), ScanType.OPERATIONAL, 1), Conclude(report(seq), None))
+        ])  # fmt: skip
+        ledger.commit([Intend(scan(last), ScanType.OPERATIONAL, 1)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE journal SET body = CAST(x'00' || body AS BLOB) WHERE entry = 20")
+    rescuer = subprocess.Popen([sys.executable, "-c", RESCUE, str(path)])
+    until(lambda: len(list(tmp_path.glob("ledger*.db"))) > 1, what="a second file")
+    rescuer.kill()
+    rescuer.wait()
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        sent = {item.key for item in ledger.outbox("record", 0, last)}
+        assert sent == {scan(seq).alert_id for seq in range(1, last) if seq != 20}
+        assert {intent.scan.seq for intent in ledger.in_flight()} == {20, last}
+    assert len(list(tmp_path.glob("ledger.damaged-*.db"))) == 1
+
+
+def test_a_rescue_that_was_cut_off_before_the_last_step_is_finished(path: Path) -> None:
+    """The damaged file is aside, the fresh one not yet in its place."""
+    fresh = path.rename(path.with_name("ledger.rescue.db"))
+    Path(f"{path}-wal").write_bytes(b"of the damaged one")
+    with closing(open_ledger(path, "e").ledger) as ledger:
+        assert owed(ledger) == (set(range(11, 41)), {41})
+    assert not fresh.exists()
+    assert path.with_name("ledger.damaged-1.db-wal").read_bytes() == b"of the damaged one"
+
+
+def test_a_disk_that_takes_no_rescue_loses_nothing(path: Path) -> None:
+    """It is said, and the damaged ledger stays where it is until there is room."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE journal SET body = CAST(x'00' || body AS BLOB) WHERE entry = 20")
+    most = 20 * 4096
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n{RESCUE}"
+    refused = subprocess.run(
+        [sys.executable, "-c", limited, str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "LedgerError" in refused.stderr or "LedgerFullError" in refused.stderr, refused.stderr
+    with closing(open_ledger(path, "e").ledger) as ledger:
+        assert owed(ledger) == (set(range(11, 41)) - {20}, {20, 41})
 
 
 def test_random_damage_never_loses_a_number_in_silence(path: Path, tmp_path: Path) -> None:
