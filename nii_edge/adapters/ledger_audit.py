@@ -17,8 +17,19 @@ Rows = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 def check_pages(rows: Rows) -> list[str]:
-    """What SQLite finds wrong with the file's pages, of tables and of indexes."""
-    return [f"the file: {said}" for (said,) in rows("PRAGMA quick_check(20)", ()) if said != "ok"]
+    """What SQLite finds wrong with the file's pages, and with the index of the scans; and pictures whose name
+    cannot be one."""
+    found = [
+        f"the file: {said}"
+        for pragma in ("quick_check(20)", "integrity_check(scans)")
+        for (said,) in rows(f"PRAGMA {pragma}", ())
+        if said != "ok"
+    ]
+    odd = "sha256 GLOB '*[^0-9a-f]*' OR length(sha256) != 64 OR typeof(sha256) != 'text'"
+    return found + [
+        f"picture {number} has no name that a picture can have"
+        for (number,) in rows(f"SELECT number FROM previews WHERE {odd} LIMIT 20", ())  # noqa: S608 - a constant
+    ]
 
 
 def check_waiting(rows: Rows) -> list[str]:

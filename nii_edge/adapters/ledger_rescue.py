@@ -12,6 +12,7 @@ nothing that was archived is changed by this.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import shutil
@@ -27,7 +28,7 @@ from nii_edge.adapters.sqlite_ledger import KINDS, SqliteLedger
 from nii_edge.adapters.wal_check import wal_damage
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import Change, Conclude, Intend, Miss, Recalled
-from nii_edge.records import Gap, Recall, Report, ScanId, ScanType
+from nii_edge.records import Gap, Preview, Recall, Report, ScanId, ScanType
 
 SLICE = 2_000
 AT_ONCE = 500
@@ -174,7 +175,7 @@ def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
             continue
         whole.add(entry)
         if state != b"archived":
-            yield _owed(record)
+            yield _owed(record, old)
     for scanner, epoch, seq, scan_type, received, entry in _rows(
         old, "SELECT scanner, epoch, seq, scan_type, received_at_ns, entry FROM scans"
     ):
@@ -186,13 +187,26 @@ def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
                 yield [Intend(scan, ScanType(scan_type.decode()), int(received))]
 
 
-def _owed(record: Report | Gap | Recall) -> list[Change]:
+def _owed(record: Report | Gap | Recall, old: sqlite3.Connection) -> list[Change]:
     if isinstance(record, Gap):
         return [Miss(record)]
     if isinstance(record, Recall):
         return [Recalled(record)]
     verdict = record.verdict
-    return [Intend(verdict.id, verdict.scan_type, record.received_at_ns), Conclude(record, None)]
+    intent = Intend(verdict.id, verdict.scan_type, record.received_at_ns, verdict.carton)
+    return [intent, Conclude(record, _picture(old, record.preview))]
+
+
+def _picture(old: sqlite3.Connection, sha256: str | None) -> Preview | None:
+    """The picture of a report, if it is whole and the centre does not have it."""
+    for media_type, data in _rows(
+        old, "SELECT media_type, data FROM previews WHERE sha256 = ? AND state = 'pending'", (sha256,)
+    ):
+        with contextlib.suppress(AttributeError, TypeError, ValueError, msgspec.ValidationError):
+            if hashlib.sha256(data).hexdigest() == sha256:
+                found = {"sha256": sha256, "media_type": media_type.decode(), "data": data}
+                return msgspec.convert(found, Preview)
+    return None
 
 
 def _decoded(kind: object, body: bytes) -> Report | Gap | Recall | None:
@@ -212,9 +226,9 @@ def _epochs(old: sqlite3.Connection) -> dict[tuple[str, int], int]:
     return found
 
 
-def _rows(old: sqlite3.Connection, statement: str) -> Iterator[tuple]:  # type: ignore[type-arg]
+def _rows(old: sqlite3.Connection, statement: str, values: tuple[str | None, ...] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]
     """Rows until SQLite stumbles: what comes after that cannot be read."""
     try:
-        yield from old.execute(statement)
+        yield from old.execute(statement, values)
     except (sqlite3.Error, ValueError):
         return

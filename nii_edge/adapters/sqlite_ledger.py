@@ -11,6 +11,7 @@ behind as the anchor of the rest.
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -279,13 +280,31 @@ class SqliteLedger:
         return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
 
     def check_structure(self) -> list[str]:
-        """What is wrong with the file's pages, and with the index of what waits for the centre: what a
-        verification does not read can be damaged, too. Takes a fraction of a verification's time."""
+        """What is wrong beside the chain: with the file's pages and indexes, with the names of pictures, or
+        so that a question cannot be asked. A verification does not read these; a daemon that began with
+        them would end at the first question, and so at every start."""
         try:
             found = ledger_audit.check_pages(self._rows) or ledger_audit.check_waiting(self._rows)
+            self._ask_all()
         except LedgerError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", None)
+            if not isinstance(error, LedgerDamagedError) and code != sqlite3.SQLITE_ERROR:
+                raise
             return [str(error)]
         return found[:MAX_PROBLEMS]
+
+    def _ask_all(self) -> None:
+        """Every question, for as little as an answer can hold."""
+        self.high_water()
+        self.in_flight()
+        self.counts()
+        self.stats()
+        self.find(ScanId(edge=self._edge, scanner="none", epoch=0, seq=1))
+        self.passed_since(NEVER, 1)
+        self.outbox("record", 0, 1)
+        self.outbox("preview", 0, 1)
+        told = "j.archived_at_ns, j.parked, p.archived_at_ns, p.parked"
+        self._rows(f"SELECT {told} FROM journal j, previews p LIMIT 0")  # noqa: S608 - a constant
 
     def settle(self) -> None:
         """See `Ledger.settle`: the write-ahead log goes into the file. A few milliseconds."""

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from harness import until
 
@@ -16,7 +17,7 @@ from nii_edge.adapters.ledger_rescue import open_ledger
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
 from nii_edge.errors import LedgerError
 from nii_edge.ports import Conclude, Confirm, Intend
-from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
+from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict, preview_of
 
 
 def scan(seq: int) -> ScanId:
@@ -113,6 +114,34 @@ def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
     with closing(opened.ledger) as ledger:
         assert opened.damage
         assert owed(ledger) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE previews SET sha256 = CAST(x'ff' || substr(sha256, 2) AS TEXT) WHERE number = 1",
+        "UPDATE previews SET sha256 = replace(sha256, substr(sha256, 1, 1), 'g') WHERE number = 1",
+        "UPDATE sqlite_master SET sql = replace(sql, 'carton', 'caruon') WHERE name = 'scans'",
+        "UPDATE sqlite_master SET sql = replace(sql, 'parked', 'parkee') WHERE name = 'journal'",
+    ],
+)
+def test_what_would_end_the_daemon_later_is_found_at_the_start(path: Path, damage: str) -> None:
+    """The name of a picture that cannot be read, a column that there is not: whole pictures go along."""
+    pictures = [preview_of(f"picture {seq}".encode(), "image/jpeg") for seq in (44, 45)]
+    with closing(SqliteLedger(path, "e")) as ledger:
+        for seq, picture in zip((44, 45), pictures, strict=True):
+            shown = msgspec.structs.replace(report(seq), preview=picture.sha256)
+            ledger.commit([Intend(scan(seq), ScanType.OPERATIONAL, 1), Conclude(shown, picture)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(damage)
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        sent, open_scans = owed(ledger)
+        assert {*sent, *open_scans} == {*range(11, 42), 44, 45}
+        if "previews" in damage:
+            assert [item.record for item in ledger.outbox("preview", 0, 10)] == pictures[1:]
 
 
 RESCUE = """
