@@ -585,13 +585,13 @@ def status_routes(daemon: Daemon) -> dict[str, Route]:
         return answer
 
     def verify(query: Mapping[str, str]) -> Answer:
-        after, limit = int(query.get("after", "0")), min(int(query.get("limit", "2000")), 10_000)
+        after, limit = _number(query, "after", 0, _LAST_ENTRY), _number(query, "limit", 2_000, 10_000)
         audit = committer.answer(lambda ledger: ledger.verify(after, limit))
         daemon.metrics.chain_failures.inc(len(audit.problems))
         return _json(audit._asdict())
 
     def export(query: Mapping[str, str]) -> Answer:
-        after = int(query.get("after", "0"))
+        after = _number(query, "after", 0, _LAST_ENTRY)
         entries = committer.answer(lambda ledger: ledger.entries(after, 500))
         lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
         return Answer(200, "application/x-ndjson", lines)
@@ -607,6 +607,19 @@ def status_routes(daemon: Daemon) -> dict[str, Route]:
         "/ledger/verify": verify,
         "/ledger/export": export,
     }
+
+
+_LAST_ENTRY = 2**63 - 1
+"""No ledger has more: SQLite counts so far."""
+
+
+def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A number that somebody asks for. Raises ValueError: what the ledger cannot count to would end its
+    thread, and with it the daemon."""
+    said = query.get(name, str(default))
+    if not (said.isascii() and said.isdecimal() and len(said) < 20 and int(said) <= most):
+        raise ValueError(f"{name}: {said[:40]!r}, expected 0 to {most}")
+    return int(said)
 
 
 def _json(value: object) -> Answer:

@@ -107,6 +107,14 @@ class LedgerDamagedError(LedgerError):
     """What the ledger holds is not what was written into it."""
 
 
+class RecordDamagedError(LedgerDamagedError):
+    """Record `number` of an archive cannot be given any more; those before and after it can."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
+
+
 class RecordingError(NiiEdgeError):
     """A recording, picture or array cannot be read as asked."""
 

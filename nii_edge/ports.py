@@ -274,10 +274,14 @@ class Retry(NamedTuple):
 
 class Prune(NamedTuple):
     """Forget what the centre confirmed before a time (Unix ns), oldest first and only up to the first entry
-    that must stay; and confirmed pictures beyond a budget in bytes."""
+    that must stay, those aside that it refused for good; and confirmed pictures beyond a budget in bytes.
+
+    What was confirmed later than `now_ns`, by a clock that was ahead then, counts as confirmed now: else it,
+    and all behind it, would stay until that time has come."""
 
     archived_before_ns: int
     picture_bytes: int
+    now_ns: int = 2**63 - 1
 
 
 Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Retry | Prune
@@ -339,7 +343,7 @@ class Archive(Protocol):
 
         A gap counts as UNKNOWN, a recall as ALARM. Stops before the encoded records exceed `max_bytes`, but
         gives at least one if there is one. `next` is never below `number`, and is past everything that
-        did not match. Raises LedgerError naming the number of a damaged record.
+        did not match. Ends before a damaged record; RecordDamagedError, with its number, if it is the first.
         """
 
     def last_number(self) -> int:

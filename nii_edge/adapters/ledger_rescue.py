@@ -1,8 +1,10 @@
 """Opening a ledger that may be damaged: what is whole is carried over, what is not is named.
 
-A damaged file is set aside, never written again and never deleted. Into the fresh one go: the highest
-numbers of every epoch, so that a used number is not taken for a new one; records that the centre has not
-confirmed and that are whole; and every scan whose verdict cannot be read any more, as one without a verdict.
+A damaged file is set aside, never written again and never deleted, once the fresh one holds all that it is to
+hold: a rescue that is cut off is done again, or finished, at the next start. Into the fresh one go: the
+highest numbers of every epoch, so that a used number is not taken for a new one; records that the centre has
+not confirmed and that are whole; and every scan whose verdict cannot be read any more, as one without a
+verdict.
 The daemon then concludes those as UNKNOWN(CRASH). The centre keeps the first report it had of a scan, so
 nothing that was archived is changed by this.
 """
@@ -10,6 +12,9 @@ nothing that was archived is changed by this.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
+import os
 import shutil
 import sqlite3
 import zlib
@@ -23,9 +28,11 @@ from nii_edge.adapters.sqlite_ledger import KINDS, SqliteLedger
 from nii_edge.adapters.wal_check import wal_damage
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import Change, Conclude, Intend, Miss, Recalled
-from nii_edge.records import Gap, Recall, Report, ScanId, ScanType
+from nii_edge.records import Gap, Preview, Recall, Report, ScanId, ScanType
 
 SLICE = 2_000
+AT_ONCE = 500
+"""Changes of one commit to the fresh ledger."""
 
 
 class Opened(NamedTuple):
@@ -42,6 +49,7 @@ def open_ledger(path: Path, edge: str) -> Opened:
         LedgerError: it is in use, not writable, of another version, or another edge's.
     """
     problems: list[str] = []
+    _finish(path)
     lost = _lost_from_log(path)
     try:
         ledger = SqliteLedger(path, edge)
@@ -49,12 +57,35 @@ def open_ledger(path: Path, edge: str) -> Opened:
         if not problems:
             return Opened(ledger, lost)
         ledger.close()
-    except (LedgerDamagedError, ValueError, TypeError, OverflowError) as error:
+    except (LedgerDamagedError, ValueError, TypeError, OverflowError, AttributeError) as error:
         problems.append(f"{type(error).__name__}: {error}")  # rows of a kind that was never written
+    saved = _carry_over(path, _fresh(path), edge)
     aside = _set_aside(path)
-    fresh = SqliteLedger(path, edge)
-    saved = _carry_over(aside, fresh, edge)
-    return Opened(fresh, (*lost, *problems[:20], f"the damaged ledger is {aside}", saved))
+    _finish(path)
+    return Opened(SqliteLedger(path, edge), (*lost, *problems[:20], f"the damaged ledger is {aside}", saved))
+
+
+def _fresh(path: Path) -> Path:
+    """Where the fresh ledger grows until it is complete."""
+    return path.with_name(f"{path.stem}.rescue{path.suffix}")
+
+
+def _finish(path: Path) -> None:
+    """Put a fresh ledger that is complete into the place of the one that was set aside; its log that is left
+    goes after it."""
+    fresh = _fresh(path)
+    if path.exists() or not fresh.exists():
+        return
+    for ending in ("-wal", "-shm"):
+        companion = Path(f"{path}{ending}")
+        if companion.exists():
+            companion.rename(_free(path, ending))
+    fresh.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _lost_from_log(path: Path) -> tuple[str, ...]:
@@ -73,7 +104,7 @@ def _lost_from_log(path: Path) -> tuple[str, ...]:
 
 
 def _verify(ledger: SqliteLedger) -> list[str]:
-    problems: list[str] = []
+    problems = ledger.check_structure()
     after: int | None = 0
     while after is not None and len(problems) < 20:
         audit = ledger.verify(after, SLICE)
@@ -99,22 +130,40 @@ def _free(path: Path, ending: str) -> Path:
     return aside
 
 
-def _carry_over(aside: Path, fresh: SqliteLedger, edge: str) -> str:
-    """Everything readable that still matters, into the fresh ledger; what it was, in words."""
+def _carry_over(path: Path, into: Path, edge: str) -> str:
+    """Everything readable that still matters, into a fresh ledger; what it was, in words.
+
+    Raises:
+        LedgerError: the disk does not take it.
+    """
+    for ending in ("", "-wal", "-shm"):  # of a rescue that was cut off
+        Path(f"{into}{ending}").unlink(missing_ok=True)
     records = scans = 0
-    with contextlib.closing(sqlite3.connect(f"file:{aside}?mode=ro", uri=True)) as old:
+    with (
+        contextlib.closing(SqliteLedger(into, edge)) as fresh,
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+    ):
         old.text_factory = bytes
-        for change in _saved(old, edge):
-            try:
-                fresh.commit(change)
-            except Exception as error:
-                if isinstance(error, OSError):
-                    raise
-                continue
-            scans += 1
-            records += any(isinstance(part, Conclude | Miss | Recalled) for part in change)
+        changes = _saved(old, edge)
+        while several := list(itertools.islice(changes, AT_ONCE)):
+            for change in _taken(fresh, several):
+                scans += 1
+                records += any(isinstance(part, Conclude | Miss | Recalled) for part in change)
         fresh.raise_high_water(_epochs(old))
     return f"carried over {records} unconfirmed records; {scans - records} scans get a new verdict"
+
+
+def _taken(fresh: SqliteLedger, several: list[list[Change]]) -> list[list[Change]]:
+    """Those that the fresh ledger took: all of them at once, or one by one if one contradicts the others."""
+    try:
+        fresh.commit([part for change in several for part in change])
+    except Exception as error:
+        if isinstance(error.__cause__, sqlite3.OperationalError):  # the disk's fault, and not theirs
+            raise
+        if len(several) == 1:
+            return []
+        return [taken for change in several for taken in _taken(fresh, [change])]
+    return several
 
 
 def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
@@ -126,7 +175,7 @@ def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
             continue
         whole.add(entry)
         if state != b"archived":
-            yield _owed(record)
+            yield _owed(record, old)
     for scanner, epoch, seq, scan_type, received, entry in _rows(
         old, "SELECT scanner, epoch, seq, scan_type, received_at_ns, entry FROM scans"
     ):
@@ -138,13 +187,26 @@ def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
                 yield [Intend(scan, ScanType(scan_type.decode()), int(received))]
 
 
-def _owed(record: Report | Gap | Recall) -> list[Change]:
+def _owed(record: Report | Gap | Recall, old: sqlite3.Connection) -> list[Change]:
     if isinstance(record, Gap):
         return [Miss(record)]
     if isinstance(record, Recall):
         return [Recalled(record)]
     verdict = record.verdict
-    return [Intend(verdict.id, verdict.scan_type, record.received_at_ns), Conclude(record, None)]
+    intent = Intend(verdict.id, verdict.scan_type, record.received_at_ns, verdict.carton)
+    return [intent, Conclude(record, _picture(old, record.preview))]
+
+
+def _picture(old: sqlite3.Connection, sha256: str | None) -> Preview | None:
+    """The picture of a report, if it is whole and the centre does not have it."""
+    for media_type, data in _rows(
+        old, "SELECT media_type, data FROM previews WHERE sha256 = ? AND state = 'pending'", (sha256,)
+    ):
+        with contextlib.suppress(AttributeError, TypeError, ValueError, msgspec.ValidationError):
+            if hashlib.sha256(data).hexdigest() == sha256:
+                found = {"sha256": sha256, "media_type": media_type.decode(), "data": data}
+                return msgspec.convert(found, Preview)
+    return None
 
 
 def _decoded(kind: object, body: bytes) -> Report | Gap | Recall | None:
@@ -164,9 +226,9 @@ def _epochs(old: sqlite3.Connection) -> dict[tuple[str, int], int]:
     return found
 
 
-def _rows(old: sqlite3.Connection, statement: str) -> Iterator[tuple]:  # type: ignore[type-arg]
+def _rows(old: sqlite3.Connection, statement: str, values: tuple[str | None, ...] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]
     """Rows until SQLite stumbles: what comes after that cannot be read."""
     try:
-        yield from old.execute(statement)
+        yield from old.execute(statement, values)
     except (sqlite3.Error, ValueError):
         return

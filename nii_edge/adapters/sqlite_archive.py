@@ -20,7 +20,7 @@ from nii_edge.adapters.sqlite_common import (
     transaction,
     translated,
 )
-from nii_edge.errors import LedgerError, LedgerFullError
+from nii_edge.errors import LedgerError, LedgerFullError, RecordDamagedError
 from nii_edge.ports import ArchiveCounts, Page, Stored
 from nii_edge.records import Decision, Gap, Preview, Recall, Report, ScanType
 from nii_edge.telemetry import logger
@@ -134,11 +134,16 @@ class SqliteArchive:
             return Page((), end if limit >= 1 else number)
         items: list[Archived] = []
         size = 0
-        for item, item_size in self._matching(number, limit, kinds):
-            if items and size + item_size > max_bytes:
-                return Page(tuple(items), items[-1].number)
-            items.append(item)
-            size += item_size
+        try:
+            for item, item_size in self._matching(number, limit, kinds):
+                if items and size + item_size > max_bytes:
+                    return Page(tuple(items), items[-1].number)
+                items.append(item)
+                size += item_size
+        except RecordDamagedError:
+            if not items:
+                raise
+            return Page(tuple(items), items[-1].number)
         return Page(tuple(items), items[-1].number if len(items) == limit else end)
 
     def _matching(
@@ -159,7 +164,9 @@ class SqliteArchive:
 
     def _restored(self, number: int, archived_at_ns: int, kind: str, body: bytes, crc32: int) -> Archived:
         if zlib.crc32(body) != crc32:
-            raise LedgerError(f"{self._path}: record {number} is damaged (CRC-32 does not match)")
+            raise RecordDamagedError(
+                number, f"{self._path}: record {number} is damaged (its CRC-32 is another)"
+            )
         try:
             if kind == "gap":
                 gap = _gap_decoder.decode(body)
@@ -169,7 +176,8 @@ class SqliteArchive:
                 return Archived(number=number, archived_at_ns=archived_at_ns, recall=recall)
             report = _report_decoder.decode(body)
         except (msgspec.DecodeError, ValueError) as error:
-            raise LedgerError(f"{self._path}: record {number} cannot be read: {error}") from error
+            words = f"{self._path}: record {number} cannot be read: {error}"
+            raise RecordDamagedError(number, words) from error
         return Archived(number=number, archived_at_ns=archived_at_ns, report=report)
 
     def last_number(self) -> int:

@@ -11,6 +11,7 @@ behind as the anchor of the rest.
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -62,6 +63,9 @@ MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 250
 PICTURES_AT_ONCE = 50
 """The most entries and pictures one `Prune` removes: it must not hold up verdicts."""
+REDATE_AT_ONCE = 2_000
+"""The most entries that it looks at for a time that has not come yet."""
+NEVER = 2**63 - 1
 
 T = TypeVar("T")
 KINDS: dict[str, type[Report | Gap | Recall]] = {"report": Report, "gap": Gap, "recall": Recall}
@@ -118,6 +122,7 @@ class SqliteLedger:
         self._path = path
         self._db = open_durable(path)
         self._edge = edge
+        self._redated_to = NEVER
         try:
             self._prepare()
             self._last, self._link = self._tail()
@@ -257,9 +262,10 @@ class SqliteLedger:
     def verify(self, after: int, limit: int) -> Audit:
         """Check entries numbered above `after`; at the end of the chain also what refers to it."""
         problems: list[str] = []
-        last = after
+        last = after = min(after, self._last)
         try:
-            for number, found in ledger_audit.check_entries(self._rows, self._link_of(after), limit):
+            before = self._link_of(after)
+            for number, found in ledger_audit.check_entries(self._rows, self._edge, before, limit):
                 last = number
                 problems += found
             if problems:  # whose verdicts are lost
@@ -272,6 +278,33 @@ class SqliteLedger:
         except LedgerError as error:  # damage that SQLite itself stumbles over
             return Audit((*problems, str(error))[:MAX_PROBLEMS], None)
         return Audit(tuple(problems[:MAX_PROBLEMS]), None if at_end else last)
+
+    def check_structure(self) -> list[str]:
+        """What is wrong beside the chain: with the file's pages and indexes, with the names of pictures, or
+        so that a question cannot be asked. A verification does not read these; a daemon that began with
+        them would end at the first question, and so at every start."""
+        try:
+            found = ledger_audit.check_pages(self._rows) or ledger_audit.check_waiting(self._rows)
+            self._ask_all()
+        except LedgerError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", None)
+            if not isinstance(error, LedgerDamagedError) and code != sqlite3.SQLITE_ERROR:
+                raise
+            return [str(error)]
+        return found[:MAX_PROBLEMS]
+
+    def _ask_all(self) -> None:
+        """Every question, for as little as an answer can hold."""
+        self.high_water()
+        self.in_flight()
+        self.counts()
+        self.stats()
+        self.find(ScanId(edge=self._edge, scanner="none", epoch=0, seq=1))
+        self.passed_since(NEVER, 1)
+        self.outbox("record", 0, 1)
+        self.outbox("preview", 0, 1)
+        told = "j.archived_at_ns, j.parked, p.archived_at_ns, p.parked"
+        self._rows(f"SELECT {told} FROM journal j, previews p LIMIT 0")  # noqa: S608 - a constant
 
     def settle(self) -> None:
         """See `Ledger.settle`: the write-ahead log goes into the file. A few milliseconds."""
@@ -401,17 +434,61 @@ class SqliteLedger:
             self._db.executemany(statement, [(state, archived_at_ns, parked, key) for (key,) in keys])
 
     def _prune(self, change: Prune) -> None:
-        """Forget the oldest entries that the centre has had for long enough, and pictures over budget."""
+        """Forget the oldest entries that the centre has had for long enough, and pictures over budget. Parked
+        ones among them are kept, as entries at the end, lest one of them keep all that come after it."""
         anchor, _ = self._anchor()
         keep = self._db.execute(
             "SELECT coalesce(min(entry), ?) FROM journal "
-            "WHERE NOT (state = 'archived' AND archived_at_ns < ?) AND entry <= ?",
+            "WHERE NOT (state = 'parked' OR state = 'archived' AND archived_at_ns < ?) AND entry <= ?",
             (anchor + PRUNE_AT_ONCE + 1, change.archived_before_ns, anchor + PRUNE_AT_ONCE),
         ).fetchone()[0]
         last = min(keep - 1, self._last)
-        if last > anchor:
+        confirmed_ns = self._first_confirmed(anchor)
+        if last > anchor and confirmed_ns < change.archived_before_ns:
+            self._keep_parked(last)
             self._forget(last)
+        elif change.now_ns < confirmed_ns < NEVER:
+            self._redated_to = min(self._redated_to, anchor)
+        self._redate(change.now_ns)
         self._drop_pictures(change.archived_before_ns, change.picture_bytes)
+
+    def _first_confirmed(self, anchor: int) -> int:
+        """When the first entry was confirmed that is not parked: if that one stays, nothing is won by moving
+        those that are."""
+        first = self._db.execute(
+            "SELECT state, archived_at_ns FROM journal WHERE entry > ? AND state != 'parked' "
+            "ORDER BY entry LIMIT 1",
+            (anchor,),
+        ).fetchone()
+        return first[1] if first is not None and first[0] == "archived" else NEVER
+
+    def _redate(self, now_ns: int) -> None:
+        """Some more of what a clock that was ahead has dated later than now, if there is any."""
+        if self._redated_to >= self._last:
+            self._redated_to = NEVER
+            return
+        upto = self._redated_to + REDATE_AT_ONCE
+        self._db.execute(
+            "UPDATE journal SET archived_at_ns = ? WHERE entry > ? AND entry <= ? "
+            "AND state = 'archived' AND archived_at_ns > ?",
+            (now_ns, self._redated_to, upto, now_ns),
+        )
+        self._redated_to = upto
+
+    def _keep_parked(self, last: int) -> None:
+        """Parked entries up to `last` stand at the end of the journal from now on."""
+        for entry, kind, key, body, parked in self._db.execute(
+            "SELECT entry, kind, key, body, parked FROM journal INDEXED BY journal_parked "
+            "WHERE state = 'parked' AND entry <= ? ORDER BY entry",
+            (last,),
+        ).fetchall():
+            record = self._decode(body, KINDS[kind])
+            self._db.execute("UPDATE journal SET key = 'moved ' || entry WHERE entry = ?", (entry,))
+            moved = self._append(kind, key, record)
+            self._db.execute(
+                "UPDATE journal SET state = 'parked', parked = ? WHERE entry = ?", (parked, moved)
+            )
+            self._db.execute("UPDATE scans SET entry = ? WHERE entry = ?", (moved, entry))
 
     def _forget(self, last: int) -> None:
         (link,) = self._db.execute("SELECT link FROM journal WHERE entry = ?", (last,)).fetchone()

@@ -16,7 +16,7 @@ from nii_edge.collector.intake import Item, accept, claimed_key, key_of
 from nii_edge.collector.manifests import page_for
 from nii_edge.collector.waiting import Held, Kind, Waiting, kinds_of
 from nii_edge.config import CollectorConfig
-from nii_edge.errors import LedgerError, ManifestError, NiiEdgeError, WireError
+from nii_edge.errors import LedgerError, ManifestError, NiiEdgeError, RecordDamagedError, WireError
 from nii_edge.ports import Archive, Clock, ManifestSource, Page
 from nii_edge.records import Decision, Gap, Preview, Reason, Recall, Report
 from nii_edge.security import Role
@@ -307,6 +307,8 @@ class Collector:
         self.refused[Reason.NOT_ARCHIVED] += 1
         _log.error("unreadable", error=str(error))
         detail = "the archive cannot read this; see the collector's log"
+        if isinstance(error, RecordDamagedError):
+            detail = f"record {error.number} is damaged; to go on without it, fetch since {error.number}"
         self._send(self._subscribers, peer, RefusedMessage(reason=Reason.NOT_ARCHIVED, detail=detail))
 
     def _refuse(

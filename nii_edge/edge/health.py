@@ -138,7 +138,9 @@ class Health:
         if stats is not None and stats.parked:
             found.append(f"{stats.parked} records are refused by the collector")
         if facts.clock_untrusted:
-            found.append("the clock was put by more than a minute; nothing is forgotten for an hour")
+            found.append(
+                "the clock was put by more than a minute, or is wrong; nothing is forgotten for an hour"
+            )
         heard_at = self.receipt_at()
         if stats is not None and stats.pending and heard_at is not None:
             silent = self._clock.monotonic() - heard_at

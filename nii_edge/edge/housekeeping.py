@@ -30,6 +30,8 @@ CLOCK_STEP_S = 60.0
 """By so much the wall clock may be put, against the one that only runs, before it is not trusted,"""
 CLOCK_TRUST_S = 3_600.0
 """for so long: nothing is forgotten meanwhile, since how long the centre has had it cannot be told."""
+EARLIEST_NS = 1_767_225_600 * 10**9
+"""2026: a clock that says less has lost the time, and nothing is forgotten by it."""
 REOPEN_AT = 0.95
 """Of the entry budget: CLEAR is possible again below it."""
 
@@ -204,8 +206,11 @@ class Housekeeping:
         if abs(step) > CLOCK_STEP_S:
             self._trusted_from = now + CLOCK_TRUST_S
             self._log.error("the clock was put; nothing is forgotten for an hour", seconds=round(step))
-        self._health.facts.clock_untrusted = now < self._trusted_from
-        self._metrics.clock_untrusted.set(now < self._trusted_from)
+        self._health.facts.clock_untrusted = self._clock_untrusted()
+        self._metrics.clock_untrusted.set(self._clock_untrusted())
+
+    def _clock_untrusted(self) -> bool:
+        return self._clock.monotonic() < self._trusted_from or self._clock.wall_ns() < EARLIEST_NS
 
     def _settle(self) -> None:
         """Errors end the ledger's thread, and with it the daemon, as those of a commit do."""
@@ -222,8 +227,9 @@ class Housekeeping:
 
     def _prune(self) -> None:
         now = self._clock.monotonic()
-        if now - self._pruned_at < PRUNE_EVERY_S or now < self._trusted_from:
+        if now - self._pruned_at < PRUNE_EVERY_S or self._clock_untrusted():
             return
         self._pruned_at = now
-        before = self._clock.wall_ns() - round(self._budget.retention_hours * 3_600e9)
-        self._committer.write(Prune(before, self._budget.picture_mb << 20))
+        now_ns = self._clock.wall_ns()
+        before = now_ns - round(self._budget.retention_hours * 3_600e9)
+        self._committer.write(Prune(before, self._budget.picture_mb << 20, now_ns))

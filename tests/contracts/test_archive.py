@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nii_edge.adapters.sqlite_archive import SqliteArchive
-from nii_edge.errors import LedgerError
+from nii_edge.errors import LedgerError, RecordDamagedError
 from nii_edge.ports import Archive, Page, Stored
 from nii_edge.records import (
     Decision,
@@ -364,20 +364,23 @@ def test_sqlite_notices_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     archive = SqliteArchive(path)
     picture = preview_of(b"picture", "image/png")
-    archive.store([report(1, detail="abc"), report(2), picture], 1)
+    archive.store([report(3), report(1, detail="abc"), report(2), picture], 1)
     archive.close()
     _alter(
         path,
-        "UPDATE records SET body = CAST(replace(body, 'abc', 'abd') AS BLOB) WHERE number = 1",
+        "UPDATE records SET body = CAST(replace(body, 'abc', 'abd') AS BLOB) WHERE number = 2",
     )
     _alter(path, "UPDATE previews SET data = CAST('Picture' AS BLOB)")
     archive = SqliteArchive(path)
     try:
-        with pytest.raises(LedgerError, match="record 1 is damaged"):
-            everything(archive)
+        page = everything(archive)
+        assert ([item.number for item in page.items], page.next) == ([1], 1), "what is before it is given"
+        with pytest.raises(RecordDamagedError, match="record 2 is damaged") as damage:
+            everything(archive, after=page.next)
+        assert damage.value.number == 2
         with pytest.raises(LedgerError, match="is damaged"):
             archive.preview(picture.sha256)
-        assert [item.number for item in everything(archive, after=1).items] == [2]
+        assert [item.number for item in everything(archive, after=2).items] == [3]
     finally:
         archive.close()
 

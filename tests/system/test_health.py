@@ -118,6 +118,20 @@ def test_status_and_ledger_commands_ask_the_running_daemon(site: Site, tmp_path:
     assert "does not answer" in asked.stderr
 
 
+@pytest.mark.parametrize(
+    "query", ["export?after=9999999999999999999999", "verify?limit=-1", "export?after=x"]
+)
+def test_a_question_that_makes_no_sense_is_refused_and_screening_goes_on(site: Site, query: str) -> None:
+    """Whoever reaches the health port can ask for any number; none of them ends the ledger's thread."""
+    edge = site.edge()
+    status, words = get(edge, f"/ledger/{query}")
+    assert status == 503
+    assert "expected 0 to" in words
+    assert get(edge, "/ledger/export?after=7") == (200, "")
+    assert screen(edge, 1) == [Decision.CLEAR]
+    assert get(edge, "/ledger/verify?after=7") == (200, '{"problems":[],"next":null}\n')
+
+
 def test_at_the_entry_budget_nothing_is_clear_any_more(site: Site) -> None:
     """A ledger that the centre does not empty stops CLEAR before it stops the daemon."""
     edge = site.edge(ledger={"max_entries": 1_000, "ballast_mb": 0})

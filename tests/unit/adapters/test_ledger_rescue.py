@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+from harness import until
 
 from nii_edge.adapters.ledger_rescue import open_ledger
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
 from nii_edge.errors import LedgerError
 from nii_edge.ports import Conclude, Confirm, Intend
-from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict
+from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict, preview_of
 
 
 def scan(seq: int) -> ScanId:
@@ -78,6 +82,31 @@ def test_a_changed_record_becomes_a_scan_without_a_verdict_and_the_rest_is_kept(
     assert aside.stat().st_size > 0
 
 
+@pytest.mark.parametrize("part", ["journal_pending", "in_flight", "scans_by_entry"])
+@pytest.mark.parametrize("place", ["the page's kind", "an entry"])
+def test_a_damaged_index_is_found_at_the_start_and_nothing_of_it_is_used(
+    path: Path, part: str, place: str
+) -> None:
+    """What the chain does not run through: a daemon that found it out only afterwards would end, and so at
+    every start; a record that the index does not have would never be sent."""
+    if (part, place) == ("in_flight", "an entry"):
+        pytest.skip("it is of the scan's own name, which the rows of the scans say again")
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (part,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    bad = bytearray(path.read_bytes())
+    start = (page - 1) * size
+    cell = start + int.from_bytes(
+        bad[start + 8 : start + 10], "big"
+    )  # a leaf's first: its length, then its row
+    bad[start if place == "the page's kind" else cell + bad[cell]] ^= 8
+    path.write_bytes(bad)
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        assert owed(ledger) == (set(range(11, 41)), {41})
+
+
 def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
     """Nothing can be saved of it, which is said; the daemon can go on."""
     path.write_bytes(b"garbage" * 1000)
@@ -85,6 +114,91 @@ def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
     with closing(opened.ledger) as ledger:
         assert opened.damage
         assert owed(ledger) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE previews SET sha256 = CAST(x'ff' || substr(sha256, 2) AS TEXT) WHERE number = 1",
+        "UPDATE previews SET sha256 = replace(sha256, substr(sha256, 1, 1), 'g') WHERE number = 1",
+        "UPDATE sqlite_master SET sql = replace(sql, 'carton', 'caruon') WHERE name = 'scans'",
+        "UPDATE sqlite_master SET sql = replace(sql, 'parked', 'parkee') WHERE name = 'journal'",
+    ],
+)
+def test_what_would_end_the_daemon_later_is_found_at_the_start(path: Path, damage: str) -> None:
+    """The name of a picture that cannot be read, a column that there is not: whole pictures go along."""
+    pictures = [preview_of(f"picture {seq}".encode(), "image/jpeg") for seq in (44, 45)]
+    with closing(SqliteLedger(path, "e")) as ledger:
+        for seq, picture in zip((44, 45), pictures, strict=True):
+            shown = msgspec.structs.replace(report(seq), preview=picture.sha256)
+            ledger.commit([Intend(scan(seq), ScanType.OPERATIONAL, 1), Conclude(shown, picture)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(damage)
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        sent, open_scans = owed(ledger)
+        assert {*sent, *open_scans} == {*range(11, 42), 44, 45}
+        if "previews" in damage:
+            assert [item.record for item in ledger.outbox("preview", 0, 10)] == pictures[1:]
+
+
+RESCUE = """
+import sys
+from pathlib import Path
+from nii_edge.adapters.ledger_rescue import open_ledger
+open_ledger(Path(sys.argv[1]), "e")
+"""
+
+
+def test_a_rescue_that_is_killed_is_done_again(tmp_path: Path) -> None:
+    """As soon as it has begun to write; nothing that was owed is lost with it."""
+    path = tmp_path / "ledger.db"
+    last = 3_000
+    with closing(SqliteLedger(path, "e")) as ledger:
+        ledger.commit([
+            change
+            for seq in range(1, last)
+            for change in (Intend(scan(seq), ScanType.OPERATIONAL, 1), Conclude(report(seq), None))
+        ])  # fmt: skip
+        ledger.commit([Intend(scan(last), ScanType.OPERATIONAL, 1)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE journal SET body = CAST(x'00' || body AS BLOB) WHERE entry = 20")
+    rescuer = subprocess.Popen([sys.executable, "-c", RESCUE, str(path)])
+    until(lambda: len(list(tmp_path.glob("ledger*.db"))) > 1, what="a second file")
+    rescuer.kill()
+    rescuer.wait()
+    opened = open_ledger(path, "e")
+    with closing(opened.ledger) as ledger:
+        sent = {item.key for item in ledger.outbox("record", 0, last)}
+        assert sent == {scan(seq).alert_id for seq in range(1, last) if seq != 20}
+        assert {intent.scan.seq for intent in ledger.in_flight()} == {20, last}
+    assert len(list(tmp_path.glob("ledger.damaged-*.db"))) == 1
+
+
+def test_a_rescue_that_was_cut_off_before_the_last_step_is_finished(path: Path) -> None:
+    """The damaged file is aside, the fresh one not yet in its place."""
+    fresh = path.rename(path.with_name("ledger.rescue.db"))
+    Path(f"{path}-wal").write_bytes(b"of the damaged one")
+    with closing(open_ledger(path, "e").ledger) as ledger:
+        assert owed(ledger) == (set(range(11, 41)), {41})
+    assert not fresh.exists()
+    assert path.with_name("ledger.damaged-1.db-wal").read_bytes() == b"of the damaged one"
+
+
+def test_a_disk_that_takes_no_rescue_loses_nothing(path: Path) -> None:
+    """It is said, and the damaged ledger stays where it is until there is room."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE journal SET body = CAST(x'00' || body AS BLOB) WHERE entry = 20")
+    most = 20 * 4096
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n{RESCUE}"
+    refused = subprocess.run(
+        [sys.executable, "-c", limited, str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "LedgerError" in refused.stderr or "LedgerFullError" in refused.stderr, refused.stderr
+    with closing(open_ledger(path, "e").ledger) as ledger:
+        assert owed(ledger) == (set(range(11, 41)) - {20}, {20, 41})
 
 
 def test_random_damage_never_loses_a_number_in_silence(path: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nii_edge.adapters import sqlite_ledger
 from nii_edge.adapters.sqlite_ledger import PRUNE_AT_ONCE, SqliteLedger
 from nii_edge.errors import LedgerDamagedError, LedgerError
 from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune, Retry
@@ -96,19 +97,26 @@ def problems(path: Path) -> list[str]:
         ("DELETE FROM journal WHERE entry = 4", "entries 4 to 4 are missing"),
         ("DELETE FROM journal WHERE entry = 11", "refers to entry 11"),
         ("UPDATE balance SET clear = clear + 1", "does not add up"),
-        ("DELETE FROM scans WHERE seq = 3", None),
+        ("DELETE FROM scans WHERE seq = 3", "entry 3"),
+        ("UPDATE scans SET seq = 99 WHERE seq = 3", "entry 3"),
+        ("UPDATE journal SET key = replace(key, '0', '1') WHERE entry = 4", "entry 4"),
+        ("UPDATE journal SET key = replace(key, substr(key, 1, 1), 'x') WHERE kind = 'gap'", "entry 6"),
     ],
 )
-def test_what_was_changed_behind_its_back_is_named(path: Path, statement: str, words: str | None) -> None:
+def test_what_was_changed_behind_its_back_is_named(path: Path, statement: str, words: str) -> None:
     """A changed, lost or added row is found by verify, though SQLite's own check says ok."""
     tamper(path, statement)
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     found = problems(path)
-    if words is None:  # the report stands in the journal; only the number's own row is gone
-        assert found == []
-    else:
-        assert any(words in problem for problem in found), found
+    assert any(words in problem for problem in found), found
+
+
+def test_a_verification_from_beyond_the_end_finds_nothing_wrong(path: Path) -> None:
+    """Whoever asks from an entry that there is not yet is told of no damage."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        audit = ledger.verify(1_000, 3)
+        assert (audit.problems, audit.next) == ((), None)
 
 
 def test_a_recomputed_tail_is_another_chain(path: Path) -> None:
@@ -162,11 +170,54 @@ def test_pruning_keeps_what_the_centre_does_not_have(path: Path) -> None:
         assert ledger.stats().pruned_to == 0, "confirmed at 100 is not before 100"
         ledger.commit([Prune(archived_before_ns=101, picture_bytes=LARGE)])
         stats = ledger.stats()
-        assert (stats.pruned_to, stats.entries, stats.parked) == (3, 8, 1)
+        assert (stats.pruned_to, stats.entries, stats.parked) == (5, 7, 1)
         assert verify(ledger) == []
+        found = ledger.find(scan(4))
+        assert found is not None
+        assert found.report == report(4), "the centre does not have it"
         assert ledger.high_water() == {("s", 1): 11}
         assert sum(row.received for row in ledger.counts()) == 10
     assert problems(path) == []
+
+
+def test_what_the_centre_refuses_for_good_does_not_keep_all_that_came_after_it(tmp_path: Path) -> None:
+    """Refused records stay, more of them than one turn moves, and the others go; the chain is whole, and
+    nothing is moved when nothing could go."""
+    refused = PRUNE_AT_ONCE + 10
+    path = tmp_path / "ledger.db"
+    with closing(SqliteLedger(path, "e")) as ledger:
+        fill(ledger, 1, refused + 30)
+        ledger.commit([Park(scan(seq).alert_id, "odd") for seq in range(1, refused + 1)])
+        ledger.commit([Prune(100, LARGE)])
+        assert (ledger.stats().pruned_to, ledger.stats().last_entry) == (0, refused + 30)
+        archive(ledger, refused + 1, refused + 20, at_ns=1)
+        for _ in range(4):
+            ledger.commit([Prune(100, LARGE)])
+        stats = ledger.stats()
+        assert (stats.entries, stats.parked, stats.pending) == (refused + 10, refused, 10)
+        assert stats.pruned_to == refused + 20
+        assert verify(ledger, 1_000) == []
+        ledger.commit([Retry()])
+        sent = [item.key for item in ledger.outbox("record", 0, 1_000)]
+    assert set(sent) == {
+        scan(seq).alert_id for seq in [*range(1, refused + 1), *range(refused + 21, refused + 31)]
+    }
+    assert problems(path) == []
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_for_years(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was confirmed at a time that has not come yet counts as confirmed now, and goes after its time."""
+    monkeypatch.setattr(sqlite_ledger, "REDATE_AT_ONCE", 2)
+    with closing(SqliteLedger(path, "e")) as ledger:
+        archive(ledger, 1, 5, at_ns=1_000_000)
+        for _ in range(8):
+            ledger.commit([Prune(100, LARGE, now_ns=200)])
+        assert ledger.stats().pruned_to == 0
+        ledger.commit([Prune(200, LARGE, now_ns=300)])
+        assert ledger.stats().pruned_to == 0, "confirmed at 200 is not before 200"
+        ledger.commit([Prune(201, LARGE, now_ns=301)])
+        assert ledger.stats().pruned_to == 5
+        assert verify(ledger) == []
 
 
 def test_a_pruned_number_is_remembered_as_used(path: Path) -> None:

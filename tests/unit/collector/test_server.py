@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -569,6 +571,26 @@ def test_follow_from_the_middle(running: Running, edge: Peer) -> None:
         assert alerts.since == 5
     with Subscriber(running.subscribers, since=2, decisions=(), timeout_s=5) as alerts:
         assert [item.number for item in alerts.fetch_once()] == [3, 4, 5]
+
+
+def test_a_damaged_record_keeps_back_only_itself(tmp_path: Path) -> None:
+    """A subscriber gets all that is before it, is told its number, and can go on behind it."""
+    archive = SqliteArchive(tmp_path / "a.db")
+    archive.store([report(seq) for seq in (1, 2, 3, 4)], 1)
+    archive.close()
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db, db:
+        db.execute("UPDATE records SET crc32 = crc32 + 1 WHERE number = 3")
+    running = Running(tmp_path / "a.db")
+    got: list[int] = []
+    try:
+        with Subscriber(running.subscribers, timeout_s=5) as subscriber:
+            with pytest.raises(WireError, match=r"record 3 is damaged; .* since 3"):
+                got.extend(item.number for item in subscriber.follow(0))
+            assert (got, subscriber.since) == ([1, 2], 2)
+        with Subscriber(running.subscribers, since=3, timeout_s=5) as subscriber:
+            assert [item.number for item in subscriber.fetch_once()] == [4]
+    finally:
+        running.stop()
 
 
 def test_leaving_follow_neither_skips_nor_repeats(running: Running, edge: Peer) -> None:

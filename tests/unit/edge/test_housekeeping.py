@@ -121,6 +121,27 @@ def test_without_room_for_the_ballast_nothing_is_clear(tmp_path: Path) -> None:
         committer.close()
 
 
+def test_a_clock_that_has_lost_the_time_forgets_and_redates_nothing(tmp_path: Path) -> None:
+    """A machine that starts in 1970 does not know how long the centre has had what; when the clock is right
+    again, all that was confirmed is as old as before."""
+    rig = Rig(tmp_path)
+    try:
+        keys: list[str] = [
+            item.key for item in rig.committer.answer(lambda ledger: ledger.outbox("record", 0, 10))
+        ]
+        rig.committer.write(Confirm(tuple(keys), rig.clock.wall_ns()))
+        rig.clock.wall_ahead_s = -rig.clock.wall_ns() / 1e9
+        rig.keeper._clock_offset = rig.keeper._offset()  # it was so at the start: no step is seen
+        until(lambda: rig.metrics.registry.get_sample_value("nii_edge_clock_untrusted") == 1)
+        rig.clock.ahead_s = housekeeping.PRUNE_EVERY_S + 1
+        time.sleep(2.5)
+        statement = "SELECT min(archived_at_ns) FROM journal WHERE state = 'archived'"
+        ((earliest,),) = rig.committer.answer(lambda ledger: ledger._rows(statement))
+        assert earliest > housekeeping.EARLIEST_NS
+    finally:
+        rig.stop()
+
+
 def test_a_clock_that_was_put_forgets_nothing(tmp_path: Path) -> None:
     """Eight days ahead all that is confirmed would be old enough to go."""
     rig = Rig(tmp_path)
