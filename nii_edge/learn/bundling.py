@@ -19,7 +19,7 @@ from nii_edge.detect.heads import Detection
 from nii_edge.detect.looks import parted
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.augment import PAD
-from nii_edge.learn.cache import frame_of, read_rgb
+from nii_edge.learn.cache import frame_of, read_frame, read_rgb
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
 from nii_edge.learn.names import METRICS
@@ -177,7 +177,7 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
         if len(made) == most:
             break
         try:
-            made.append(frame_of(read_rgb(dataset.pictures[row].file, dataset.pictures[row].bits)))
+            made.append(read_frame(dataset.pictures[row].file, dataset.pictures[row].bits))
         except DataError:
             continue
     return made

@@ -17,7 +17,7 @@ from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import DataError, DetectorFaultError
-from nii_edge.learn.cache import frame_of, read_rgb, usable_boxes
+from nii_edge.learn.cache import eight_bits, frame_of, read_frame, usable_boxes
 from nii_edge.learn.readers import Dataset, Labelled, Problems
 from nii_edge.learn.scoring import Found, Wanted
 from nii_edge.records import Frame, Scan, ScanId, ScanType
@@ -86,17 +86,19 @@ def look_at(
     change: Changed | None = None,
     problems: Problems | None = None,
 ) -> list[Looked]:
-    """Look at pictures of a data set, `change` applied before; those that cannot be read are counted in
-    `problems`, by default its own."""
+    """Look at pictures of a data set, `change` (of 8 bits) applied before; those that cannot be read are
+    counted in `problems`, by default its own."""
     problems = dataset.problems if problems is None else problems
     chosen = range(len(dataset.pictures)) if rows is None else rows
     made = []
     for number, row in enumerate(chosen, 1):
         picture = dataset.pictures[row]
         try:
-            rgb = read_rgb(picture.file, picture.bits)
-            size = int(rgb.shape[0]), int(rgb.shape[1])
-            found = eye.look(frame_of(rgb if change is None else np.ascontiguousarray(change(rgb))))
+            frame = read_frame(picture.file, picture.bits)
+            size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
+            if change is not None:
+                frame = frame_of(np.ascontiguousarray(change(eight_bits(frame))))
+            found = eye.look(frame)
         except DataError as error:
             problems.add("picture cannot be looked at (left out)", str(error))
             continue
