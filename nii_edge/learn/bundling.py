@@ -17,6 +17,7 @@ from nii_edge.bundle import CARD, MANIFEST, Bundle, GoldenFrame, load_bundle, wr
 from nii_edge.config import BoxesHead, BundleManifest, Label, ModelInput
 from nii_edge.detect.heads import Detection
 from nii_edge.detect.looks import parted
+from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.augment import PAD
 from nii_edge.learn.cache import frame_of, read_frame, read_rgb
@@ -63,24 +64,23 @@ class About(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """`bundle`, whether its convolutions are in eight bits, and the scores of both on the validation set."""
+    """`bundle`, and whether its convolutions are in eight bits. On the validation set: the scores of both
+    with the lowest thresholds, and what was `seen` so by the one that was taken; with the bundle's
+    thresholds, as the daemon looks, `scores` and what is `looked`."""
 
     bundle: Bundle
     eight_bits: bool
     exact: Scores
     rounded: Scores | None
+    seen: list[Looked]
+    scores: Scores
     looked: list[Looked]
-
-    @property
-    def scores(self) -> Scores:
-        """Of what was taken."""
-        return self.rounded if self.eight_bits and self.rounded is not None else self.exact
 
     @property
     def operating_points(self) -> dict[str, Operating]:
         """What thresholds do on the validation pictures, by class."""
-        labels = self.bundle.manifest.labels
-        return operating_points(self.looked, {label.name: label.threshold for label in labels})
+        thresholds = {label.name: label.threshold for label in self.bundle.manifest.labels}
+        return operating_points(self.seen, thresholds, self.looked)
 
 
 class Shape(NamedTuple):
@@ -138,12 +138,13 @@ def manifest_of(
     )
 
 
-def in_memory(detector_model: bytes, shape: Shape, names: Sequence[str]) -> Bundle:
-    """A bundle that was never written, to measure with."""
+def in_memory(
+    detector_model: bytes, shape: Shape, names: Sequence[str], thresholds: Mapping[str, float] | None = None
+) -> Bundle:
+    """A bundle that was never written, to measure with; `thresholds`: as low as they may be, if None."""
     about = About("measuring", "0", "not to be shipped", "none", "")
-    return Bundle(
-        folder=Path(), manifest=manifest_of(about, shape, names, {}), model=detector_model, golden=()
-    )
+    manifest = manifest_of(about, shape, names, thresholds or dict.fromkeys(names, LOWEST))
+    return Bundle(folder=Path(), manifest=manifest, model=detector_model, golden=())
 
 
 def scores_of(
@@ -153,10 +154,12 @@ def scores_of(
     rows: Sequence[int],
     names: Sequence[str],
     problems: Problems | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> tuple[Scores, list[Looked]]:
-    """How good a model is on pictures of a data set whose classes are the model's. What is wrong with them is
-    counted in `problems`, if they are looked at for the first time."""
-    eye = Eye(in_memory(model, shape, names))
+    """How good a model is on pictures of a data set whose classes are the model's, with `thresholds` (see
+    `in_memory`). What is wrong with them is counted in `problems`, if they are looked at for the first
+    time."""
+    eye = Eye(in_memory(model, shape, names, thresholds))
     try:
         looked = look_at(eye, dataset, rows, problems=Problems() if problems is None else problems)
     finally:
@@ -247,7 +250,8 @@ def bundle_of(
         )
     bundle = write_bundle(folder, manifest, model, golden, about.card)
     (folder / UNFINISHED).unlink()
-    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked)
+    own = scores_of(model, shape, given, trial.rows, names, thresholds=thresholds)
+    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked, *own)
 
 
 def _keep(folder: Path, detector: Detector, manifest: BundleManifest, about: About) -> None:
