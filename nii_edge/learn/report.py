@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from nii_edge.learn.looking import Looked
-from nii_edge.learn.page import _STYLE, _figure, _table, _worst, curve
+from nii_edge.learn.page import _STYLE, _figure, _table, _worst, curve, listed
 from nii_edge.learn.training import Progress
 
 
@@ -25,14 +24,13 @@ def write_report(
         return [(row["minutes"] / last, row[key]) for row in progress.curve if key in row]
 
     figures = [(key, value) for key, value in tree.items() if isinstance(value, int | float | str)]
-    problems = "".join(f"<li>{html.escape(text)}</li>" for text in tree["problems"])
     parts = [
         "<h1>Training</h1>",
         _table(("", ""), figures),
         _table(("class", "AP50"), list(tree["per_class"].items())),
         _table(("class", "point", "threshold", "found", "right", "false alarms a picture"), _points(tree)),
         *(curve(line(key), "share of the time", name, _top(line(key))) for key, name in _CURVES),
-        f"<h2>Problems</h2><ul>{problems}</ul>" if problems else "",
+        listed("Problems", tree["problems"]),
         "<h2>Worst validation pictures</h2><p>Red: labelled. Blue: found, with its score.</p>",
         *(_figure(one, names) for one in _worst(looked)),
     ]

@@ -3,6 +3,7 @@ daemon's path."""
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -239,7 +240,12 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.unmatched_names == ["umbrella"]
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
-    assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "<li>umbrella</li>" in page
+    assert len(summary.problems) >= 4
+    for line in summary.problems:
+        assert f"<li>{html.escape(line)}</li>" in page
 
 
 def test_labels_that_taught_a_bundle_are_known_to_it_whatever_their_letters(
