@@ -93,9 +93,9 @@ class Request(NamedTuple):
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
-    on; `minutes` in all; `images_per_s` while training; `map50_exact` in 32 bits, `map50_eight_bits` if these
-    were tried; `operating_points`: thresholds to choose from, by class; `names`: what the labels
-    call the bundle's classes."""
+    on; `minutes` in all, those of interrupted starts up to their last checkpoint included; `images_per_s`
+    while training; `map50_exact` in 32 bits, `map50_eight_bits` if these were tried; `operating_points`:
+    thresholds to choose from, by class; `names`: what the labels call the bundle's classes."""
 
     map50: float
     map: float
@@ -116,7 +116,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
-    """Train and export. An interrupted run goes on where its last checkpoint was, if it is started again.
+    """Train and export. An interrupted run goes on where its last checkpoint was, if it is started again;
+    `minutes` are of all its starts together.
 
     Raises:
         ConfigError: `out` is a bundle already, or belongs to another run.
@@ -151,8 +152,6 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
 
         project_into(request.project_into, names, work / "projected", side, request.seed)
         pools.append(([work / "projected"], 0.5))
-    spent = (time.monotonic() - began) / 60
-    minutes = max(request.minutes * (1 - SHARE_FOR_EXPORT) - spent, 0.02)
     patience, best = _Patience(), _Best()
 
     def measured(mean: Detector) -> float:
@@ -171,17 +170,17 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         dataset.problems.add("checkpoint could not be written (training went on)", words)
 
     watch = Watch(validate, lambda row: told("training", row), lambda: patience.over, warned)
-    given = (request, classes, pools, minutes, work)
+    given = (request, classes, pools, time.monotonic() - began, work)
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)
+    ended = time.monotonic()
     mean = best.of(mean, measured)
     trial = Trial(
         dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES), spare=rows[:MOST_VALIDATION]
     )
     chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
-    summary = _summary(
-        request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
-    )
+    minutes = (progress.before + progress.seconds + time.monotonic() - ended) / 60
+    summary = _summary(request, dataset, chosen, progress, used, len(held_out), minutes)
     write_metrics(request.out, summary)
     write_report(request.out / "report.html", summary, progress, chosen.looked, names)
     return summary
@@ -234,18 +233,19 @@ def _learn(
     request: Request,
     classes: Classes,
     pools: Pools,
-    minutes: float,
+    before: float,
     work: Path,
     batch: int,
     watch: Watch | None = None,
 ) -> tuple[Detector, Progress]:
-    """What each of the processes that learn together does; only the first has a `watch`."""
+    """What each of the processes that learn together does; only the first has a `watch`. `before`: seconds
+    that this start has taken until now."""
     seed = request.seed + 1000 * rank()
     torch.manual_seed(seed)
     strength = Strength(display=0.5, grey=0.05, overlay=0.1, fits=request.size)
-    plan = Plan(
-        minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
-    )
+    minutes = request.minutes * (1 - SHARE_FOR_EXPORT)
+    every = max(minutes * 60 / 8, 60.0)
+    plan = Plan(minutes, sizes=_sizes(request.size), validate_s=every, steps=request.steps, before=before)
     return train(
         _begun(request, classes),
         lambda size: feed(pools, size, batch, strength, seed + size, request.workers),

@@ -42,7 +42,7 @@ from nii_edge.learn.names import taught_names  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
 from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
-from nii_edge.learn.training import Plan, Watch, _Run  # noqa: E402
+from nii_edge.learn.training import LEAST_MINUTES, Plan, Watch, _Run  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
 from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
@@ -473,6 +473,40 @@ def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path) -> Non
     run._steps = 3
     run.note()
     assert json.loads(torch.load(file, weights_only=True)["progress"])["steps"] == 3
+
+
+def test_what_earlier_starts_spent_counts(tmp_path: Path) -> None:
+    """On reading as on training: the third start has what the two before have left of its own minutes."""
+    first = _Run(Detector(2), Plan(60, before=600.0), tmp_path, Watch())
+    assert first._plan.minutes == 50
+    first._steps = 20
+    first.save()
+    told: list[dict[str, float]] = []
+    second = _Run(Detector(2), Plan(60, before=120.0), tmp_path, Watch(told=told.append))
+    assert second._plan.minutes == 48
+    assert told[0]["steps"] == 20
+    assert told[0]["minutes_spent"] >= 12
+    second.save()
+    assert _Run(Detector(2), Plan(90), tmp_path, Watch())._plan.minutes == 78
+    nothing_left = _Run(Detector(2), Plan(11), tmp_path, Watch())
+    assert nothing_left._plan.minutes == LEAST_MINUTES
+    assert nothing_left.progress().before == 720
+
+
+def test_a_run_whose_minutes_are_spent_exports_at_once(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Started again with fewer than it had taken: no step more, and the summary tells of all starts."""
+    annotations, out, summary = trained
+    work = tmp_path / "models" / "shapes.work"
+    shutil.copytree(out.with_name("shapes.work"), work)
+    asked = request(annotations, tmp_path / "models" / "shapes", 9999, 1)._replace(minutes=0.05)
+    again = training.run(asked, lambda _stage, _row: None)
+    assert again.steps == summary.steps
+    state = torch.load(work / "checkpoint.pt", weights_only=True)
+    progress = json.loads(state["progress"])
+    assert progress["before"] > 0
+    assert again.minutes >= round((progress["before"] + progress["seconds"]) / 60, 2)
 
 
 def test_a_process_that_ends_is_named() -> None:
