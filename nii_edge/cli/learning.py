@@ -219,7 +219,7 @@ def train(
         OUT.print(
             f"{out}: mAP50 {summary.map50:.3f} on {summary.validation_images} pictures", highlight=False
         )
-        for line in summary.problems:
+        for line in summary.cautions + summary.problems:
             OUT.print(line, style="yellow", markup=False, highlight=False)
 
 

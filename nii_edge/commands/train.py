@@ -47,6 +47,7 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import drawn, with_bits
+from nii_edge.learn.few import cautions, learned_cautions
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.names import is_made_up, taught_names
 from nii_edge.learn.readers import Dataset, named, read_dataset
@@ -95,7 +96,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
     on; `minutes` in all, those of interrupted starts up to their last checkpoint included; `images_per_s`
     while training; `map50_exact` in 32 bits, `map50_eight_bits` if these were tried; `operating_points`:
-    thresholds to choose from, by class; `names`: what the labels call the bundle's classes."""
+    thresholds to choose from, by class; `names`: what the labels call the bundle's classes; `cautions`: why
+    figures mean little, if they do."""
 
     map50: float
     map: float
@@ -107,6 +109,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     per_class: dict[str, float]
     eight_bits: bool
     map50_exact: float
+    cautions: list[str]
     problems: list[str]
     bundle: str
     seed: int
@@ -180,7 +183,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     )
     chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
     minutes = (progress.before + progress.seconds + time.monotonic() - ended) / 60
-    summary = _summary(request, dataset, chosen, progress, used, len(held_out), minutes)
+    summary = _summary(request, dataset, chosen, progress, used, minutes, (rows, held_out))
     write_metrics(request.out, summary)
     write_report(request.out / "report.html", summary, progress, chosen.looked, names)
     return summary
@@ -191,6 +194,12 @@ def _check_boxes(request: Request, dataset: Dataset) -> None:
     if not any(picture.boxes for picture in dataset.pictures):
         lines = "; ".join(dataset.problems.lines()) or "no label was read"
         raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
+
+
+def _taught(dataset: Dataset, rows: list[int]) -> list[int]:
+    """How many things of each class are labelled on the pictures to learn from."""
+    labels = [label for row in rows for *_, label in dataset.pictures[row].boxes]
+    return [labels.count(label) for label in range(len(dataset.names))]
 
 
 def _every(
@@ -445,21 +454,24 @@ def _summary(
     chosen: Chosen,
     progress: Progress,
     used: int,
-    held_out: int,
     minutes: float,
+    parted: tuple[list[int], list[int]],
 ) -> Summary:
-    scores = chosen.scores
+    """`parted`: see `split`."""
+    scores, (rows, held_out) = chosen.scores, parted
+    doubts = learned_cautions(_taught(dataset, rows), dataset.names, set(rows) == set(held_out))
     return Summary(
         map50=round(scores.map50, 4),
         map=round(scores.map, 4),
         minutes=round(minutes, 2),
         images_per_s=round(progress.images / max(progress.seconds, 1e-9), 2),
         images=used,
-        validation_images=held_out,
+        validation_images=len(chosen.looked),
         steps=progress.steps,
         per_class=scores.per_class,
         eight_bits=chosen.eight_bits,
         map50_exact=round(chosen.exact.map50, 4),
+        cautions=doubts + cautions(chosen.looked, dataset.names),
         problems=dataset.problems.lines(),
         bundle=str(request.out),
         seed=request.seed,
