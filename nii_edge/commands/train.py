@@ -148,7 +148,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
     )
     if used < 2:
-        raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
+        raise DataError(
+            f"{request.annotations}: pictures that can be learned from: {used}; at least 2 are needed, and "
+            "hundreds are better: " + ("; ".join(dataset.problems.lines()) or "no more are listed")
+        )
     pools: Pools = [([work / "pool"], 1.0)]
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into

@@ -4,6 +4,7 @@ frames and a card."""
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -242,16 +243,22 @@ def bundle_of(
         model, manifest, given, trial.spare
     )
     if not golden:
-        looked_at = len(trial.rows) + len(trial.spare)
-        raise DataError(
-            f"nothing on {looked_at} pictures is clear enough to be a golden frame, so "
-            f"there is no bundle; the weights are in {folder / FILE}: train longer (`--minutes`, the same "
-            f"--out), or try `nii-edge export --weights {folder}` with other pictures or `--false-alarms`"
-        )
+        raise DataError(_why_none(len({*trial.rows, *trial.spare}), folder, given.problems))
     bundle = write_bundle(folder, manifest, model, golden, about.card)
     (folder / UNFINISHED).unlink()
     own = scores_of(model, shape, given, trial.rows, names, thresholds=thresholds)
     return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked, *own)
+
+
+def _why_none(looked_at: int, folder: Path, problems: Problems) -> str:
+    """Why there is no bundle, what to do, and what was wrong with the pictures, which may be why."""
+    said = "; ".join(problems.lines())
+    return (
+        f"nothing on {looked_at} pictures is clear enough to be a golden frame, so there is no bundle; the "
+        f"weights are in {folder / FILE}: train longer (`--minutes`, the same --out), or try "
+        f"`nii-edge export --weights {shlex.quote(str(folder))}` with other pictures or `--false-alarms`"
+        + (f". Besides: {said}" if said else "")
+    )
 
 
 def _keep(folder: Path, detector: Detector, manifest: BundleManifest, about: About) -> None:

@@ -317,8 +317,9 @@ def test_weights_are_kept_when_no_bundle_comes_of_them(
     asked = exporting.Request(out, annotations, None, first, None, 32, 1)
     with monkeypatch.context() as patch:
         patch.setattr(bundling, "GOLDEN_CLEAR_OF", 2.0)  # of any threshold: nothing is
-        with pytest.raises(DataError, match=re.escape(f"the weights are in {first / FILE}")):
+        with pytest.raises(DataError, match=re.escape(f"the weights are in {first / FILE}")) as raised:
             exporting.run(asked)
+    assert ". Besides: 1 x " in str(raised.value), "what is wrong with the labels may be why"
     assert not (first / "bundle.yaml").exists()
     for into in (second, first):
         exporting.run(asked._replace(weights=first, out=into))
@@ -352,14 +353,16 @@ def test_pictures_that_taught_give_golden_frames_where_no_other_does(
 
 
 def test_an_export_says_what_is_known_of_it(
-    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Scores, both ways of bits, thresholds to choose from, and what its weights' training said; handed on
-    by an export of an export. The bundle's thresholds are those of the best F1."""
+    by an export of an export. The bundle's thresholds are those of the best F1. ONNX Runtime's advice to
+    developers is not passed on."""
     annotations, out, summary = trained
     first, second = tmp_path / "first", tmp_path / "second"
     asked = exporting.Request(out, annotations, None, first, None, 8, 1)
     told = msgspec.to_builtins(exporting.run(asked))
+    assert caplog.text == ""
     metrics = json.loads((first / "metrics.json").read_text())
     trained_ = metrics.pop("trained")
     assert metrics == told
@@ -561,6 +564,13 @@ def test_a_run_whose_pictures_are_parted_anew_is_another_one(tmp_path: Path) -> 
     asked.annotations.write_text("{names: [a], train: images, val: images/b}")
     with pytest.raises(ConfigError, match=r"mine\.work: belongs to a run with other labels"):
         training.run(asked, told)
+
+
+def test_a_single_picture_is_refused_in_words(tmp_path: Path) -> None:
+    """How many there are, how many it needs, and what was wrong with the others."""
+    asked = request(draw(tmp_path / "data", 1, 1), tmp_path / "models" / "one", 1, 1)
+    with pytest.raises(DataError, match=r"learned from: 1; at least 2 are needed, .* 1 x picture is not"):
+        training.run(asked, lambda _stage, _row: None)
 
 
 def test_more_processes_than_pictures_are_refused(trained: tuple[Path, Path, training.Summary]) -> None:
