@@ -156,7 +156,7 @@ def sample_of(picture: Labelled, problems: Problems, crop: bool = True, side: in
     frame = read_frame(picture.file, picture.bits)
     size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
     boxes, labels, _ = usable_boxes(picture, size, problems)
-    top, left, bottom, right = content(frame) if crop else (0, 0, *size)
+    top, left, bottom, right = (picture.content or content(frame)) if crop else (0, 0, *size)
     if crop and len(boxes):  # never away from a label
         left, top = min(left, max(int(boxes[:, 0].min()), 0)), min(top, max(int(boxes[:, 1].min()), 0))
         right, bottom = max(right, int(boxes[:, 2].max()) + 1), max(bottom, int(boxes[:, 3].max()) + 1)
@@ -248,7 +248,12 @@ def fill(
     used, kept = 0, set()
     for start in range(0, len(rows), PER_SHARD):
         part = [dataset.pictures[row] for row in rows[start : start + PER_SHARD]]
-        told_of = READ_AS, side, crop, [(str(p.file), _stamp(p.file), p.bits, p.boxes) for p in part]
+        told_of = (
+            READ_AS,
+            side,
+            crop,
+            [(str(p.file), _stamp(p.file), p.bits, p.boxes, p.content) for p in part],
+        )
         key = hashlib.sha256(repr(told_of).encode()).hexdigest()[:16]
         path = folder / f"{start:07d}-{key}"
         kept.add(path.name)
