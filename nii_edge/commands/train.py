@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +52,7 @@ from nii_edge.commands.labelled import drawn, with_bits
 from nii_edge.learn.few import cautions, learned_cautions
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.names import is_made_up, taught_names
-from nii_edge.learn.readers import Dataset, named, read_dataset
+from nii_edge.learn.readers import MOST_LETTERS, Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
 
 VALIDATION_SHARE, MOST_VALIDATION = 0.1, 400
@@ -447,8 +449,10 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
 
 
 def _plain(name: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    return kept.strip("-_.") or "detector"
+    """A folder's name as one that a bundle can have, which has ASCII only."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("-_.")
+    return kept[:MOST_LETTERS].strip("-_.") or "detector"
 
 
 def _summary(

@@ -24,7 +24,7 @@ pytest.importorskip("faster_coco_eval")
 
 from nii_edge.adapters import onnx_runtime  # noqa: E402
 from nii_edge.adapters.mcap_recording import RecordingWriter  # noqa: E402
-from nii_edge.bundle import load_bundle  # noqa: E402
+from nii_edge.bundle import Expected, GoldenFrame, load_bundle  # noqa: E402
 from nii_edge.commands import evaluate as evaluating  # noqa: E402
 from nii_edge.commands import export as exporting  # noqa: E402
 from nii_edge.commands import train as training  # noqa: E402
@@ -564,6 +564,25 @@ def test_a_run_whose_pictures_are_parted_anew_is_another_one(tmp_path: Path) -> 
     asked.annotations.write_text("{names: [a], train: images, val: images/b}")
     with pytest.raises(ConfigError, match=r"mine\.work: belongs to a run with other labels"):
         training.run(asked, told)
+
+
+@pytest.mark.parametrize(
+    ("out", "name"),
+    [
+        ("Modell \u00fc/1.0.0", "Modell-u"), ("\u5706\u76d8", "detector"), ("my model (2)", "my-model-2"),
+        ("x" * 90, "x" * 64), ("models/mine", "mine"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_any_name_makes_a_bundle_that_can_be_read(out: str, name: str, tmp_path: Path) -> None:
+    """It had failed after all the training."""
+    asked = request(tmp_path / "a.json", tmp_path / out, 1, 1)
+    about = training._about(asked, Dataset(("a",), (), Problems(), (("a",),)), 0)
+    assert about.name == name
+    expected = (Expected(label="a", score=0.5, box=(0, 0, 9, 9)),)
+    golden = GoldenFrame(name="g", frame=frame_of(np.zeros((9, 9, 3), np.uint8)), expected=expected)
+    manifest = bundling.manifest_of(about, ONCE, ("a",), {})
+    bundling.write_bundle(tmp_path / out, manifest, b"no model", [golden], about.card)
+    assert load_bundle(tmp_path / out).manifest.name == name
 
 
 def test_a_single_picture_is_refused_in_words(tmp_path: Path) -> None:
