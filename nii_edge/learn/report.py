@@ -28,7 +28,7 @@ def write_report(
         "<h1>Training</h1>",
         listed("With care", tree["cautions"]),
         _table(("", ""), figures),
-        _table(("class", "AP50"), list(tree["per_class"].items())),
+        _table(("class", "in the labels", "AP50"), _by_class(tree)),
         _table(("class", "point", "threshold", "found", "right", "false alarms a picture"), _points(tree)),
         *(curve(line(key), "share of the time", name, _top(line(key))) for key, name in _CURVES),
         listed("Problems", tree["problems"]),
@@ -37,6 +37,13 @@ def write_report(
     ]
     text = f"<!doctype html><html lang=en><meta charset=utf-8><title>Training</title><style>{_STYLE}</style>"
     path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
+
+
+def _by_class(tree: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """A row for each class: labels may call it what a bundle cannot."""
+    return [
+        (name, ", ".join(called), tree["per_class"].get(name, "-")) for name, called in tree["names"].items()
+    ]
 
 
 _CURVES = (("scores", "loss of scores"), ("boxes", "loss of boxes"), ("map50", "mAP50 on validation"))

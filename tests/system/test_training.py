@@ -123,6 +123,7 @@ def test_training_finds_the_shapes_and_names_what_was_wrong(
     assert {"map50", "minutes", "images_per_s"} <= set(tree)
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 2
+    assert f"<td>bar</td><td>bar</td><td>{summary.per_class['bar']:.3f}</td>" in page
     assert f"rest on {summary.validation_images} picture" in summary.cautions[0], "a tenth of 60 are few"
     assert all(f"<li>{html.escape(line)}</li>" in page for line in summary.cautions)
     metrics = json.loads((out / "metrics.json").read_text())
