@@ -292,7 +292,7 @@ def export(
         return
     figures = {key: value for key, value in tree.items() if isinstance(value, int | float)}
     OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), highlight=False)
-    for line in summary.problems:
+    for line in summary.cautions + summary.problems:
         OUT.print(line, style="yellow", markup=False, highlight=False)
 
 

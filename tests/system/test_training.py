@@ -364,6 +364,7 @@ def test_an_export_says_what_is_known_of_it(
     asked = exporting.Request(out, annotations, None, first, None, 8, 1)
     told = msgspec.to_builtins(exporting.run(asked))
     assert caplog.text == ""
+    assert told["cautions"] == [], "60 pictures with 30 of each class are enough"
     metrics = json.loads((first / "metrics.json").read_text())
     trained_ = metrics.pop("trained")
     assert metrics == told
