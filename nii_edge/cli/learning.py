@@ -147,7 +147,14 @@ def train(
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The pictures; `images` beside the labels if left out.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.05, help="How long, everything included.")] = 90,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.05,
+            help="How long, everything included. An interrupted run that is started again has the rest of "
+            "what is given then.",
+        ),
+    ] = 90,
     size: Annotated[int, typer.Option(min=96, max=1280, help="Side of the input, a multiple of 32.")] = 320,
     batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures in a step.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
@@ -212,7 +219,7 @@ def train(
         OUT.print(
             f"{out}: mAP50 {summary.map50:.3f} on {summary.validation_images} pictures", highlight=False
         )
-        for line in summary.problems:
+        for line in summary.cautions + summary.problems:
             OUT.print(line, style="yellow", markup=False, highlight=False)
 
 
@@ -285,7 +292,7 @@ def export(
         return
     figures = {key: value for key, value in tree.items() if isinstance(value, int | float)}
     OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), highlight=False)
-    for line in summary.problems:
+    for line in summary.cautions + summary.problems:
         OUT.print(line, style="yellow", markup=False, highlight=False)
 
 

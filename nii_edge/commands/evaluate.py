@@ -18,6 +18,7 @@ from nii_edge.bundle import load_bundle
 from nii_edge.commands.labelled import Labels, read_labelled
 from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
+from nii_edge.learn.few import cautions
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
 from nii_edge.learn.names import taught_names
 from nii_edge.learn.scoring import (
@@ -63,7 +64,8 @@ class CartonRate(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `calibration_error_scaled`: scaled by the other half of the groups of pictures;
     `per_class`: AP at IoU 0.5; `interval`: of map50, 95 %, bootstrap over pictures (or cartons); `by`: map50
-    by what the labels say of pictures; `cartons`: only where labels know cartons."""
+    by what the labels say of pictures; `cautions`: why figures mean little, if they do; `cartons`: only
+    where labels know cartons."""
 
     map50: float
     map: float
@@ -73,6 +75,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     per_class30: dict[str, float]
     images: int
     unmatched_names: list[str]
+    cautions: list[str]
     problems: list[str]
     calibration_error: float
     calibration_error_scaled: float
@@ -130,6 +133,7 @@ def _evaluate(request: Request, work: Path, told: Callable[[int, int], None]) ->
         per_class30=scores.per_class30,
         images=len(looked),
         unmatched_names=sorted(name for name in strange if name in occurring),
+        cautions=cautions(ours, names),
         problems=dataset.problems.lines(),
         calibration_error=round(_calibration(ours), 4),
         calibration_error_scaled=round(_calibration_scaled(ours), 4),
@@ -316,7 +320,10 @@ def show(summary: Summary, out: Console) -> None:
             f"cartons: Pd {rate.pd:.3f} {rate.pd_interval} at Pfa {rate.pfa:.3f} {rate.pfa_interval}",
             highlight=False,
         )
+    for line in summary.cautions:
+        out.print(line, style="yellow", markup=False, highlight=False)
     for name in summary.unmatched_names:
-        out.print(f"no such class in the bundle: {name}", style="yellow")
+        line = f"no such class in the bundle: {name}"
+        out.print(line, style="yellow", markup=False, highlight=False)
     for line in summary.problems:
         out.print(line, style="yellow", markup=False, highlight=False)

@@ -2,7 +2,8 @@
 values have as many bits as the data set uses.
 
 A frame is drawn once, as large as it is, in the colours that the operator sees and the front end gives to
-models of colours (`xray.render`), by its scanner's profile and calibration.
+models of colours (`xray.render`), by its scanner's profile and calibration. What of it is content is found on
+the frame itself, as in the daemon, before it is drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from nii_edge.adapters.arrays import DTYPES
 from nii_edge.adapters.mcap_recording import McapSource
@@ -29,6 +32,8 @@ from nii_edge.ports import SourceFrame
 from nii_edge.records import Frame
 from nii_edge.wire import MAX_SIDE, check_crc
 from nii_edge.xray import render
+from nii_edge.xray.content import Rectangle, content
+from nii_edge.xray.optics import Optics
 
 SCANNERS = "scanners"
 """The folder beside a recording in which `nii-edge simulate` says what its scanners are."""
@@ -54,10 +59,12 @@ class _Scanners(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """A frame's picture, and what its header says of the carton, or which scan it is."""
+    """A frame's picture, what its header says of the carton, or which scan it is, and what of it the daemon
+    shows to a model that wants content."""
 
     file: Path
     carton: str
+    content: Rectangle
 
 
 def drawn(
@@ -90,12 +97,14 @@ def drawn(
 
 def with_bits(dataset: Dataset, told: Told = lambda _done, _of: None) -> Dataset:
     """The data set with how many bits the values of its pictures use, said among its problems if these are
-    fewer than they have."""
-    bits, deep = bits_of([picture.file for picture in dataset.pictures], told)
+    fewer than they have. Frames of recordings, whose scanner's profile says what is white, have 16."""
+    own = [picture for picture in dataset.pictures if not picture.called]
+    bits, deep = bits_of([picture.file for picture in own], told)
     if bits < 16:
         for file in deep:
             dataset.problems.add(f"picture of 16 bits, {bits} of them used (white is {2**bits - 1})", file)
-    return dataset._replace(pictures=tuple(picture._replace(bits=bits) for picture in dataset.pictures))
+    pictures = (picture if picture.called else picture._replace(bits=bits) for picture in dataset.pictures)
+    return dataset._replace(pictures=tuple(pictures))
 
 
 def read_labelled(labels: Labels, folder: Path, told: Told = lambda _done, _of: None) -> Dataset:
@@ -117,7 +126,9 @@ def _lanes_of(recording: Path, lanes: Path | None) -> Path:
 def _with_file(picture: Labelled, found: _Drawn) -> Labelled:
     """What its labels say comes first; views of one scan belong together in any case."""
     about = picture.about if picture.about.get("carton") else {**picture.about, "carton": found.carton}
-    return picture._replace(file=found.file, frame="", called=picture.place, about=about)
+    return picture._replace(
+        file=found.file, frame="", called=picture.place, about=about, content=found.content
+    )
 
 
 def _draw(
@@ -182,29 +193,40 @@ def _picture(source: SourceFrame, scanners: _Scanners, folder: Path) -> _Drawn:
     header = source.header
     scan = f"{header.scanner}-{header.epoch}-{header.seq}"
     mark = f"{zlib.crc32(source.payload):08x}-{scanners.marks.get(header.scanner, '')}"
-    file = folder / f"{scan}-{header.view}-{mark}.png"
-    found = _Drawn(file, header.carton or scan)
-    if file.is_file():
-        return found
+    file, carton = folder / f"{scan}-{header.view}-{mark}.png", header.carton or scan
+    told = file.with_suffix(".json")
+    if file.is_file() and told.is_file():
+        return _Drawn(file, carton, msgspec.json.decode(told.read_bytes(), type=Rectangle))
     lane = scanners.lanes.get(header.scanner)
     if lane is None:
         raise LeftOutError("other_lane", f"{header.scanner} is not one of {', '.join(scanners.lanes)}")
     try:
         check_crc(header, source.payload)
         frame = _frame(source, lane)
-        shown = render.picture(frame, MAX_SIDE, lane.optics[frame.view] if lane.optics else None)
+        view = lane.optics[frame.view] if lane.optics else None
+        shown, part = _shown(frame, view), content(frame, view)
     except FrameError as error:
         raise LeftOutError("bad_frame", str(error)) from error
-    data, part = cv2.imencode(".png", shown)[1].tobytes(), file.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(file)
+        told.write_bytes(msgspec.json.encode(part))
+        half = file.with_suffix(".part")
+        half.write_bytes(cv2.imencode(".png", shown)[1].tobytes())
+        half.replace(file)
     except OSError as error:
         raise DataError(
             f"{file}: the picture of a recorded frame cannot be written: {error.strerror}"
         ) from error
-    return found
+    return _Drawn(file, carton, part)
+
+
+def _shown(frame: Frame, view: Optics | None) -> npt.NDArray[np.generic]:
+    """The frame as a picture, blue before red: counts in colours; what a display shows with all its bits,
+    65535 being white where it has more than 8. Raises FrameError."""
+    if frame.channels[0] in ("low", "high") or frame.pixels.dtype == np.uint8:
+        return render.picture(frame, MAX_SIDE, view)
+    share = np.nan_to_num(frame.pixels.astype(np.float64) / frame.full_scale)
+    return np.round(65535 * np.clip(share, 0, 1)).astype(np.uint16)[:, :, ::-1]
 
 
 def _frame(source: SourceFrame, lane: Lane) -> Frame:

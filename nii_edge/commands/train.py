@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -47,9 +49,10 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import drawn, with_bits
+from nii_edge.learn.few import cautions, learned_cautions
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.names import is_made_up, taught_names
-from nii_edge.learn.readers import Dataset, named, read_dataset
+from nii_edge.learn.readers import MOST_LETTERS, Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
 
 VALIDATION_SHARE, MOST_VALIDATION = 0.1, 400
@@ -93,9 +96,10 @@ class Request(NamedTuple):
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
-    on; `minutes` in all; `images_per_s` while training; `map50_exact` in 32 bits, `map50_eight_bits` if these
-    were tried; `operating_points`: thresholds to choose from, by class; `names`: what the labels
-    call the bundle's classes."""
+    on; `minutes` in all, those of interrupted starts up to their last checkpoint included; `images_per_s`
+    while training; `map50_exact` in 32 bits, `map50_eight_bits` if these were tried; `operating_points`:
+    thresholds to choose from, by class; `names`: what the labels call the bundle's classes; `cautions`: why
+    figures mean little, if they do."""
 
     map50: float
     map: float
@@ -107,6 +111,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     per_class: dict[str, float]
     eight_bits: bool
     map50_exact: float
+    cautions: list[str]
     problems: list[str]
     bundle: str
     seed: int
@@ -116,7 +121,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
-    """Train and export. An interrupted run goes on where its last checkpoint was, if it is started again.
+    """Train and export. An interrupted run goes on where its last checkpoint was, if it is started again;
+    `minutes` are of all its starts together.
 
     Raises:
         ConfigError: `out` is a bundle already, or belongs to another run.
@@ -144,15 +150,16 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         dataset, rows, work / "pool", side, told=lambda done, of: told("reading", {"done": done, "of": of})
     )
     if used < 2:
-        raise DataError(f"{used} pictures can be used: " + "; ".join(dataset.problems.lines()))
+        raise DataError(
+            f"{request.annotations}: pictures that can be learned from: {used}; at least 2 are needed, and "
+            "hundreds are better: " + ("; ".join(dataset.problems.lines()) or "no more are listed")
+        )
     pools: Pools = [([work / "pool"], 1.0)]
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into
 
         project_into(request.project_into, names, work / "projected", side, request.seed)
         pools.append(([work / "projected"], 0.5))
-    spent = (time.monotonic() - began) / 60
-    minutes = max(request.minutes * (1 - SHARE_FOR_EXPORT) - spent, 0.02)
     patience, best = _Patience(), _Best()
 
     def measured(mean: Detector) -> float:
@@ -171,17 +178,17 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
         dataset.problems.add("checkpoint could not be written (training went on)", words)
 
     watch = Watch(validate, lambda row: told("training", row), lambda: patience.over, warned)
-    given = (request, classes, pools, minutes, work)
+    given = (request, classes, pools, time.monotonic() - began, work)
     with led(processes, _learn, *given, request.batch // processes):
         mean, progress = _learn(*given, request.batch // processes, watch)
+    ended = time.monotonic()
     mean = best.of(mean, measured)
     trial = Trial(
         dataset, held_out, frames_of(dataset, rows, CALIBRATION_PICTURES), spare=rows[:MOST_VALIDATION]
     )
     chosen = bundle_of(mean, Shape(request.size), names, trial, _about(request, dataset, used), request.out)
-    summary = _summary(
-        request, dataset, chosen, progress, used, len(held_out), (time.monotonic() - began) / 60
-    )
+    minutes = (progress.before + progress.seconds + time.monotonic() - ended) / 60
+    summary = _summary(request, dataset, chosen, progress, used, minutes, (rows, held_out))
     write_metrics(request.out, summary)
     write_report(request.out / "report.html", summary, progress, chosen.looked, names)
     return summary
@@ -192,6 +199,12 @@ def _check_boxes(request: Request, dataset: Dataset) -> None:
     if not any(picture.boxes for picture in dataset.pictures):
         lines = "; ".join(dataset.problems.lines()) or "no label was read"
         raise DataError(f"{request.annotations}: not one box in {len(dataset.pictures)} pictures: {lines}")
+
+
+def _taught(dataset: Dataset, rows: list[int]) -> list[int]:
+    """How many things of each class are labelled on the pictures to learn from."""
+    labels = [label for row in rows for *_, label in dataset.pictures[row].boxes]
+    return [labels.count(label) for label in range(len(dataset.names))]
 
 
 def _every(
@@ -234,18 +247,19 @@ def _learn(
     request: Request,
     classes: Classes,
     pools: Pools,
-    minutes: float,
+    before: float,
     work: Path,
     batch: int,
     watch: Watch | None = None,
 ) -> tuple[Detector, Progress]:
-    """What each of the processes that learn together does; only the first has a `watch`."""
+    """What each of the processes that learn together does; only the first has a `watch`. `before`: seconds
+    that this start has taken until now."""
     seed = request.seed + 1000 * rank()
     torch.manual_seed(seed)
     strength = Strength(display=0.5, grey=0.05, overlay=0.1, fits=request.size)
-    plan = Plan(
-        minutes, sizes=_sizes(request.size), validate_s=max(minutes * 60 / 8, 60.0), steps=request.steps
-    )
+    minutes = request.minutes * (1 - SHARE_FOR_EXPORT)
+    every = max(minutes * 60 / 8, 60.0)
+    plan = Plan(minutes, sizes=_sizes(request.size), validate_s=every, steps=request.steps, before=before)
     return train(
         _begun(request, classes),
         lambda size: feed(pools, size, batch, strength, seed + size, request.workers),
@@ -435,8 +449,10 @@ def _about(request: Request, dataset: Dataset, used: int) -> About:
 
 
 def _plain(name: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    return kept.strip("-_.") or "detector"
+    """A folder's name as one that a bundle can have, which has ASCII only."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("-_.")
+    return kept[:MOST_LETTERS].strip("-_.") or "detector"
 
 
 def _summary(
@@ -445,21 +461,24 @@ def _summary(
     chosen: Chosen,
     progress: Progress,
     used: int,
-    held_out: int,
     minutes: float,
+    parted: tuple[list[int], list[int]],
 ) -> Summary:
-    scores = chosen.scores
+    """`parted`: see `split`."""
+    scores, (rows, held_out) = chosen.scores, parted
+    doubts = learned_cautions(_taught(dataset, rows), dataset.names, set(rows) == set(held_out))
     return Summary(
         map50=round(scores.map50, 4),
         map=round(scores.map, 4),
         minutes=round(minutes, 2),
         images_per_s=round(progress.images / max(progress.seconds, 1e-9), 2),
         images=used,
-        validation_images=held_out,
+        validation_images=len(chosen.looked),
         steps=progress.steps,
         per_class=scores.per_class,
         eight_bits=chosen.eight_bits,
         map50_exact=round(chosen.exact.map50, 4),
+        cautions=doubts + cautions(chosen.looked, dataset.names),
         problems=dataset.problems.lines(),
         bundle=str(request.out),
         seed=request.seed,

@@ -4,6 +4,7 @@ frames and a card."""
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +18,10 @@ from nii_edge.bundle import CARD, MANIFEST, Bundle, GoldenFrame, load_bundle, wr
 from nii_edge.config import BoxesHead, BundleManifest, Label, ModelInput
 from nii_edge.detect.heads import Detection
 from nii_edge.detect.looks import parted
+from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.augment import PAD
-from nii_edge.learn.cache import frame_of, read_rgb
+from nii_edge.learn.cache import frame_of, read_frame, read_rgb
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
 from nii_edge.learn.names import METRICS
@@ -63,24 +65,23 @@ class About(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """`bundle`, whether its convolutions are in eight bits, and the scores of both on the validation set."""
+    """`bundle`, and whether its convolutions are in eight bits. On the validation set: the scores of both
+    with the lowest thresholds, and what was `seen` so by the one that was taken; with the bundle's
+    thresholds, as the daemon looks, `scores` and what is `looked`."""
 
     bundle: Bundle
     eight_bits: bool
     exact: Scores
     rounded: Scores | None
+    seen: list[Looked]
+    scores: Scores
     looked: list[Looked]
-
-    @property
-    def scores(self) -> Scores:
-        """Of what was taken."""
-        return self.rounded if self.eight_bits and self.rounded is not None else self.exact
 
     @property
     def operating_points(self) -> dict[str, Operating]:
         """What thresholds do on the validation pictures, by class."""
-        labels = self.bundle.manifest.labels
-        return operating_points(self.looked, {label.name: label.threshold for label in labels})
+        thresholds = {label.name: label.threshold for label in self.bundle.manifest.labels}
+        return operating_points(self.seen, thresholds, self.looked)
 
 
 class Shape(NamedTuple):
@@ -138,12 +139,13 @@ def manifest_of(
     )
 
 
-def in_memory(detector_model: bytes, shape: Shape, names: Sequence[str]) -> Bundle:
-    """A bundle that was never written, to measure with."""
+def in_memory(
+    detector_model: bytes, shape: Shape, names: Sequence[str], thresholds: Mapping[str, float] | None = None
+) -> Bundle:
+    """A bundle that was never written, to measure with; `thresholds`: as low as they may be, if None."""
     about = About("measuring", "0", "not to be shipped", "none", "")
-    return Bundle(
-        folder=Path(), manifest=manifest_of(about, shape, names, {}), model=detector_model, golden=()
-    )
+    manifest = manifest_of(about, shape, names, thresholds or dict.fromkeys(names, LOWEST))
+    return Bundle(folder=Path(), manifest=manifest, model=detector_model, golden=())
 
 
 def scores_of(
@@ -153,10 +155,12 @@ def scores_of(
     rows: Sequence[int],
     names: Sequence[str],
     problems: Problems | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> tuple[Scores, list[Looked]]:
-    """How good a model is on pictures of a data set whose classes are the model's. What is wrong with them is
-    counted in `problems`, if they are looked at for the first time."""
-    eye = Eye(in_memory(model, shape, names))
+    """How good a model is on pictures of a data set whose classes are the model's, with `thresholds` (see
+    `in_memory`). What is wrong with them is counted in `problems`, if they are looked at for the first
+    time."""
+    eye = Eye(in_memory(model, shape, names, thresholds))
     try:
         looked = look_at(eye, dataset, rows, problems=Problems() if problems is None else problems)
     finally:
@@ -177,7 +181,7 @@ def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
         if len(made) == most:
             break
         try:
-            made.append(frame_of(read_rgb(dataset.pictures[row].file, dataset.pictures[row].bits)))
+            made.append(read_frame(dataset.pictures[row].file, dataset.pictures[row].bits))
         except DataError:
             continue
     return made
@@ -239,15 +243,22 @@ def bundle_of(
         model, manifest, given, trial.spare
     )
     if not golden:
-        looked_at = len(trial.rows) + len(trial.spare)
-        raise DataError(
-            f"nothing on {looked_at} pictures is clear enough to be a golden frame, so "
-            f"there is no bundle; the weights are in {folder / FILE}: train longer (`--minutes`, the same "
-            f"--out), or try `nii-edge export --weights {folder}` with other pictures or `--false-alarms`"
-        )
+        raise DataError(_why_none(len({*trial.rows, *trial.spare}), folder, given.problems))
     bundle = write_bundle(folder, manifest, model, golden, about.card)
     (folder / UNFINISHED).unlink()
-    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked)
+    own = scores_of(model, shape, given, trial.rows, names, thresholds=thresholds)
+    return Chosen(bundle, rounded is not None and model is not exact_model, exact, rounded, looked, *own)
+
+
+def _why_none(looked_at: int, folder: Path, problems: Problems) -> str:
+    """Why there is no bundle, what to do, and what was wrong with the pictures, which may be why."""
+    said = "; ".join(problems.lines())
+    return (
+        f"nothing on {looked_at} pictures is clear enough to be a golden frame, so there is no bundle; the "
+        f"weights are in {folder / FILE}: train longer (`--minutes`, the same --out), or try "
+        f"`nii-edge export --weights {shlex.quote(str(folder))}` with other pictures or `--false-alarms`"
+        + (f". Besides: {said}" if said else "")
+    )
 
 
 def _keep(folder: Path, detector: Detector, manifest: BundleManifest, about: About) -> None:

@@ -1,9 +1,9 @@
 """Labelled pictures into a pool: decoded, cropped to their content and shrunk, once and for all epochs.
 
-A picture is read as the daemon reads it: sixteen bits become eight by how many of them the data set uses (the
-daemon has it from the profile's `white`), grey becomes three equal colours. What is transparent is laid over
-white, as displays of scanners have light backgrounds. What is wrong with a picture or a box is counted, and
-the rest goes on.
+A picture is read as the daemon reads it: of 16 bits as many as the data set uses make white (the daemon has
+it from the profile's `white`). Content is looked for, and the picture made smaller, with all its bits; only
+then they become eight, and grey three equal colours. What is transparent is laid over white, as displays of
+scanners have light backgrounds. What is wrong with a picture or a box is counted, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,13 +23,15 @@ from nii_edge.errors import DataError
 from nii_edge.learn.pool import Sample, shrunk, write_shard
 from nii_edge.learn.readers import Dataset, Labelled, Problems
 from nii_edge.records import Frame
-from nii_edge.xray.content import content
+from nii_edge.xray.content import Rectangle, content
 
 Floats = npt.NDArray[np.float32]
 
 BITS = (8, 10, 12, 14, 16)
 """That values of 16-bit pictures use: what detectors and their makers' exports have."""
-READ_AS = 2
+BLACK = 0.17
+"""Brightness up to which displays show black."""
+READ_AS = 3
 """Of how pictures are read: raised when that changes, so that no pool holds pictures read in two ways."""
 PER_SHARD = 512
 MIN_SIDE_PX = 2.0
@@ -39,25 +42,50 @@ OFF_BY = 2.0
 """Pixels by which a box may leave the picture without being counted."""
 
 
-def read_rgb(path: Path, bits: int = 16) -> npt.NDArray[np.uint8]:
-    """The picture (height, width, 3), 8 bits. `bits`: that the values of a picture of 16 bits use.
+def read_frame(path: Path, bits: int = 16) -> Frame:
+    """The picture as a scanner would send it: grey is one channel, and 16 bits stay 16, so that the front end
+    does to it what the daemon does. `bits`: that the values of a picture of 16 bits use; the largest of them
+    is white.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    pixels = _pixels(path)
-    values, alpha = _parted(pixels)
-    if values.dtype == np.uint16:
-        values = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
-    if values.dtype != np.uint8:
-        raise DataError(f"{path}: pixels of {values.dtype}; expected 8 or 16 bits")
+    values, alpha = _parted(_pixels(path))
+    if values.dtype not in (np.uint8, np.uint16) or values.shape[2] not in (1, 3):
+        raise DataError(
+            f"{path}: {values.shape[2]} channels of {values.dtype}; expected grey (1) or colours (3) of 8 or "
+            "16 bits"
+        )
+    white = 255 if values.dtype == np.uint8 else 2**bits - 1
+    values = np.minimum(values, white)
     if alpha is not None:
         share = alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
         # decoded TIFF may be multiplied by it already: then no value is above it
-        done = path.suffix.lower() in (".tif", ".tiff") and bool((values <= share * 255).all())
-        values = np.round((values if done else values * share) + 255 * (1 - share)).astype(np.uint8)
-    rgb = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values[:, :, ::-1]
-    return np.ascontiguousarray(rgb)
+        done = path.suffix.lower() in (".tif", ".tiff") and bool((values <= share * white).all())
+        laid = (values if done else values * share) + white * (1 - share)
+        values = np.round(laid).astype(values.dtype)
+    grey = values.shape[2] == 1
+    return Frame(
+        view=0,
+        channels=("grey",) if grey else ("red", "green", "blue"),
+        pixels=np.ascontiguousarray(values if grey else values[:, :, ::-1]),
+        full_scale=float(white),
+        opaque_below=BLACK,
+    )
+
+
+def eight_bits(frame: Frame) -> npt.NDArray[np.uint8]:
+    """The picture of `read_frame` (height, width, 3), 8 bits; grey as three equal colours."""
+    values: npt.NDArray[Any] = frame.pixels
+    if values.dtype != np.uint8:
+        values = np.round(values * np.float32(255 / frame.full_scale)).astype(np.uint8)
+    rgb = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
+    return np.ascontiguousarray(rgb, np.uint8)
+
+
+def read_rgb(path: Path, bits: int = 16) -> npt.NDArray[np.uint8]:
+    """The picture (height, width, 3), 8 bits, as `read_frame` and `eight_bits` make it. Raises DataError."""
+    return eight_bits(read_frame(path, bits))
 
 
 def bits_of(
@@ -115,31 +143,36 @@ def _parted(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any
 
 def frame_of(rgb: npt.NDArray[np.uint8]) -> Frame:
     """The picture as a scanner would send it."""
-    return Frame(view=0, channels=("red", "green", "blue"), pixels=rgb, full_scale=255.0, opaque_below=0.17)
+    return Frame(view=0, channels=("red", "green", "blue"), pixels=rgb, full_scale=255.0, opaque_below=BLACK)
 
 
-def sample_of(picture: Labelled, problems: Problems, crop: bool = True) -> Sample:
-    """The decoded picture and its usable boxes, cropped to its content.
+def sample_of(picture: Labelled, problems: Problems, crop: bool = True, side: int | None = None) -> Sample:
+    """The decoded picture and its usable boxes, cropped to its content; its longer side `side` pixels at
+    most, None: however large it is.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    rgb = read_rgb(picture.file, picture.bits)
-    boxes, labels, _ = usable_boxes(picture, (rgb.shape[0], rgb.shape[1]), problems)
-    if crop:
-        top, left, bottom, right = content(frame_of(rgb))
-        if len(boxes):  # never away from a label
-            left, top = min(left, max(int(boxes[:, 0].min()), 0)), min(top, max(int(boxes[:, 1].min()), 0))
-            right, bottom = max(right, int(boxes[:, 2].max()) + 1), max(bottom, int(boxes[:, 3].max()) + 1)
-        rgb = np.ascontiguousarray(rgb[top:bottom, left:right])
-        boxes = boxes - np.array((left, top, left, top), np.float32)
-    return Sample(rgb, boxes, labels)
+    frame = read_frame(picture.file, picture.bits)
+    size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
+    boxes, labels, _ = usable_boxes(picture, size, problems)
+    top, left, bottom, right = (picture.content or content(frame)) if crop else (0, 0, *size)
+    if crop and len(boxes):  # never away from a label
+        left, top = min(left, max(int(boxes[:, 0].min()), 0)), min(top, max(int(boxes[:, 1].min()), 0))
+        right, bottom = max(right, int(boxes[:, 2].max()) + 1), max(bottom, int(boxes[:, 3].max()) + 1)
+    rgb, scale = cut(frame, (top, left, bottom, right), side)
+    return Sample(rgb, (boxes - np.array((left, top, left, top), np.float32)) * scale, labels)
 
 
-def _small(sample: Sample, side: int) -> Sample:
-    """As large as it is kept: hundreds of whole pictures would not fit into memory."""
-    rgb, scale = shrunk(sample.rgb, side)
-    return Sample(rgb, sample.boxes * scale, sample.labels)
+def cut(
+    frame: Frame, part: Rectangle, side: int | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """A part of a picture of `read_frame`, 8 bits, its longer side `side` pixels at most, and the factors for
+    boxes (x, y, x, y). It becomes smaller first and loses bits then, as in the daemon's front end."""
+    top, left, bottom, right = part
+    pixels = frame.pixels[top:bottom, left:right]
+    small, scale = shrunk(pixels, max(pixels.shape[:2]) if side is None else side)
+    return eight_bits(msgspec.structs.replace(frame, pixels=small)), scale
 
 
 def usable_boxes(
@@ -215,7 +248,12 @@ def fill(
     used, kept = 0, set()
     for start in range(0, len(rows), PER_SHARD):
         part = [dataset.pictures[row] for row in rows[start : start + PER_SHARD]]
-        told_of = READ_AS, side, crop, [(str(p.file), _stamp(p.file), p.bits, p.boxes) for p in part]
+        told_of = (
+            READ_AS,
+            side,
+            crop,
+            [(str(p.file), _stamp(p.file), p.bits, p.boxes, p.content) for p in part],
+        )
         key = hashlib.sha256(repr(told_of).encode()).hexdigest()[:16]
         path = folder / f"{start:07d}-{key}"
         kept.add(path.name)
@@ -227,7 +265,7 @@ def fill(
         samples, problems = [], Problems()
         for picture in part:
             try:
-                samples.append(_small(sample_of(picture, problems, crop), side))
+                samples.append(sample_of(picture, problems, crop, side))  # whole ones would fill memory
             except DataError as error:
                 problems.add("picture cannot be decoded (left out)", str(error))
         dataset.problems.merge(problems)

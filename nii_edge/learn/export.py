@@ -7,12 +7,14 @@ comes after decides about fractions of a pixel.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import itertools
+import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,17 @@ class _Calibration(CalibrationDataReader):
         return None if made is None else {"image": made[None]}
 
 
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """ONNX Runtime logs warnings with advice to its developers, which whoever trains can do nothing about."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def quantised(model: bytes, inputs: Sequence[npt.NDArray[np.float32]], spared: Sequence[str] = ()) -> bytes:
     """The same in eight bits from the second convolution to the last but one of each head, by the ranges that
     `inputs` (3, size, size) call up.
@@ -198,24 +211,25 @@ def quantised(model: bytes, inputs: Sequence[npt.NDArray[np.float32]], spared: S
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(with_rounded_weights(model, steps, inputs))
-        quantize_static(
-            str(source),
-            str(target),
-            _Calibration(inputs),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv", *BETWEEN],
-            nodes_to_exclude=list(exact),
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={
-                "TensorQuantOverrides": {
-                    weights: [whole] for name, weights in depthwise.items() if name in steps
-                }
-            },
-        )
+        with _without_advice():
+            quantize_static(
+                str(source),
+                str(target),
+                _Calibration(inputs),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=["Conv", *BETWEEN],
+                nodes_to_exclude=list(exact),
+                calibrate_method=CalibrationMethod.MinMax,
+                extra_options={
+                    "TensorQuantOverrides": {
+                        weights: [whole] for name, weights in depthwise.items() if name in steps
+                    }
+                },
+            )
         return target.read_bytes()
 
 

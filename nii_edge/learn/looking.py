@@ -17,7 +17,7 @@ from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import DataError, DetectorFaultError
-from nii_edge.learn.cache import frame_of, read_rgb, usable_boxes
+from nii_edge.learn.cache import eight_bits, frame_of, read_frame, usable_boxes
 from nii_edge.learn.readers import Dataset, Labelled, Problems
 from nii_edge.learn.scoring import Found, Wanted
 from nii_edge.records import Frame, Scan, ScanId, ScanType
@@ -36,8 +36,22 @@ class Looked(NamedTuple):
     extras: tuple[dict[str, Any], ...] = ()
 
 
+class _Telling(ModelDetector):
+    """The daemon's detector, telling what scores less than its thresholds, too."""
+
+    def from_(self, threshold: float) -> ModelDetector:
+        """It, telling of whatever scores as much as `threshold`. Of several looks at an input a single one
+        counts from where it counts for the daemon: what reaches a label's own threshold has the daemon's
+        score."""
+        made = self.lowered(threshold)
+        if len(self._ways) > 1:
+            made._labels = self._labels
+        return made
+
+
 class Eye:
-    """One bundle, ready to look at frames. Close it."""
+    """One bundle, ready to look at frames: the daemon's findings, and below the bundle's thresholds what has
+    at least the score `lowest` in one of its looks. Close it."""
 
     def __init__(
         self, bundle: Bundle, threads: int = 2, optics: tuple[Optics, ...] = (), lowest: float = LOWEST
@@ -46,8 +60,8 @@ class Eye:
         names = output_names(manifest.output)
         self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
         lanes = {_SCAN.scanner: optics} if optics else None
-        whole = ModelDetector(bundle, self._runtime, manifest.name, 1, lanes)
-        self._detector = whole.lowered(lowest / manifest.input.looks)  # scores are means over looks
+        whole = _Telling(bundle, self._runtime, manifest.name, 1, lanes)
+        self._detector = whole.from_(lowest / manifest.input.looks)  # scores are means over looks
         self._index = {label.name: number for number, label in enumerate(manifest.labels)}
 
     def look(self, frame: Frame) -> tuple[Found, ...]:
@@ -86,17 +100,19 @@ def look_at(
     change: Changed | None = None,
     problems: Problems | None = None,
 ) -> list[Looked]:
-    """Look at pictures of a data set, `change` applied before; those that cannot be read are counted in
-    `problems`, by default its own."""
+    """Look at pictures of a data set, `change` (of 8 bits) applied before; those that cannot be read are
+    counted in `problems`, by default its own."""
     problems = dataset.problems if problems is None else problems
     chosen = range(len(dataset.pictures)) if rows is None else rows
     made = []
     for number, row in enumerate(chosen, 1):
         picture = dataset.pictures[row]
         try:
-            rgb = read_rgb(picture.file, picture.bits)
-            size = int(rgb.shape[0]), int(rgb.shape[1])
-            found = eye.look(frame_of(rgb if change is None else np.ascontiguousarray(change(rgb))))
+            frame = read_frame(picture.file, picture.bits)
+            size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
+            if change is not None:
+                frame = frame_of(np.ascontiguousarray(change(eight_bits(frame))))
+            found = eye.look(frame)
         except DataError as error:
             problems.add("picture cannot be looked at (left out)", str(error))
             continue

@@ -97,13 +97,17 @@ def point_at(found: Judged, threshold: float) -> Point:
     )
 
 
-def operating_points(looked: Sequence[Looked], thresholds: Mapping[str, float]) -> dict[str, Operating]:
-    """For each class, in the order of the names, what its threshold in the bundle does, and what those to
-    choose from would."""
+def operating_points(
+    looked: Sequence[Looked], thresholds: Mapping[str, float], daemons: Sequence[Looked]
+) -> dict[str, Operating]:
+    """For each class, in the order of the names, what its threshold in the bundle does, by what the daemon
+    sees with them (`daemons`), and what those to choose from would, by what is seen with the lowest ones
+    (`looked`): what one of several looks sees counts from a share of the threshold."""
     made = {}
     for label, (name, threshold) in enumerate(thresholds.items()):
         found = judged(looked, label)
-        points = {"bundle": point_at(found, threshold), "best_f1": point_at(found, best_f1(found))}
+        own = point_at(judged(daemons, label), threshold)
+        points = {"bundle": own, "best_f1": point_at(found, best_f1(found))}
         for rate in FALSE_ALARMS:
             points[f"false_alarms_{rate:g}"] = point_at(found, at_false_alarms(found, rate))
         made[name] = Operating(labelled=found.labelled, pictures=found.pictures, points=points)

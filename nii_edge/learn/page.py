@@ -27,7 +27,8 @@ padding:0 1rem;color:#1c1c1c}
 table{border-collapse:collapse;margin:1rem 0}
 td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
 td{font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.4rem;vertical-align:top;width:300px}
-figcaption{font-size:13px;color:#555}svg{margin:.5rem 1rem .5rem 0}"""
+figcaption{font-size:13px;color:#555;overflow-wrap:anywhere}li{overflow-wrap:anywhere}
+svg{margin:.5rem 1rem .5rem 0}"""
 
 
 def write_page(
@@ -45,10 +46,13 @@ def write_page(
         f"({tree['interval'][0]:.3f}–{tree['interval'][1]:.3f}), mAP50-95 {tree['map']:.3f}, "
         f"AP30 {tree['ap30']:.3f}, calibration error {tree['calibration_error']:.3f}, scaled "
         f"{tree['calibration_error_scaled']:.3f}</p>",
+        listed("With care", tree["cautions"]),
         _table(
             ("class", "AP50", "AP30"),
             [(n, v, tree["per_class30"].get(n, 0)) for n, v in tree["per_class"].items()],
         ),
+        listed("Classes of the labels that the bundle has not (left out)", tree["unmatched_names"]),
+        listed("Problems", tree["problems"]),
         *(_table((key, "mAP50"), list(values.items())) for key, values in tree["by"].items()),
         _cartons(tree),
         "<h2>Curves</h2>",
@@ -72,6 +76,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
     body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
     return "<table><tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in head) + f"</tr>{body}</table>"
+
+
+def listed(title: str, lines: Sequence[str]) -> str:
+    """A heading with a list; nothing where the list is empty."""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<h2>{html.escape(title)}</h2><ul>{items}</ul>" if items else ""
 
 
 def _cartons(tree: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 Rgb = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Depth = TypeVar("Depth", bound=np.generic)
 
 
 class Sample(NamedTuple):
@@ -92,10 +93,14 @@ def write_shard(path: Path, samples: Sequence[Sample], side: int) -> None:
     part.rename(path.with_suffix(".npz"))
 
 
-def shrunk(rgb: Rgb, side: int) -> tuple[Rgb, Floats]:
-    """The picture with its longer side at most `side`, and the factors for boxes (x, y, x, y)."""
-    height, width = rgb.shape[:2]
+def shrunk(pixels: npt.NDArray[Depth], side: int) -> tuple[npt.NDArray[Depth], Floats]:
+    """The picture (height, width, channels) with its longer side at most `side`, and the factors for boxes
+    (x, y, x, y)."""
+    height, width, channels = pixels.shape
     share = min(1.0, side / max(height, width))
     size = max(1, round(width * share)), max(1, round(height * share))
-    small = rgb if share == 1.0 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    return small, np.array((size[0] / width, size[1] / height) * 2, np.float32)
+    factors = np.array((size[0] / width, size[1] / height) * 2, np.float32)
+    if share == 1.0:
+        return pixels, factors
+    small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    return small.reshape(size[1], size[0], channels).astype(pixels.dtype, copy=False), factors

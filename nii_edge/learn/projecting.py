@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import DataError, RuntimeMissingError
-from nii_edge.learn.cache import bits_of, frame_of, read_rgb
-from nii_edge.learn.pool import Sample, shrunk, write_shard
+from nii_edge.learn.cache import bits_of, cut, read_frame
+from nii_edge.learn.pool import Sample, write_shard
 from nii_edge.learn.readers import SUFFIXES
 from nii_edge.learn.scoring import matched_names
 from nii_edge.xray.content import content
@@ -50,11 +50,10 @@ def project_into(folder: Path, names: Sequence[str], pool: Path, side: int, seed
     count, shard = min(PER_PICTURE * len(files), MOST), 0
     for number in range(count):
         try:
-            rgb = read_rgb(files[number % len(files)], bits)
+            frame = read_frame(files[number % len(files)], bits)
         except DataError:
             continue
-        top, left, bottom, right = content(frame_of(rgb))
-        small, _ = shrunk(np.ascontiguousarray(rgb[top:bottom, left:right]), side)
+        small, _ = cut(frame, content(frame), side)
         samples.append(_with_threats(small, threats, rng))
         if len(samples) == PER_SHARD or number == count - 1:
             write_shard(pool / f"projected-{shard:04d}", samples, side)

@@ -42,7 +42,8 @@ class Labelled(NamedTuple):
     `about`: what else the labels say of the picture, `extras` of each box. `frame`: which frame it is, if
     `file` is a recording; `called`: what the labels call a picture that lies elsewhere;
     `bits`: that its values use, if its pixels have 16 (`cache.bits_of`); `part`: of the data set, if
-    the labels say."""
+    the labels say; `content`: of a frame that was drawn, the top, left, bottom and right of what the daemon
+    shows of it; None: to be found on the picture."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -55,6 +56,7 @@ class Labelled(NamedTuple):
     called: str = ""
     bits: int = 16
     part: Part = ""
+    content: tuple[int, int, int, int] | None = None
 
     @property
     def place(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from nii_edge.learn.looking import Looked
-from nii_edge.learn.page import _STYLE, _figure, _table, _worst, curve
+from nii_edge.learn.page import _STYLE, _figure, _table, _worst, curve, listed
 from nii_edge.learn.training import Progress
 
 
@@ -25,19 +24,26 @@ def write_report(
         return [(row["minutes"] / last, row[key]) for row in progress.curve if key in row]
 
     figures = [(key, value) for key, value in tree.items() if isinstance(value, int | float | str)]
-    problems = "".join(f"<li>{html.escape(text)}</li>" for text in tree["problems"])
     parts = [
         "<h1>Training</h1>",
+        listed("With care", tree["cautions"]),
         _table(("", ""), figures),
-        _table(("class", "AP50"), list(tree["per_class"].items())),
+        _table(("class", "in the labels", "AP50"), _by_class(tree)),
         _table(("class", "point", "threshold", "found", "right", "false alarms a picture"), _points(tree)),
         *(curve(line(key), "share of the time", name, _top(line(key))) for key, name in _CURVES),
-        f"<h2>Problems</h2><ul>{problems}</ul>" if problems else "",
+        listed("Problems", tree["problems"]),
         "<h2>Worst validation pictures</h2><p>Red: labelled. Blue: found, with its score.</p>",
         *(_figure(one, names) for one in _worst(looked)),
     ]
     text = f"<!doctype html><html lang=en><meta charset=utf-8><title>Training</title><style>{_STYLE}</style>"
     path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
+
+
+def _by_class(tree: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """A row for each class: labels may call it what a bundle cannot."""
+    return [
+        (name, ", ".join(called), tree["per_class"].get(name, "-")) for name, called in tree["names"].items()
+    ]
 
 
 _CURVES = (("scores", "loss of scores"), ("boxes", "loss of boxes"), ("map50", "mAP50 on validation"))

@@ -29,6 +29,8 @@ from nii_edge.learn.network import Detector, all_cells
 
 TOLD_EVERY = 20
 """Steps."""
+LEAST_MINUTES = 0.02
+"""Of training, if everything before it has used up the time."""
 KNOWN_RATE = 0.25
 """The learning rate of ImageNet's features against that of what begins with nothing."""
 
@@ -41,7 +43,8 @@ def multiplies_short() -> bool:
 
 
 class Plan(NamedTuple):
-    """`minutes` of wall time in all; `rate` the highest learning rate; `decay` of the weights; `ema` of the
+    """`minutes` of wall time, those of earlier starts and what came `before` training included; `before`:
+    seconds that this start spent so; `rate` the highest learning rate; `decay` of the weights; `ema` of the
     running mean; `checkpoint_s` between checkpoints, `validate_s` between validations; `sizes`: from which
     share of the time on inputs have which side; `steps`: end after so many, if
     the time is not up before; `finish`: the share from which a run that is to `stop` early goes on."""
@@ -56,6 +59,7 @@ class Plan(NamedTuple):
     sizes: tuple[tuple[float, int], ...] = ((0.0, 224), (0.4, 320))
     steps: int | None = None
     finish: float = 0.85
+    before: float = 0.0
 
     def size(self, share: float) -> int:
         """The input's side at a share 0-1 of the time: small pictures first, which are quicker."""
@@ -63,12 +67,14 @@ class Plan(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a run is: seconds spent, steps and pictures taken, and the curve so far."""
+    """How far a run is, all its starts together: seconds spent on training, steps and pictures taken, the
+    curve so far, and seconds spent before training."""
 
     seconds: float
     steps: int
     images: int
     curve: list[dict[str, float]]
+    before: float = 0.0
 
 
 class Mean:
@@ -141,7 +147,9 @@ class _Run:
         self._shared = dist.is_available() and dist.is_initialized()
         self.leads = not self._shared or dist.get_rank() == 0
         done, minutes = _resumed(folder, network, self.mean, self._optimiser)
-        self._plan, self._ending = plan._replace(minutes=min(plan.minutes, minutes)), minutes < plan.minutes
+        self._before = done.before + plan.before
+        left = max(plan.minutes - self._before / 60, LEAST_MINUTES)
+        self._plan, self._ending = plan._replace(minutes=min(left, minutes)), minutes < left
         self._stepping: nn.Module = network
         if self._shared:
             self._stepping = nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False)
@@ -150,6 +158,9 @@ class _Run:
         self._saved = self._checked = time.monotonic()
         self._recent: list[tuple[float, float]] = []
         self._short = multiplies_short()
+        if done.steps and self.leads:
+            spent = (self._before + done.seconds) / 60
+            watch.told({"steps": done.steps, "minutes_spent": spent, "of": plan.minutes})
 
     def share(self) -> float:
         """How much of the run is over, 0 to 1 and beyond."""
@@ -205,7 +216,8 @@ class _Run:
 
     def progress(self) -> Progress:
         """How far it is."""
-        return Progress(time.monotonic() - self._began, self._steps, self._images, self._curve)
+        seconds = time.monotonic() - self._began
+        return Progress(seconds, self._steps, self._images, self._curve, self._before)
 
     def save(self) -> None:
         """Write a checkpoint, all of it or none. One that cannot be written is no reason to end."""

@@ -3,6 +3,7 @@ daemon's path."""
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -23,7 +24,7 @@ pytest.importorskip("faster_coco_eval")
 
 from nii_edge.adapters import onnx_runtime  # noqa: E402
 from nii_edge.adapters.mcap_recording import RecordingWriter  # noqa: E402
-from nii_edge.bundle import load_bundle  # noqa: E402
+from nii_edge.bundle import Expected, GoldenFrame, load_bundle  # noqa: E402
 from nii_edge.commands import evaluate as evaluating  # noqa: E402
 from nii_edge.commands import export as exporting  # noqa: E402
 from nii_edge.commands import train as training  # noqa: E402
@@ -41,7 +42,7 @@ from nii_edge.learn.names import taught_names  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
 from nii_edge.learn.readers import Dataset, Labelled, Problems, read_dataset  # noqa: E402
-from nii_edge.learn.training import Plan, Watch, _Run  # noqa: E402
+from nii_edge.learn.training import LEAST_MINUTES, Plan, Watch, _Run  # noqa: E402
 from nii_edge.learn.weights import FILE, detector_for, load_weights, save_weights  # noqa: E402
 from nii_edge.wire import FrameMessage  # noqa: E402
 from nii_edge.xray.frontend import model_input  # noqa: E402
@@ -120,7 +121,11 @@ def test_training_finds_the_shapes_and_names_what_was_wrong(
         assert what in problems
     tree = msgspec.to_builtins(summary)
     assert {"map50", "minutes", "images_per_s"} <= set(tree)
-    assert (out / "report.html").read_text(encoding="utf-8").count("<svg") >= 2
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 2
+    assert f"<td>bar</td><td>bar</td><td>{summary.per_class['bar']:.3f}</td>" in page
+    assert f"rest on {summary.validation_images} picture" in summary.cautions[0], "a tenth of 60 are few"
+    assert all(f"<li>{html.escape(line)}</li>" in page for line in summary.cautions)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["steps"] == summary.steps
     assert set(metrics["operating_points"]) == set(NAMES)
@@ -239,7 +244,12 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     assert summary.unmatched_names == ["umbrella"]
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
-    assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "<li>umbrella</li>" in page
+    assert len(summary.problems) >= 4
+    for line in summary.problems:
+        assert f"<li>{html.escape(line)}</li>" in page
 
 
 def test_labels_that_taught_a_bundle_are_known_to_it_whatever_their_letters(
@@ -308,8 +318,9 @@ def test_weights_are_kept_when_no_bundle_comes_of_them(
     asked = exporting.Request(out, annotations, None, first, None, 32, 1)
     with monkeypatch.context() as patch:
         patch.setattr(bundling, "GOLDEN_CLEAR_OF", 2.0)  # of any threshold: nothing is
-        with pytest.raises(DataError, match=re.escape(f"the weights are in {first / FILE}")):
+        with pytest.raises(DataError, match=re.escape(f"the weights are in {first / FILE}")) as raised:
             exporting.run(asked)
+    assert ". Besides: 1 x " in str(raised.value), "what is wrong with the labels may be why"
     assert not (first / "bundle.yaml").exists()
     for into in (second, first):
         exporting.run(asked._replace(weights=first, out=into))
@@ -343,14 +354,17 @@ def test_pictures_that_taught_give_golden_frames_where_no_other_does(
 
 
 def test_an_export_says_what_is_known_of_it(
-    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Scores, both ways of bits, thresholds to choose from, and what its weights' training said; handed on
-    by an export of an export. The bundle's thresholds are those of the best F1."""
+    by an export of an export. The bundle's thresholds are those of the best F1. ONNX Runtime's advice to
+    developers is not passed on."""
     annotations, out, summary = trained
     first, second = tmp_path / "first", tmp_path / "second"
     asked = exporting.Request(out, annotations, None, first, None, 8, 1)
     told = msgspec.to_builtins(exporting.run(asked))
+    assert caplog.text == ""
+    assert told["cautions"] == [], "60 pictures with 30 of each class are enough"
     metrics = json.loads((first / "metrics.json").read_text())
     trained_ = metrics.pop("trained")
     assert metrics == told
@@ -363,7 +377,7 @@ def test_an_export_says_what_is_known_of_it(
         own = metrics["operating_points"][label.name]
         assert own["pictures"] == 60
         assert own["labelled"] == 30
-        assert own["points"]["bundle"] == own["points"]["best_f1"]
+        assert own["points"]["bundle"] == pytest.approx(own["points"]["best_f1"], abs=0.05)
         assert own["points"]["bundle"]["threshold"] == label.threshold
         alarms = [own["points"][f"false_alarms_{rate}"] for rate in ("0.01", "0.1", "1")]
         assert [one["false_alarms"] <= rate for one, rate in zip(alarms, (0.01, 0.1, 1), strict=True)] == [
@@ -375,7 +389,7 @@ def test_an_export_says_what_is_known_of_it(
     again = json.loads((second / "metrics.json").read_text())
     for label in load_bundle(second).manifest.labels:
         points = again["operating_points"][label.name]["points"]
-        assert points["bundle"] == points["false_alarms_0.1"]
+        assert points["bundle"] == pytest.approx(points["false_alarms_0.1"], abs=0.05)
         assert points["bundle"]["threshold"] == label.threshold
     assert again["trained"] == trained_
     assert (again["bits"], again["map50_eight_bits"]) == (32, None)
@@ -469,6 +483,40 @@ def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path) -> Non
     assert json.loads(torch.load(file, weights_only=True)["progress"])["steps"] == 3
 
 
+def test_what_earlier_starts_spent_counts(tmp_path: Path) -> None:
+    """On reading as on training: the third start has what the two before have left of its own minutes."""
+    first = _Run(Detector(2), Plan(60, before=600.0), tmp_path, Watch())
+    assert first._plan.minutes == 50
+    first._steps = 20
+    first.save()
+    told: list[dict[str, float]] = []
+    second = _Run(Detector(2), Plan(60, before=120.0), tmp_path, Watch(told=told.append))
+    assert second._plan.minutes == 48
+    assert told[0]["steps"] == 20
+    assert told[0]["minutes_spent"] >= 12
+    second.save()
+    assert _Run(Detector(2), Plan(90), tmp_path, Watch())._plan.minutes == 78
+    nothing_left = _Run(Detector(2), Plan(11), tmp_path, Watch())
+    assert nothing_left._plan.minutes == LEAST_MINUTES
+    assert nothing_left.progress().before == 720
+
+
+def test_a_run_whose_minutes_are_spent_exports_at_once(
+    trained: tuple[Path, Path, training.Summary], tmp_path: Path
+) -> None:
+    """Started again with fewer than it had taken: no step more, and the summary tells of all starts."""
+    annotations, out, summary = trained
+    work = tmp_path / "models" / "shapes.work"
+    shutil.copytree(out.with_name("shapes.work"), work)
+    asked = request(annotations, tmp_path / "models" / "shapes", 9999, 1)._replace(minutes=0.05)
+    again = training.run(asked, lambda _stage, _row: None)
+    assert again.steps == summary.steps
+    state = torch.load(work / "checkpoint.pt", weights_only=True)
+    progress = json.loads(state["progress"])
+    assert progress["before"] > 0
+    assert again.minutes >= round((progress["before"] + progress["seconds"]) / 60, 2)
+
+
 def test_a_process_that_ends_is_named() -> None:
     """The one that leads does not wait for ever, and threads are as they were."""
     threads = torch.get_num_threads()
@@ -518,6 +566,32 @@ def test_a_run_whose_pictures_are_parted_anew_is_another_one(tmp_path: Path) -> 
     asked.annotations.write_text("{names: [a], train: images, val: images/b}")
     with pytest.raises(ConfigError, match=r"mine\.work: belongs to a run with other labels"):
         training.run(asked, told)
+
+
+@pytest.mark.parametrize(
+    ("out", "name"),
+    [
+        ("Modell \u00fc/1.0.0", "Modell-u"), ("\u5706\u76d8", "detector"), ("my model (2)", "my-model-2"),
+        ("x" * 90, "x" * 64), ("models/mine", "mine"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_any_name_makes_a_bundle_that_can_be_read(out: str, name: str, tmp_path: Path) -> None:
+    """It had failed after all the training."""
+    asked = request(tmp_path / "a.json", tmp_path / out, 1, 1)
+    about = training._about(asked, Dataset(("a",), (), Problems(), (("a",),)), 0)
+    assert about.name == name
+    expected = (Expected(label="a", score=0.5, box=(0, 0, 9, 9)),)
+    golden = GoldenFrame(name="g", frame=frame_of(np.zeros((9, 9, 3), np.uint8)), expected=expected)
+    manifest = bundling.manifest_of(about, ONCE, ("a",), {})
+    bundling.write_bundle(tmp_path / out, manifest, b"no model", [golden], about.card)
+    assert load_bundle(tmp_path / out).manifest.name == name
+
+
+def test_a_single_picture_is_refused_in_words(tmp_path: Path) -> None:
+    """How many there are, how many it needs, and what was wrong with the others."""
+    asked = request(draw(tmp_path / "data", 1, 1), tmp_path / "models" / "one", 1, 1)
+    with pytest.raises(DataError, match=r"learned from: 1; at least 2 are needed, .* 1 x picture is not"):
+        training.run(asked, lambda _stage, _row: None)
 
 
 def test_more_processes_than_pictures_are_refused(trained: tuple[Path, Path, training.Summary]) -> None:

@@ -30,7 +30,7 @@ def test_thresholds_keep_to_the_false_alarms_that_are_asked_for() -> None:
         marks = (Wanted(HERE, 0),) if number % 2 else ()
         hits = [(float(rng.uniform(0.3, 0.99)), HERE)] if number % 2 else []
         looked.append(seen(marks, *hits, *((float(s), THERE) for s in rng.uniform(0.02, 0.6, 3))))
-    points = operating_points(looked, {"knife": 0.5})["knife"].points
+    points = operating_points(looked, {"knife": 0.5}, looked)["knife"].points
     assert list(points) == ["bundle", "best_f1", "false_alarms_0.01", "false_alarms_0.1", "false_alarms_1"]
     false = np.array([f.score for one in looked for f in one.found if f.box == THERE])
     right = np.array([f.score for one in looked for f in one.found if f.box == HERE])
@@ -85,10 +85,18 @@ def test_the_best_f1_is_the_best_of_all_thresholds() -> None:
 def test_what_is_ignored_is_neither_right_nor_wrong() -> None:
     """A detection on a crowd is no false alarm; where nothing is found or labelled nothing is claimed."""
     looked = [seen((Wanted(HERE, 0, ignored=True),), (0.9, HERE)), seen(())]
-    own = operating_points(looked, {"knife": 0.3, "gun": 0.3})
+    own = operating_points(looked, {"knife": 0.3, "gun": 0.3}, looked)
     assert own["knife"].labelled == 0
     assert own["knife"].pictures == 2
     assert own["knife"].points["best_f1"].false_alarms == 0
     point = own["gun"].points["false_alarms_0.01"]
     assert (point.threshold, point.recall, point.precision) == (LOWEST, None, None)
     assert best_f1(judged(looked, 1)) == 0.3
+
+
+def test_the_bundles_own_threshold_is_judged_by_what_the_daemon_sees_with_it() -> None:
+    """With the lowest thresholds a thing may reach it by what single looks hardly saw."""
+    marks = (Wanted(HERE, 0),)
+    own = operating_points([seen(marks, (0.5, HERE))], {"knife": 0.5}, [seen(marks, (0.48, HERE))])
+    assert own["knife"].points["bundle"].recall == 0
+    assert own["knife"].points["best_f1"].recall == 1

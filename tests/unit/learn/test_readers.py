@@ -286,7 +286,7 @@ def test_a_pool_of_pictures_that_are_read_another_way_is_filled_anew(tmp_path: P
         assert fill(dataset, range(1), tmp_path / "pool", 120, crop=False) == 1
         (sample,) = [Pool([tmp_path / "pool"])[0]]
         found.append(int(sample.rgb.max()))
-    assert found == [15, 255]
+    assert found == [16, 255]
     assert len(list((tmp_path / "pool").glob("*.npz"))) == 1
 
 
