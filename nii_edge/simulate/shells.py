@@ -25,7 +25,16 @@ def _kept_apart(training: tuple[str, ...], held_out: tuple[str, ...]) -> dict[Wh
 
 
 PARCELS = _kept_apart(
-    training=("carton", "carton", "poly_bag", "padded_bag"),
+    training=(
+        "carton",
+        "carton",
+        "tuck_carton",
+        "mailer_box",
+        "poly_bag",
+        "padded_bag",
+        "bubble_bag",
+        "paper_wrap",
+    ),
     held_out=("telescope_carton", "drawer_carton", "pleated_bag", "foam_bag"),
 )
 """How parcels are packed; a name that stands twice is drawn twice as often. Half are of cardboard."""
@@ -74,6 +83,51 @@ def _padded_bag(rng: Generator, room: Size) -> tuple[Part, ...]:
 def _films(rng: Generator, room: Size, thick: float) -> list[Mesh]:
     x, y, z = room
     return [moved(sheet(rng, (x + 30, y + 18), thick, 1.6, 45, 14), z=s * (z / 2 + 3)) for s in (-1, 1)]
+
+
+def _tuck_carton(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A folding carton of thin board: one glued seam along it, its ends tucked in."""
+    x, y, z = room
+    wall = draw(rng, (0.35, 0.9))
+    shell = shell_box(x + 4 * wall, y + 2 * wall, z + 2 * wall, wall)
+    seam = moved(box(x, wall, draw(rng, (10, 18))), y=y / 2 + 1.5 * wall, z=draw(rng, (-0.3, 0.3)) * z)
+    tucks = [
+        moved(box(draw(rng, (8, 20)), 0.95 * y, wall), s * (x / 2 - 8), z=z / 2 - 0.5 * wall) for s in (-1, 1)
+    ]
+    return (Part(merge([shell, seam, *tucks]), "cardboard", draw(rng, (0.8, 1.0))),)
+
+
+def _mailer_box(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A box cut in one piece: double walls left and right, a lid with flaps that go down inside them."""
+    x, y, z = room
+    wall = draw(rng, (1.2, 2.6))
+    sides = [moved(box(x, wall, z), y=s * (y / 2 + (k + 0.5) * wall)) for s in (-1, 1) for k in (0, 1, 2)]
+    ends = [moved(box(wall, y + 6 * wall, z), s * (x / 2 + 0.5 * wall)) for s in (-1, 1)]
+    flats = [moved(box(x + 2 * wall, y + 6 * wall, wall), z=s * (z / 2 + 0.5 * wall)) for s in (-1, 1)]
+    front = moved(box(wall, 0.9 * y, 0.9 * z), x / 2 + 1.5 * wall)
+    return (Part(merge([*sides, *ends, *flats, front]), "cardboard", draw(rng, (0.25, 0.45))),)
+
+
+def _bubble_bag(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """Film with air in bubbles, wound around once or twice."""
+    x, y, z = room
+    thick, layers = draw(rng, (3, 6)), int(rng.integers(1, 3))
+    films = [
+        moved(sheet(rng, (x + 20, y + 14), thick, 1.5, 22, 20), z=s * (z / 2 + (k + 0.6) * thick))
+        for k in range(layers)
+        for s in (-1, 1)
+    ]
+    return (Part(merge(films), "polyethylene", draw(rng, (0.03, 0.07))),)
+
+
+def _paper_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """Paper folded tight around it, in layers at the ends, held by tape."""
+    x, y, z = room
+    wall = draw(rng, (0.15, 0.5))
+    shell = shell_box(x + 2 * wall, y + 2 * wall, z + 2 * wall, wall)
+    ends = [moved(box(3 * wall, y, z), s * (x / 2 + 2.5 * wall)) for s in (-1, 1)]
+    tape = moved(box(x, draw(rng, (38, 60)), 0.12), z=z / 2 + wall + 0.06)
+    return Part(merge([shell, *ends]), "paper", 0.9), Part(tape, "polypropylene")
 
 
 def _telescope_carton(rng: Generator, room: Size) -> tuple[Part, ...]:
@@ -173,6 +227,10 @@ _PARCEL_SHELLS: dict[str, Shell] = {
     "carton": _carton,
     "poly_bag": _poly_bag,
     "padded_bag": _padded_bag,
+    "tuck_carton": _tuck_carton,
+    "mailer_box": _mailer_box,
+    "bubble_bag": _bubble_bag,
+    "paper_wrap": _paper_wrap,
     "telescope_carton": _telescope_carton,
     "drawer_carton": _drawer_carton,
     "pleated_bag": _pleated_bag,
