@@ -36,19 +36,6 @@ class Looked(NamedTuple):
     extras: tuple[dict[str, Any], ...] = ()
 
 
-class _Telling(ModelDetector):
-    """The daemon's detector, telling what scores less than its thresholds, too."""
-
-    def from_(self, threshold: float) -> ModelDetector:
-        """It, telling of whatever scores as much as `threshold`. Of several looks at an input a single one
-        counts from where it counts for the daemon: what reaches a label's own threshold has the daemon's
-        score."""
-        made = self.lowered(threshold)
-        if len(self._ways) > 1:
-            made._labels = self._labels
-        return made
-
-
 class Eye:
     """One bundle, ready to look at frames: the daemon's findings, and below the bundle's thresholds what has
     at least the score `lowest` in one of its looks. Close it."""
@@ -60,8 +47,8 @@ class Eye:
         names = output_names(manifest.output)
         self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
         lanes = {_SCAN.scanner: optics} if optics else None
-        whole = _Telling(bundle, self._runtime, manifest.name, 1, lanes)
-        self._detector = whole.from_(lowest / manifest.input.looks)  # scores are means over looks
+        whole = ModelDetector(bundle, self._runtime, manifest.name, 1, lanes)
+        self._detector = whole.telling(lowest / manifest.input.looks)  # scores are means over looks
         self._index = {label.name: number for number, label in enumerate(manifest.labels)}
 
     def look(self, frame: Frame) -> tuple[Found, ...]:
