@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from nii_edge.adapters.threat_files import read_library
 from nii_edge.bundle import Bundle
 from nii_edge.config import EdgeConfig, Profile
 from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import ConfigError
 from nii_edge.xray.optics import Optics
-from nii_edge.xray.projection import unfit
+from nii_edge.xray.projection import Threat, unfit
+from nii_edge.xray.transmission import energies_swapped
 
 
 def plan_tip(
@@ -25,12 +28,14 @@ def plan_tip(
     """What threats are projected into which lanes; None if none are to be.
 
     Raises:
-        ConfigError: the library is refused, a label does not exist, or no lane delivers what it takes.
+        ConfigError: the library is refused, a threat's energies are exchanged, a label does not exist, or no
+            lane delivers what it takes.
     """
     if config.tip is None:
         return None
     folder = path.resolve().parent / config.tip.library
     threats = read_library(folder)
+    _check_energies(threats, folder)
     known = sorted({threat.label for threat in threats})
     findings = sorted({label.name for bundle in bundles.values() for label in bundle.manifest.labels})
     for label, fitting in config.tip.labels.items():
@@ -48,6 +53,17 @@ def plan_tip(
             "nothing could be projected; say `tip: null`"
         )
     return TipPlan(config.tip.rate, threats, config.tip.labels, lanes, optics, str(folder))
+
+
+def _check_energies(threats: Iterable[Threat], folder: Path) -> None:
+    """What was found of a threat that no material can be would say nothing of the detectors."""
+    for threat in threats:
+        if energies_swapped(np.moveaxis(threat.transmission, 2, 0)):
+            raise ConfigError(
+                f"{folder}: threat {threat.name}: ENERGIES_SWAPPED: more of the first plane's energy comes "
+                "through than of the second's; expected the low energy first, then the high one: exchange "
+                "them where the threat was made"
+            )
 
 
 def _tip_pitch(profile: Profile) -> tuple[float, float] | None:

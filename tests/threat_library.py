@@ -10,8 +10,9 @@ from nii_edge.adapters.threat_files import write_library
 from nii_edge.xray.projection import Threat
 
 
-def library(folder: Path, through: float = 0.0) -> Path:
-    """One block that lets `through` of the X-rays pass, and takes nearly the whole carton's height."""
-    block = Threat("block-1", "block", np.full((40, 40, 2), through, np.float32), 0.8, "made by the test")
+def library(folder: Path, through: float | tuple[float, float] = 0.0) -> Path:
+    """One block nearly as high as the carton, that lets `through` of the X-rays pass, or of each energy."""
+    passed = np.ones((40, 40, 2), np.float32) * np.float32(through)
+    block = Threat("block-1", "block", passed, 0.8, "made by the test")
     write_library(folder, [block])
     return folder

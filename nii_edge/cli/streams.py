@@ -213,7 +213,9 @@ def view(
 ) -> None:
     """Draw the scans of a recording as an operator's screen shows them, a PNG file for each view.
 
-    Exit status 1 if the recording is damaged or nothing could be drawn.
+    Scans that the daemon would not judge, with exchanged energies or an outgrown calibration for example, are
+    drawn too, and named with its reason. Exit status 1 if the recording is damaged, a carton is not in it, or
+    nothing could be drawn.
     """
     from nii_edge.commands import view as command
 

@@ -17,7 +17,7 @@ from nii_edge.commands.recorded_scans import LeftOutError, frames_of, known_lane
 from nii_edge.detect.manifest import Lane
 from nii_edge.errors import ConfigError, FrameError
 from nii_edge.records import Frame
-from nii_edge.xray import render
+from nii_edge.xray import quality, render, whole
 from nii_edge.xray.colour import colour_table
 from nii_edge.xray.optics import Optics, planes_of
 
@@ -26,7 +26,7 @@ Look: TypeAlias = Literal[
 ]
 LOOKS: tuple[Look, ...] = get_args(Look)
 MOST_TOLD = 3
-"""Scans left out for each reason that are told in words; all are counted."""
+"""Scans for each reason that are told in words, left out or doubtful; all are counted."""
 
 Told: TypeAlias = Callable[[int, int], None]
 
@@ -45,13 +45,15 @@ class Request(NamedTuple):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints. `left_out`: scans by reason; `examples`: some of them in words; `problems`: damage
-    of the recording."""
+    """What --json prints. `left_out`: scans by reason; `doubtful`: those drawn that the daemon would not
+    judge, by its reason; `examples`: some of both in words; `problems`: damage of the recording, and cartons
+    that are not in it."""
 
     out: str
     scans: int
     pictures: int
     left_out: dict[str, int]
+    doubtful: dict[str, int]
     examples: list[str]
     problems: list[str]
 
@@ -69,32 +71,56 @@ def view(request: Request, told: Told) -> Summary:
         raise ConfigError(f"--out {request.out}: is no folder")
     lanes = known_lanes(request.lanes)
     source = McapSource(request.recording)
-    left, examples, scans, pictures, done = Counter[str](), list[str](), 0, 0, 0
+    left, doubtful, examples = Counter[str](), Counter[str](), list[str]()
+    missing, scans, pictures, done = set(request.cartons), 0, 0, 0
     request.out.mkdir(parents=True, exist_ok=True)
     for (scanner, epoch, seq), sources in scans_of(source):
         done += len(sources)
         told(min(done, len(source)), len(source))
         if request.cartons and sources[0].header.carton not in request.cartons:
             continue
+        missing.discard(sources[0].header.carton or "")
         scans += 1
         try:
             lane = lanes.get(scanner)
             if lane is None:
                 raise LeftOutError("other_lane", f"{scanner} is not in {request.lanes}")
-            shown = [_shown(frame, lane, request) for frame in frames_of(lane.profile, sources)]
+            frames = frames_of(lane.profile, sources)
+            shown = [_shown(frame, lane, request) for frame in frames]
         except LeftOutError as reason:
-            left[reason.why] += 1
-            if left[reason.why] <= MOST_TOLD:
-                examples.append(f"{scanner}/{epoch}/{seq}: {reason.why}: {reason}"[:300])
+            examples += _told_of(left, f"{scanner}/{epoch}/{seq}", reason.why, str(reason))
             continue
+        for why, words in _doubts(frames, lane)[:1]:
+            examples += _told_of(doubtful, f"{scanner}/{epoch}/{seq}", why, words)
         for number, picture in enumerate(shown):
             name = f"{scanner}-{epoch}-{seq}-{number}.png"
             (request.out / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             pictures += 1
     return Summary(
-        out=str(request.out), scans=scans, pictures=pictures, left_out=dict(left), examples=examples,
-        problems=list(source.problems),
+        out=str(request.out), scans=scans, pictures=pictures, left_out=dict(left), doubtful=dict(doubtful),
+        examples=examples, problems=[*source.problems, *map(_not_there, sorted(missing))],
     )  # fmt: skip
+
+
+def _not_there(carton: str) -> str:
+    return f"--carton {carton}: no scan of the recording names it; `nii-edge view` without it draws all"
+
+
+def _told_of(counts: Counter[str], scan: str, why: str, words: str) -> list[str]:
+    """Count a scan; one of the first few in words."""
+    counts[why] += 1
+    return [f"{scan}: {why}: {words}"[:300]] if counts[why] <= MOST_TOLD else []
+
+
+def _doubts(frames: tuple[Frame, ...], lane: Lane) -> list[quality.Problem]:
+    """Why the daemon would not judge these views, if it would not: what is drawn of them may be wrong."""
+    bare = lane.profile.shows == "carton" or lane.profile.line_scan is not None
+    found = []
+    for frame in frames:
+        detector = lane.optics[frame.view].detector if lane.optics else None
+        problem = quality.problem(frame, detector, bare=bare) or whole.problem(frame, lane.profile, detector)
+        found += [problem] if problem is not None else []
+    return found
 
 
 def _shown(frame: Frame, lane: Lane, request: Request) -> render.Picture:
@@ -129,5 +155,9 @@ def show(summary: Summary, console: Console) -> None:
     )
     for why, count in summary.left_out.items():
         console.print(f"  left out, {why}: {count}", markup=False, highlight=False)
+    for why, count in summary.doubtful.items():
+        console.print(
+            f"  drawn, but the daemon would not judge them, {why}: {count}", markup=False, highlight=False
+        )
     for words in (*summary.examples, *summary.problems):
         console.print(f"    {words}", style="dim", markup=False, highlight=False)

@@ -115,6 +115,9 @@ class LineView:
     _cutter: Cutter = field(init=False)
     _taken: deque[_Taken] = field(default_factory=deque)
     _piece: Piece | None = None
+    _first: int | None = None
+    _last: int = 0
+    _started_over: bool = False
 
     def __post_init__(self) -> None:
         self._cutter = Cutter(self.cut)
@@ -147,12 +150,25 @@ class LineView:
         steps = np.diff(places)
         if len(steps) and int(steps.max()) > JUMP:
             raise FrameError(Reason.BAD_HEADER, f"the encoder jumps by {int(steps.max())} lines in one chunk")
-        if high is not None and high - int(places.min()) > BACK * self.cut.longest:
+        if high is not None and (
+            high - int(places.min()) > BACK * self.cut.longest or self._starts_over(places, high)
+        ):
             raise FrameError(
                 Reason.BAD_HEADER,
                 f"the encoder went back by {high - int(places.min())} lines; if it started over, begin a "
-                "new epoch",
+                "new epoch: cartons at places seen before are not looked at",
             )
+
+    def _starts_over(self, places: npt.NDArray[np.int64], high: int) -> bool:
+        """Whether the encoder has begun anew, at once, where this epoch began; a belt that runs back passes
+        all between, or may do so unseen, but hardly to there. So until a chunk ends with a new place."""
+        if int(places[-1]) > high:
+            self._started_over = False
+        elif self._first is not None:
+            steps = np.diff(places, prepend=self._last)
+            near = places < self._first + self.cut.shortest
+            self._started_over |= bool((near & (steps < -self.cut.shortest)).any())
+        return self._started_over
 
     def take(self, chunk: Chunk) -> None:
         """The next chunk."""
@@ -162,6 +178,8 @@ class LineView:
             if self.wanted(message) > message.acked + 1:  # chunks before this one are lost for good
                 first = int(self.places(lines.encoder[:1])[0])
                 self.lost(self.view, Loss(first, None, message.scan_type))
+        places = self.places(lines.encoder)
+        self._first, self._last = int(places[0]) if self._first is None else self._first, int(places[-1])
         for event in self._cutter.feed(lines):
             self._on(event, message.scan_type)
         self.next = message.chunk + 1

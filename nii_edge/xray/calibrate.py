@@ -23,6 +23,7 @@ from nii_edge.errors import CalibrationError, CalibrationFault
 from nii_edge.records import Channel
 from nii_edge.xray.geometry import room_for
 from nii_edge.xray.pixels import (
+    MAD_TO_SIGMA,
     PixelState,
     Repair,
     States,
@@ -48,6 +49,10 @@ AIR_TOLERANCE = 0.5
 """How far the measured air level may be from the profile's `air`, as a share of it."""
 MAX_AIR_CHANGE = 0.05
 """Of a pixel's air level, between the first and the second half of the air lines."""
+
+
+LINE_FLICKER = 0.015
+"""By which share of air no tube changes from line to line; the pixels of most detectors differ by more."""
 
 
 class Noise(NamedTuple):
@@ -109,13 +114,14 @@ def calibrate(dark: npt.NDArray[np.generic], air: npt.NDArray[np.generic], origi
 
     Raises:
         CalibrationError: TOO_FEW_LINES; PROFILE_MISMATCH if the shapes contradict each other or the
-            channels; NOT_AIR if the tube was off; BAD_DETECTOR beyond what neighbours can replace, or counts
-            that are not finite.
+            channels, or the arrays are turned; NOT_AIR if the tube was off; BAD_DETECTOR beyond what
+            neighbours can replace, or counts that are not finite.
     """
     _check_lines(dark, air, origin)
     in_dark, in_air = statistics(dark), statistics(air)
     response = in_air.mean - in_dark.mean
     _check_response(response, in_air.std, origin)
+    _check_turned(air, in_dark.mean, origin)
     _check_steady(air, response, origin)
     states = classify(in_dark, in_air)
     _check_states(states, origin)
@@ -241,6 +247,29 @@ def _check_response(
                 CalibrationFault.NOT_AIR,
                 f"{name}: air is only {level:.1f} counts above dark with noise {spread:.1f}; is the tube on?",
             )
+
+
+def _check_turned(air: npt.NDArray[np.generic], dark: npt.NDArray[np.float64], origin: Origin) -> None:
+    """Pixels differ from their neighbours, and lines hardly: where it is the other way round, they are
+    pixels."""
+    values = np.moveaxis(air, 2, 0).astype(np.float64) - dark[:, None]
+    for name, plane in zip(origin.channels, values, strict=True):
+        lines, pixels = _roughness(plane.mean(axis=1)), _roughness(plane.mean(axis=0))
+        if lines > max(LINE_FLICKER, 3 * pixels):
+            raise CalibrationError(
+                CalibrationFault.PROFILE_MISMATCH,
+                f"{name}: air differs by {lines:.1%} from line to line and by {pixels:.1%} from one detector "
+                "pixel to the next, expected the other way round: the arrays are turned, or the profile's "
+                f"`belt_axis` ({origin.belt_axis}) is wrong",
+            )
+
+
+def _roughness(values: npt.NDArray[np.float64]) -> float:
+    """By which share neighbours differ, as a standard deviation; slopes and a few odd ones are no matter."""
+    bends = np.abs(values[:-2] + values[2:] - 2 * values[1:-1])
+    if not bends.size:
+        return 0.0
+    return float(MAD_TO_SIGMA * np.median(bends) / 6**0.5 / max(float(np.median(values)), 1.0))
 
 
 def _check_steady(air: npt.NDArray[np.generic], response: npt.NDArray[np.float64], origin: Origin) -> None:

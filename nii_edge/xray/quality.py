@@ -21,7 +21,7 @@ import numpy.typing as npt
 from nii_edge.errors import CalibrationError
 from nii_edge.records import Frame, Pixels, Reason
 from nii_edge.xray.calibrate import Calibration
-from nii_edge.xray.stuck import Lines, lines_crossing, stuck
+from nii_edge.xray.stuck import Lines, lines_crossing, quiet, stuck
 from nii_edge.xray.transmission import SWAP_PIXELS, air_now, compared, energies_swapped, outgrown
 
 ROWS = 24
@@ -155,6 +155,8 @@ def _counts(frame: Frame, detector: Calibration | None, bare: bool) -> Problem |
         _saturated(rows)
         or stuck(rows, across_rows)
         or stuck(columns, across_columns)
+        or quiet(rows, across_rows, detector)
+        or quiet(columns, across_columns, detector)
         or _repeated(columns, across_columns)
         or _repeated(rows, across_rows)
     )

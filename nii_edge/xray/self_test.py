@@ -57,6 +57,16 @@ and along the belt; smallest distance of two materials in standard deviations; l
 noise of air; deviation of the piece's size."""
 Grade = Literal["pass", "warn", "fail"]
 
+_NEEDS: dict[Metric, str] = {
+    "penetration_mm": "`steps` of the piece",
+    "wire_mm": "`wires` of the piece",
+    "resolution_across_lp_mm": "`edges` of the piece that run down",
+    "resolution_along_lp_mm": "`edges` of the piece that run across",
+    "material_separation": "two `patches` of the piece and both energies",
+    "z_error": "`patches` of the piece and a calibration with wedges (`nii-edge scanner calibrate --wedges`)",
+}
+"""What cannot be measured without; all else is measured of every piece."""
+
 Place = tuple[float, float, float, float]
 """x0, y0, x1, y1 in mm from the piece's top left corner, x along image columns, y down image rows."""
 
@@ -133,7 +143,8 @@ class Measurement(Piece, frozen=True, kw_only=True):
 
 
 class SelfTest(Piece, frozen=True, kw_only=True):
-    """One day's result. `problem` says in words why nothing could be measured, or is empty."""
+    """One day's result. `problem` says in words why nothing could be measured, or not all that has a limit,
+    or is empty."""
 
     made_at_ns: int
     piece: str
@@ -142,7 +153,7 @@ class SelfTest(Piece, frozen=True, kw_only=True):
 
     @property
     def grade(self) -> Grade:
-        """The worst of all; "fail" if nothing could be measured."""
+        """The worst of all; "fail" if something could not be measured."""
         grades = {measurement.grade for measurement in self.measurements}
         if self.problem or "fail" in grades:
             return "fail"
@@ -169,7 +180,8 @@ def run(
     """Measure a scan of the test piece, lying upright with nothing else on the belt.
 
     `planes`: transmission (channels, height, width). `pixel_pitch_mm`: along rows (from one column to the
-    next) and along columns, as the profile says. `materials` for errors of Z, which are left out without.
+    next) and along columns, as the profile says. `materials` for errors of Z, which are left out without; a
+    limit of what was left out is a failure.
     """
     swapped = len(planes) > 1 and energies_swapped(planes)  # first: with the other's air, the belt looks dark
     scale, problem = (None, SWAPPED) if swapped else locate(planes[-1], piece, pixel_pitch_mm)
@@ -184,7 +196,16 @@ def run(
         )
         for metric, value in _measure(planes, piece, scale, materials)
     )
-    return SelfTest(made_at_ns=made_at_ns, piece=piece.name, measurements=measurements)
+    problem = _unmeasured([name for name in by_metric if name not in {m.metric for m in measurements}])
+    return SelfTest(made_at_ns=made_at_ns, piece=piece.name, measurements=measurements, problem=problem)
+
+
+def _unmeasured(metrics: Sequence[Metric]) -> str:
+    """What is said of limits that nothing was held against; a test that is not made is not passed."""
+    if not metrics:
+        return ""
+    why = "; ".join(f"{metric} needs {_NEEDS[metric]}" for metric in metrics)
+    return f"not measured, though it has a limit: {why}; see to it, or take the limit out of the piece's file"
 
 
 def locate(high: Floats, piece: TestPiece, pixel_pitch_mm: tuple[float, float]) -> tuple[Scale | None, str]:

@@ -1,7 +1,8 @@
 """Lines of a frame that never change: detector pixels that stand still, or lines that were filled in.
 
 What a calibration knows as bad is repaired and says nothing. All else is seen as it stands: a few pixels side
-by side that keep the value of air show a strip of air whatever lies there. Pure.
+by side that keep the value of air show a strip of air whatever lies there. So do those that keep it but for
+the noise of their electronics: what is measured has the noise of its photons. Pure.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from nii_edge.xray.pixels import PixelState
 
 MAX_STUCK = 0.02
 """Of a frame's lines: so many may never change that no calibration repairs; more hide too much."""
+QUIET = 0.2
+"""Of the noise that belongs to what a pixel shows, as a share: one with less counts no photons. In a dozen
+lines sound ones have hardly less than a third."""
+QUIET_SHOWN = 0.1
+"""Transmission from which photons make most of the noise."""
 MIN_STUCK = 3
 """Lines that must be stuck at least, so that a narrow frame's single dead pixel is not a fault."""
 
@@ -71,6 +77,31 @@ def stuck(some: Pixels, lines: Lines) -> str | None:
         return f"{which.size} of {count} {lines.name} never change; {_why(values[same])}"
     shows = suspects[(same & (values > lines.dark[suspects])).any(axis=1)]
     return _side_by_side(which, shows, lines, _why(values[same]) if which.size else "")
+
+
+def quiet(some: Pixels, lines: Lines, detector: Calibration | None) -> str | None:
+    """What is wrong with detector pixels side by side that have less noise in `some`, (sampled, lines,
+    channels), than the photons that they would have counted, in any channel, in words."""
+    if detector is None or not lines.of_detector or detector.states.T.shape != some.shape[1:]:
+        return None
+    moved = some.astype(np.float32)
+    moved -= moved[0].copy()
+    count, total = len(some), np.einsum("ijk->jk", moved)  # much quicker than NumPy's sum
+    squares = np.einsum("ijk,ijk->jk", moved, moved) - total * total / count
+    gain = detector.gain.T
+    mean = (some[0] + total / count - detector.offset.T) * gain
+    dark, air = np.square(np.asarray((detector.dark_noise, detector.air_noise), np.float32))
+    belongs = (count - 1) * (dark + np.maximum(air - dark, 0) * mean)
+    still = (squares * gain * gain < QUIET**2 * belongs) & (mean > QUIET_SHOWN) & ~lines.known
+    held: Flags = np.logical_or.reduce(still, axis=1)
+    first, end = _longest_run(held, np.flatnonzero(held))
+    if end - first < 2:
+        return None
+    return (
+        f"{end - first} {lines.name} side by side, {first} to {end - 1}, have next to none of the noise of "
+        "photons; they are stuck, and a wire or a blade may hide there: calibrate anew, or have the detector "
+        "seen to"
+    )
 
 
 def _why(values: Pixels) -> str:

@@ -156,6 +156,26 @@ def test_a_dark_tube_and_too_few_lines_make_no_calibration(files: Files, tmp_pat
         assert not (tmp_path / "bad.cal").exists()
 
 
+def test_lines_that_are_turned_make_no_calibration(files: Files, tmp_path: Path) -> None:
+    """As many lines as pixels would fit every frame, with the gain of a line for that of a pixel."""
+    for name in ("dark", "air"):
+        np.save(tmp_path / f"{name}.npy", np.load(files.folder / f"{name}.npy").swapaxes(0, 1))
+    with pytest.raises(
+        CalibrationError, match=r"the arrays are turned, or .* `belt_axis` \(columns\)"
+    ) as caught:
+        scanner_files.calibrate(
+            "lane-1",
+            0,
+            files.profile,
+            tmp_path / "dark.npy",
+            tmp_path / "air.npy",
+            None,
+            tmp_path / "bad.cal",
+        )
+    assert caught.value.fault is CalibrationFault.PROFILE_MISMATCH
+    assert not (tmp_path / "bad.cal").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "out", "words"),
     [("../lane 1", "x.cal", "expected the lane's name"), ("lane-1", ".", "expected a file to write"),

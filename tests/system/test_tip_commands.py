@@ -50,6 +50,20 @@ def test_check_names_the_library_and_refuses_a_bad_one(site: Site) -> None:
     assert "no threats" in " ".join(_would_run(site))
 
 
+@pytest.mark.parametrize(
+    ("through", "words"), [((0.4, 0.5), ""), ((0.5, 0.4), "threat block-1: ENERGIES_SWAPPED")]
+)
+def test_a_threat_with_exchanged_energies_is_refused(
+    site: Site, through: tuple[float, float], words: str
+) -> None:
+    """No material lets more of the low energy through: how often it is found would say nothing."""
+    library(site.folder / "threats", through)
+    config = site.edge_config(tip={"library": "threats"})
+    done = subprocess.run(command("check", str(config), "--json"), capture_output=True, check=False)
+    assert (done.returncode == 1) == bool(words)
+    assert words in " ".join(json.loads(done.stdout).get("problems", ()))
+
+
 def _would_run(site: Site) -> list[str]:
     done = subprocess.run(
         command("check", str(site.edge_config()), "--json"), capture_output=True, check=False

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from harness import ROOT, command
 
-from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.adapters.mcap_recording import McapSource, RecordingWriter
 
 DEMO = ROOT / "nii_edge" / "demo"
 
@@ -28,9 +28,11 @@ def lanes(folder: Path, calibrated: bool = True) -> Path:
     return folder
 
 
-def drawn(lanes_: Path, out: Path, *more: str, status: int = 0) -> dict[str, Any]:
+def drawn(
+    lanes_: Path, out: Path, *more: str, status: int = 0, of: Path = DEMO / "demo.mcap"
+) -> dict[str, Any]:
     done = subprocess.run(
-        command("view", str(DEMO / "demo.mcap"), "--lanes", str(lanes_), "--out", str(out), "--json", *more),
+        command("view", str(of), "--lanes", str(lanes_), "--out", str(out), "--json", *more),
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -71,6 +73,28 @@ def test_what_cannot_be_drawn_is_named_and_counted(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     shutil.copy(DEMO / "scanner.yaml", tmp_path / "other" / "nobody.yaml")
     assert set(drawn(tmp_path / "other", tmp_path / "none", status=1)["left_out"]) == {"other_lane"}
+
+
+def test_scans_that_the_daemon_would_not_judge_are_drawn_and_named(tmp_path: Path) -> None:
+    """With exchanged energies metal looks like food: no screen shows that without a word."""
+    frames = [frame for frame in McapSource(DEMO / "demo.mcap") if frame.header.seq == 1]
+    writer = RecordingWriter(tmp_path / "exchanged.mcap")
+    for frame in frames:
+        counts = np.frombuffer(frame.payload, "<u2").reshape(-1, 2)
+        writer.write_frame(frame.header, np.ascontiguousarray(counts[:, ::-1]).tobytes(), 1)
+    writer.close()
+    summary = drawn(lanes(tmp_path / "lanes"), tmp_path / "out", of=tmp_path / "exchanged.mcap")
+    assert (summary["pictures"], summary["left_out"]) == (len(frames), {})
+    assert summary["doubtful"] == {"PROFILE_MISMATCH": 1}
+    assert "swapped?" in summary["examples"][0]
+    assert drawn(tmp_path / "lanes", tmp_path / "sound", "--longest", "100")["doubtful"] == {}
+
+
+def test_a_carton_that_is_not_in_the_recording_is_named(tmp_path: Path) -> None:
+    """Rather than nothing drawn without a word."""
+    summary = drawn(lanes(tmp_path / "lanes"), tmp_path / "out", "--carton", "nobody's", status=1)
+    assert summary["scans"] == 0
+    assert "--carton nobody's: no scan of the recording names it" in summary["problems"][0]
 
 
 @pytest.mark.parametrize(

@@ -528,6 +528,36 @@ def test_an_encoder_that_starts_over_is_refused_and_not_taken_for_a_belt_that_ru
     assert "epoch" in refused.detail
 
 
+@pytest.mark.parametrize("first", [0, (*range(120, 125), *range(5))])
+def test_an_encoder_that_starts_over_soon_is_refused_until_it_brings_something_new(
+    first: int | tuple[int, ...],
+) -> None:
+    """Back to where the epoch began in one step, though not far: its cartons would pass as seen already. The
+    step is between two chunks, or within one that begins with new lines."""
+    rig = rig_after(Rig(ONE))
+    rig.replies.clear()
+    for chunk, encoder in ((13, first), (14, 10), (15, 60)):
+        rig.send(message(0, chunk, 10 * chunk, 10, encoder=encoder, oldest=chunk), PIXELS)
+        (refused,) = rig.heard(RefusedMessage)
+        assert (refused.reason, refused.chunk) == (Reason.BAD_HEADER, chunk)
+        assert "begin a new epoch" in refused.detail
+        rig.replies.clear()
+    rig.send(message(0, 16, 160, 10, encoder=115, oldest=16), PIXELS)
+    assert rig.heard(RefusedMessage) == []
+
+
+@pytest.mark.parametrize(
+    "encoder", [tuple(range(118, 98, -1)), tuple(range(40, 60)), tuple(range(119, -1, -1))]
+)
+def test_a_belt_that_runs_back_is_not_taken_for_an_encoder_that_starts_over(encoder: tuple[int, ...]) -> None:
+    """Line by line, also to where the epoch began; or unseen, and not so far."""
+    rig = rig_after(Rig(ONE))
+    rig.replies.clear()
+    pixels = np.full((len(encoder), WIDTH, 2), 50_000, "<u2").tobytes()
+    rig.send(message(0, 13, 130, len(encoder), encoder=encoder), pixels)
+    assert rig.heard(RefusedMessage) == []
+
+
 def test_lines_of_another_content_under_the_same_chunk_are_refused() -> None:
     """The first ones stand."""
     rig = Rig(ONE)

@@ -242,6 +242,26 @@ def test_pixels_that_got_stuck_since_the_calibration_are_named(
     assert (words.replace("rows", "columns") if turned else words) in said
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("count", "level", "named"), [(2, 25_000, True), (30, 12_000, True), (1, 25_000, False)]
+)
+def test_pixels_that_are_stuck_but_for_the_noise_of_their_electronics_are_named(
+    count: int, level: int, named: bool, turned: bool
+) -> None:
+    """They change a little from line to line, as no pixel does that counts photons."""
+    pixels = carton() // 2 + 600
+    noise = np.random.default_rng(3).normal(level, 8, (count, *pixels.shape[1:2]))
+    pixels[60 : 60 + count, :, 0] = noise.astype(np.uint16)
+    if turned:
+        pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
+    found = quality.problem(frame(pixels), detector(600.0, turned, 25_000.0))
+    assert (found is not None) == named, found
+    if found is not None:
+        which = "columns" if turned else "rows"
+        assert f"{count} detector pixels ({which}) side by side, 60 to {59 + count}, have next to" in found[1]
+
+
 def test_repaired_pixels_say_nothing_though_they_are_all_alike() -> None:
     """Eight in a row, dead in both energies at one value, which looks like lines that repeat."""
     pixels = carton() // 2 + 600

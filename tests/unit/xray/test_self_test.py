@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polychromatic as model
@@ -178,7 +179,27 @@ def test_swapped_energies_are_named_with_wedges_or_without(table: MaterialTable 
     swapped = run(scanned()[::-1], PIECE, PITCH, LIMITS, 1, table)
     assert (swapped.grade, swapped.measurements) == ("fail", ())
     assert swapped.problem.startswith("ENERGIES_SWAPPED: ")
-    assert run(scanned(), PIECE, PITCH, LIMITS, 1, table).problem == ""
+    assert "ENERGIES_SWAPPED" not in run(scanned(), PIECE, PITCH, LIMITS, 1, table).problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "table", "words"),
+    [
+        ({}, None, "z_error needs `patches` of the piece and a calibration with wedges"),
+        ({"wires": (), "steps": ()}, TABLE, "penetration_mm needs `steps` of the piece; wire_mm needs"),
+    ],
+)
+def test_a_limit_that_nothing_is_held_against_is_no_pass(
+    changes: dict[str, tuple[()]], table: MaterialTable | None, words: str
+) -> None:
+    """A calibration made anew without wedges passed the limit of Z, since Z was not asked any more."""
+    piece = msgspec.structs.replace(PIECE, **changes)
+    tested = run(scanned(), piece, PITCH, LIMITS, 1, table)
+    assert set(grades(tested).values()) == {"pass"}
+    assert tested.grade == "fail"
+    assert words in tested.problem
+    asked = [limit for limit in LIMITS if limit.metric in grades(tested)]
+    assert run(scanned(), piece, PITCH, asked, 1, table).grade == "pass"
 
 
 @pytest.mark.parametrize("changes", [{"photons": 120}, {"high_like_low": 1.0}, {"blur_px": 2.0}])
