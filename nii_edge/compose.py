@@ -585,7 +585,8 @@ def status_routes(daemon: Daemon) -> dict[str, Route]:
         return answer
 
     def verify(query: Mapping[str, str]) -> Answer:
-        after, limit = _number(query, "after", 0, _LAST_ENTRY), _number(query, "limit", 2_000, 10_000)
+        after = _number(query, "after", 0, _LAST_ENTRY)
+        limit = max(1, min(_number(query, "limit", 2_000, _LAST_ENTRY), 10_000))
         audit = committer.answer(lambda ledger: ledger.verify(after, limit))
         daemon.metrics.chain_failures.inc(len(audit.problems))
         return _json(audit._asdict())

@@ -48,26 +48,45 @@ def open_ledger(path: Path, edge: str) -> Opened:
     Raises:
         LedgerError: it is in use, not writable, of another version, or another edge's.
     """
-    problems: list[str] = []
     _finish(path)
     lost = _lost_from_log(path)
-    try:
-        ledger = SqliteLedger(path, edge)
-        problems = _verify(ledger)
-        if not problems:
-            return Opened(ledger, lost)
-        ledger.close()
-    except (LedgerDamagedError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        problems.append(f"{type(error).__name__}: {error}")  # rows of a kind that was never written
-    saved = _carry_over(path, _fresh(path), edge)
+    opened = _whole(path, edge)
+    if isinstance(opened, SqliteLedger):
+        return Opened(opened, lost)
+    saved = _carry_over(path, edge)
     aside = _set_aside(path)
     _finish(path)
-    return Opened(SqliteLedger(path, edge), (*lost, *problems[:20], f"the damaged ledger is {aside}", saved))
+    return Opened(SqliteLedger(path, edge), (*lost, *opened[:20], f"the damaged ledger is {aside}", saved))
+
+
+def _whole(path: Path, edge: str) -> SqliteLedger | list[str]:
+    """The ledger at `path` if it is whole; else what is wrong with it, and it is closed: nobody else may read
+    a ledger that is open. Raises LedgerError if it cannot be opened and is not known to be damaged."""
+    with contextlib.ExitStack() as closing:
+        try:
+            ledger = closing.enter_context(contextlib.closing(SqliteLedger(path, edge)))
+            problems = _verify(ledger)
+        except (ValueError, TypeError, LookupError, OverflowError, AttributeError) as error:
+            return [f"{type(error).__name__}: {error}"]  # rows of a kind that was never written
+        except LedgerError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", None)
+            if not isinstance(error, LedgerDamagedError) and code != sqlite3.SQLITE_ERROR:
+                raise
+            return [str(error)]  # SQLITE_ERROR: a table or a column is not there
+        if problems:
+            return problems
+        closing.pop_all()
+        return ledger
 
 
 def _fresh(path: Path) -> Path:
-    """Where the fresh ledger grows until it is complete."""
+    """The fresh ledger, complete; it only waits for its name."""
     return path.with_name(f"{path.stem}.rescue{path.suffix}")
+
+
+def _growing(path: Path) -> Path:
+    """Where the fresh ledger grows until it is complete."""
+    return path.with_name(f"{path.stem}.rescue-part{path.suffix}")
 
 
 def _finish(path: Path) -> None:
@@ -80,8 +99,13 @@ def _finish(path: Path) -> None:
         companion = Path(f"{path}{ending}")
         if companion.exists():
             companion.rename(_free(path, ending))
-    fresh.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _renamed(fresh, path)
+
+
+def _renamed(file: Path, to: Path) -> None:
+    """On the disk, too."""
+    file.rename(to)
+    folder = os.open(to.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
@@ -130,14 +154,16 @@ def _free(path: Path, ending: str) -> Path:
     return aside
 
 
-def _carry_over(path: Path, into: Path, edge: str) -> str:
-    """Everything readable that still matters, into a fresh ledger; what it was, in words.
+def _carry_over(path: Path, edge: str) -> str:
+    """Everything readable that still matters, into a fresh ledger beside it; what it was, in words.
 
     Raises:
         LedgerError: the disk does not take it.
     """
-    for ending in ("", "-wal", "-shm"):  # of a rescue that was cut off
-        Path(f"{into}{ending}").unlink(missing_ok=True)
+    into = _growing(path)
+    for file in (into, _fresh(path)):  # of rescues that were cut off
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{file}{ending}").unlink(missing_ok=True)
     records = scans = 0
     with (
         contextlib.closing(SqliteLedger(into, edge)) as fresh,
@@ -150,6 +176,11 @@ def _carry_over(path: Path, into: Path, edge: str) -> str:
                 scans += 1
                 records += any(isinstance(part, Conclude | Miss | Recalled) for part in change)
         fresh.raise_high_water(_epochs(old))
+        fresh.settle()  # a log that cannot be merged when it is closed says nothing
+    log = Path(f"{into}-wal")
+    if log.exists() and log.stat().st_size:
+        raise LedgerError(f"{log}: the disk did not take what was saved of {path}; mend the disk first")
+    _renamed(into, _fresh(path))
     return f"carried over {records} unconfirmed records; {scans - records} scans get a new verdict"
 
 
@@ -227,8 +258,9 @@ def _epochs(old: sqlite3.Connection) -> dict[tuple[str, int], int]:
 
 
 def _rows(old: sqlite3.Connection, statement: str, values: tuple[str | None, ...] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]
-    """Rows until SQLite stumbles: what comes after that cannot be read."""
+    """Rows until SQLite stumbles: what comes after that cannot be read. LedgerError if it is in use."""
     try:
         yield from old.execute(statement, values)
-    except (sqlite3.Error, ValueError):
-        return
+    except (sqlite3.Error, ValueError) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise LedgerError(f"the damaged ledger cannot be read: {error}") from error

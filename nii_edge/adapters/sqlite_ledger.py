@@ -132,13 +132,13 @@ class SqliteLedger:
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make all `changes` durable, in order, or none."""
-        before = self._last, self._link
+        before = self._last, self._link, self._redated_to
         try:
             with translated(self._path), transaction(self._db):
                 for change in _joined(changes):
                     self._apply(change)
         except BaseException:
-            self._last, self._link = before
+            self._last, self._link, self._redated_to = before
             raise
 
     # ---- questions
@@ -477,11 +477,13 @@ class SqliteLedger:
 
     def _keep_parked(self, last: int) -> None:
         """Parked entries up to `last` stand at the end of the journal from now on."""
-        for entry, kind, key, body, parked in self._db.execute(
-            "SELECT entry, kind, key, body, parked FROM journal INDEXED BY journal_parked "
+        for entry, kind, key, body, crc, parked in self._db.execute(
+            "SELECT entry, kind, key, body, crc, parked FROM journal INDEXED BY journal_parked "
             "WHERE state = 'parked' AND entry <= ? ORDER BY entry",
             (last,),
         ).fetchall():
+            if zlib.crc32(body) != crc:  # or it would be given a new one
+                raise LedgerDamagedError(f"{self._path}: entry {entry} has a CRC-32 other than its own")
             record = self._decode(body, KINDS[kind])
             self._db.execute("UPDATE journal SET key = 'moved ' || entry WHERE entry = ?", (entry,))
             moved = self._append(kind, key, record)

@@ -8,6 +8,7 @@ the frame itself, as in the daemon, before it is drawn.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -196,7 +197,8 @@ def _picture(source: SourceFrame, scanners: _Scanners, folder: Path) -> _Drawn:
     file, carton = folder / f"{scan}-{header.view}-{mark}.png", header.carton or scan
     told = file.with_suffix(".json")
     if file.is_file() and told.is_file():
-        return _Drawn(file, carton, msgspec.json.decode(told.read_bytes(), type=Rectangle))
+        with contextlib.suppress(msgspec.DecodeError):  # cut off: drawn anew
+            return _Drawn(file, carton, msgspec.json.decode(told.read_bytes(), type=Rectangle))
     lane = scanners.lanes.get(header.scanner)
     if lane is None:
         raise LeftOutError("other_lane", f"{header.scanner} is not one of {', '.join(scanners.lanes)}")

@@ -150,9 +150,10 @@ class LineView:
         steps = np.diff(places)
         if len(steps) and int(steps.max()) > JUMP:
             raise FrameError(Reason.BAD_HEADER, f"the encoder jumps by {int(steps.max())} lines in one chunk")
-        if high is not None and (
-            high - int(places.min()) > BACK * self.cut.longest or self._starts_over(places, high)
-        ):
+        if high is None:
+            return
+        anew = self._starts_over(places, high)
+        if anew or high - int(places.min()) > BACK * self.cut.longest:
             raise FrameError(
                 Reason.BAD_HEADER,
                 f"the encoder went back by {high - int(places.min())} lines; if it started over, begin a "

@@ -46,7 +46,7 @@ def write_page(
         f"({tree['interval'][0]:.3f}–{tree['interval'][1]:.3f}), mAP50-95 {tree['map']:.3f}, "
         f"AP30 {tree['ap30']:.3f}, calibration error {tree['calibration_error']:.3f}, scaled "
         f"{tree['calibration_error_scaled']:.3f}</p>",
-        listed("With care", tree["cautions"]),
+        listed("Cautions", tree["cautions"]),
         _table(
             ("class", "AP50", "AP30"),
             [(n, v, tree["per_class30"].get(n, 0)) for n, v in tree["per_class"].items()],

@@ -26,7 +26,7 @@ def write_report(
     figures = [(key, value) for key, value in tree.items() if isinstance(value, int | float | str)]
     parts = [
         "<h1>Training</h1>",
-        listed("With care", tree["cautions"]),
+        listed("Cautions", tree["cautions"]),
         _table(("", ""), figures),
         _table(("class", "in the labels", "AP50"), _by_class(tree)),
         _table(("class", "point", "threshold", "found", "right", "false alarms a picture"), _points(tree)),

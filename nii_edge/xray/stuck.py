@@ -21,6 +21,10 @@ MAX_STUCK = 0.02
 QUIET = 0.2
 """Of the noise that belongs to what a pixel shows, as a share: one with less counts no photons. In a dozen
 lines sound ones have hardly less than a third."""
+CALM = 0.15
+"""So many of the lit pixels show next to nothing but air along a whole frame."""
+QUIET_LINES = 8
+"""Sampled lines that say something of noise."""
 QUIET_SHOWN = 0.1
 """Transmission from which photons make most of the noise."""
 MIN_STUCK = 3
@@ -84,6 +88,8 @@ def quiet(some: Pixels, lines: Lines, detector: Calibration | None) -> str | Non
     channels), than the photons that they would have counted, in any channel, in words."""
     if detector is None or not lines.of_detector or detector.states.T.shape != some.shape[1:]:
         return None
+    if len(some) < QUIET_LINES:
+        return None
     moved = some.astype(np.float32)
     moved -= moved[0].copy()
     count, total = len(some), np.einsum("ijk->jk", moved)  # much quicker than NumPy's sum
@@ -92,7 +98,9 @@ def quiet(some: Pixels, lines: Lines, detector: Calibration | None) -> str | Non
     mean = (some[0] + total / count - detector.offset.T) * gain
     dark, air = np.square(np.asarray((detector.dark_noise, detector.air_noise), np.float32))
     belongs = (count - 1) * (dark + np.maximum(air - dark, 0) * mean)
-    still = (squares * gain * gain < QUIET**2 * belongs) & (mean > QUIET_SHOWN) & ~lines.known
+    lit = (mean > QUIET_SHOWN) & ~lines.known
+    share = np.where(lit, squares * gain * gain / np.maximum(belongs, np.float32(1e-12)), np.float32(1))
+    still = (share < QUIET**2 * _usual(share, lit)) & lit
     held: Flags = np.logical_or.reduce(still, axis=1)
     first, end = _longest_run(held, np.flatnonzero(held))
     if end - first < 2:
@@ -102,6 +110,14 @@ def quiet(some: Pixels, lines: Lines, detector: Calibration | None) -> str | Non
         "photons; they are stuck, and a wire or a blade may hide there: calibrate anew, or have the detector "
         "seen to"
     )
+
+
+def _usual(share: npt.NDArray[np.float32], lit: Flags) -> npt.NDArray[np.float32]:
+    """What the calmer lit pixels of each channel, with air alone, have of the noise that belongs to them, 1 at
+    most: a tube that drifted while it was calibrated makes that noise too large for all of them."""
+    channels = zip(share.T, lit.T, strict=True)
+    found = [np.quantile(own[on], CALM) if on.any() else 1.0 for own, on in channels]
+    return np.minimum(np.asarray(found, np.float32), 1)
 
 
 def _why(values: Pixels) -> str:

@@ -123,6 +123,9 @@ def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
         "UPDATE previews SET sha256 = replace(sha256, substr(sha256, 1, 1), 'g') WHERE number = 1",
         "UPDATE sqlite_master SET sql = replace(sql, 'carton', 'caruon') WHERE name = 'scans'",
         "UPDATE sqlite_master SET sql = replace(sql, 'parked', 'parkee') WHERE name = 'journal'",
+        "UPDATE journal SET kind = 'foo' WHERE entry = 20",
+        "UPDATE balance SET scan_type = 'xx'",
+        "DROP TABLE anchor",
     ],
 )
 def test_what_would_end_the_daemon_later_is_found_at_the_start(path: Path, damage: str) -> None:

@@ -262,6 +262,16 @@ def test_pixels_that_are_stuck_but_for_the_noise_of_their_electronics_are_named(
         assert f"{count} detector pixels ({which}) side by side, 60 to {59 + count}, have next to" in found[1]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_calibration_whose_lines_drifted_calls_no_sound_pixel_stuck(turned: bool) -> None:
+    """Its noise of air is ten times what photons have, for all pixels alike."""
+    pixels = carton(photons=80_000)
+    if turned:
+        pixels = np.ascontiguousarray(pixels.swapaxes(0, 1))
+    drifted = detector(0.0, turned)._replace(air_noise=(0.04, 0.04))
+    assert quality.problem(frame(pixels), drifted) is None
+
+
 def test_repaired_pixels_say_nothing_though_they_are_all_alike() -> None:
     """Eight in a row, dead in both energies at one value, which looks like lines that repeat."""
     pixels = carton() // 2 + 600
