@@ -113,8 +113,8 @@ def quiet(some: Pixels, lines: Lines, detector: Calibration | None) -> str | Non
 
 
 def _usual(share: npt.NDArray[np.float32], lit: Flags) -> npt.NDArray[np.float32]:
-    """What the calmer lit pixels of each channel, with air alone, have of the noise that belongs to them, 1 at
-    most: a tube that drifted while it was calibrated makes that noise too large for all of them."""
+    """What the calmer lit pixels of each channel, with air alone, have of the noise that belongs to them, 1
+    at most: a tube that drifted while it was calibrated makes that noise too large for all of them."""
     channels = zip(share.T, lit.T, strict=True)
     found = [np.quantile(own[on], CALM) if on.any() else 1.0 for own, on in channels]
     return np.minimum(np.asarray(found, np.float32), 1)
