@@ -126,7 +126,7 @@ class SqliteLedger:
         try:
             self._prepare()
             self._last, self._link = self._tail()
-        except LedgerError:
+        except BaseException:  # nobody else can read a file that is open
             self._db.close()
             raise
 

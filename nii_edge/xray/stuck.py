@@ -22,7 +22,10 @@ QUIET = 0.2
 """Of the noise that belongs to what a pixel shows, as a share: one with less counts no photons. In a dozen
 lines sound ones have hardly less than a third."""
 CALM = 0.15
-"""So many of the lit pixels show next to nothing but air along a whole frame."""
+"""So many of the lit pixels show next to nothing but air along a whole frame, or are stuck."""
+DRIFTED = 0.05
+"""Share of the variance that belongs to them, by the calibration, which sound pixels have at least: less is
+no drift of its tube any more, but a large part of the detector that is stuck."""
 QUIET_LINES = 8
 """Sampled lines that say something of noise."""
 QUIET_SHOWN = 0.1
@@ -113,11 +116,11 @@ def quiet(some: Pixels, lines: Lines, detector: Calibration | None) -> str | Non
 
 
 def _usual(share: npt.NDArray[np.float32], lit: Flags) -> npt.NDArray[np.float32]:
-    """What the calmer lit pixels of each channel, with air alone, have of the noise that belongs to them, 1
-    at most: a tube that drifted while it was calibrated makes that noise too large for all of them."""
+    """What the calmer lit pixels of each channel, with air alone, have of the variance that belongs to them,
+    `DRIFTED` to 1: a tube that drifted while it was calibrated makes it too large for all of them."""
     channels = zip(share.T, lit.T, strict=True)
     found = [np.quantile(own[on], CALM) if on.any() else 1.0 for own, on in channels]
-    return np.minimum(np.asarray(found, np.float32), 1)
+    return np.clip(np.asarray(found, np.float32), DRIFTED, 1)
 
 
 def _why(values: Pixels) -> str:

@@ -130,6 +130,7 @@ def test_a_question_that_makes_no_sense_is_refused_and_screening_goes_on(site: S
     assert get(edge, "/ledger/export?after=7") == (200, "")
     assert screen(edge, 1) == [Decision.CLEAR]
     assert get(edge, "/ledger/verify?after=7") == (200, '{"problems":[],"next":null}\n')
+    assert get(edge, "/ledger/verify?limit=0")[1].startswith('{"problems":[]')
 
 
 def test_at_the_entry_budget_nothing_is_clear_any_more(site: Site) -> None:

@@ -16,8 +16,8 @@ from harness import until
 from nii_edge.adapters.ledger_rescue import open_ledger
 from nii_edge.adapters.sqlite_ledger import SqliteLedger
 from nii_edge.errors import LedgerError
-from nii_edge.ports import Conclude, Confirm, Intend
-from nii_edge.records import Decision, Reason, Report, ScanId, ScanType, Verdict, preview_of
+from nii_edge.ports import Conclude, Confirm, Intend, Miss
+from nii_edge.records import Decision, Gap, Reason, Report, ScanId, ScanType, Verdict, preview_of
 
 
 def scan(seq: int) -> ScanId:
@@ -126,6 +126,7 @@ def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
         "UPDATE journal SET kind = 'foo' WHERE entry = 20",
         "UPDATE balance SET scan_type = 'xx'",
         "DROP TABLE anchor",
+        "UPDATE anchor SET entry = 'x'",
     ],
 )
 def test_what_would_end_the_daemon_later_is_found_at_the_start(path: Path, damage: str) -> None:
@@ -202,6 +203,32 @@ def test_a_disk_that_takes_no_rescue_loses_nothing(path: Path) -> None:
     assert "LedgerError" in refused.stderr or "LedgerFullError" in refused.stderr, refused.stderr
     with closing(open_ledger(path, "e").ledger) as ledger:
         assert owed(ledger) == (set(range(11, 41)) - {20}, {20, 41})
+
+
+def test_a_disk_that_is_full_at_the_last_step_loses_nothing_either(tmp_path: Path) -> None:
+    """The log took all of it, the file does not: what is saved gets no name before it is in the file."""
+    path, last = tmp_path / "ledger.db", 12_000
+    with closing(SqliteLedger(path, "e")) as ledger:
+        ledger.commit([
+            Miss(Gap(edge="e", scanner="s", epoch=1, first=seq, last=seq, noticed_at_ns=1,
+                     scan_type=ScanType.OPERATIONAL))
+            for seq in range(1, last + 1)
+        ])  # fmt: skip
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE journal SET state = 'odd' WHERE entry = 1")
+    most = path.stat().st_size - 200_000
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n{RESCUE}"
+    refused = subprocess.run(
+        [sys.executable, "-c", limited, str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "LedgerError" in refused.stderr or "LedgerFullError" in refused.stderr, refused.stderr
+    assert not list(tmp_path.glob("ledger.damaged-*"))
+    away = path.rename(tmp_path / "away.db")
+    with closing(open_ledger(path, "e").ledger) as ledger:
+        assert ledger.stats().entries == 0, "a part is never taken for all of it"
+    away.rename(path)
+    with closing(open_ledger(path, "e").ledger) as ledger:
+        assert ledger.stats().pending == last
 
 
 def test_random_damage_never_loses_a_number_in_silence(path: Path, tmp_path: Path) -> None:

@@ -180,6 +180,16 @@ def test_pruning_keeps_what_the_centre_does_not_have(path: Path) -> None:
     assert problems(path) == []
 
 
+def test_a_damaged_record_that_the_centre_refuses_is_not_given_a_new_crc(path: Path) -> None:
+    """It would look whole where it stands at the end."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        ledger.commit([Park(scan(1).alert_id, "odd")])
+        archive(ledger, 2, 3, at_ns=1)
+    tamper(path, "UPDATE journal SET crc = crc + 1 WHERE entry = 1")
+    with closing(SqliteLedger(path, "e")) as ledger, pytest.raises(LedgerDamagedError):
+        ledger.commit([Prune(100, LARGE)])
+
+
 def test_what_the_centre_refuses_for_good_does_not_keep_all_that_came_after_it(tmp_path: Path) -> None:
     """Refused records stay, more of them than one turn moves, and the others go; the chain is whole, and
     nothing is moved when nothing could go."""

@@ -244,7 +244,8 @@ def test_pixels_that_got_stuck_since_the_calibration_are_named(
 
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(
-    ("count", "level", "named"), [(2, 25_000, True), (30, 12_000, True), (1, 25_000, False)]
+    ("count", "level", "named"),
+    [(2, 25_000, True), (30, 12_000, True), (1, 25_000, False)],
 )
 def test_pixels_that_are_stuck_but_for_the_noise_of_their_electronics_are_named(
     count: int, level: int, named: bool, turned: bool
@@ -260,6 +261,17 @@ def test_pixels_that_are_stuck_but_for_the_noise_of_their_electronics_are_named(
     if found is not None:
         which = "columns" if turned else "rows"
         assert f"{count} detector pixels ({which}) side by side, 60 to {59 + count}, have next to" in found[1]
+
+
+def test_a_large_part_of_the_detector_that_is_stuck_so_is_named_too() -> None:
+    """Its calm is not taken for that of all pixels; how far it reaches is not told exactly."""
+    pixels = carton() // 2 + 600
+    noise = np.random.default_rng(3).normal(12_000, 8, (90, pixels.shape[1]))
+    pixels[60:150, :, 0] = noise.astype(np.uint16)
+    found = quality.problem(frame(pixels), detector(600.0, air=25_000.0))
+    assert found is not None
+    assert "side by side" in found[1]
+    assert "noise of photons" in found[1]
 
 
 @pytest.mark.parametrize("turned", [False, True])
