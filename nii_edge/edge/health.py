@@ -139,7 +139,7 @@ class Health:
             found.append(f"{stats.parked} records are refused by the collector")
         if facts.clock_untrusted:
             found.append(
-                "the clock was set by more than a minute, and nothing is forgotten for an hour; or it is "
+                "the clock was put by more than a minute, and nothing is forgotten for an hour; or it is "
                 "before 2026, and nothing is forgotten until it is right"
             )
         heard_at = self.receipt_at()
