@@ -19,7 +19,7 @@ from nii_edge.simulate.luggage import LuggageRecipe
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.scanner import VirtualScanner
-from nii_edge.simulate.shells import PARCELS, SHIELDS, Which
+from nii_edge.simulate.shells import PARCELS, SHIELDS, Which, Wrapped
 
 Weight = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -41,7 +41,8 @@ class Consignments(Config, frozen=True, kw_only=True):
     """Cartons and their papers. `stories`: weights; `cartons`: fewest and most under one master bill;
     `litres`: smallest and largest carton; `hidden_labels`: what may be hidden in them; `careful`: the share
     of cartons full of undeclared parcels whose papers are written to look right; `parcels`: the fewest in a
-    carton of many senders' parcels."""
+    carton of many senders' parcels; `shells`: what these are packed in, as the recipe's `families` if left
+    out."""
 
     stories: dict[Story, Weight]
     cartons: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]]
@@ -50,6 +51,7 @@ class Consignments(Config, frozen=True, kw_only=True):
     hidden_labels: tuple[str, ...]
     careful: Share = 0.0
     parcels: Annotated[int, Meta(ge=EXTRA_PARCELS + 1)] = MANY_PARCELS
+    shells: Wrapped | None = None
 
 
 class Recipe(Config, frozen=True, kw_only=True):
@@ -108,7 +110,7 @@ class Recipe(Config, frozen=True, kw_only=True):
             litres=self.consignments.litres,
             goods=_chosen(KINDS, HELD_OUT_GOODS, self.consignments.goods),
             families={label: families(label, self.families) for label in self.consignments.hidden_labels},
-            shells=PARCELS[self.families],
+            shells=PARCELS[self.consignments.shells or self.families],
             shields=SHIELDS[self.families],
             careful=self.consignments.careful,
             parcels=self.consignments.parcels,

@@ -17,15 +17,13 @@ from nii_edge.simulate.solids import Mesh, Part, Thing
 
 Which = Literal["training", "held_out", "all"]
 """Which families: those training may see, those it may not, or both."""
+Wrapped = Literal["training", "fitting", "held_out", "all"]
+"""Which packaging of parcels: as `Which`; `fitting` are those that no network is trained with and no test has.
+What is fitted to a network's answers on these knows how far they can be trusted on packaging that is new."""
 Shell = Callable[[Generator, Size], tuple[Part, ...]]
 
-
-def _kept_apart(training: tuple[str, ...], held_out: tuple[str, ...]) -> dict[Which, tuple[str, ...]]:
-    return {"training": training, "held_out": held_out, "all": training + held_out}
-
-
-PARCELS = _kept_apart(
-    training=(
+PARCELS: dict[Wrapped, tuple[str, ...]] = {
+    "training": (
         "carton",
         "carton",
         "tuck_carton",
@@ -35,10 +33,16 @@ PARCELS = _kept_apart(
         "bubble_bag",
         "paper_wrap",
     ),
-    held_out=("telescope_carton", "drawer_carton", "pleated_bag", "foam_bag"),
-)
+    "fitting": ("book_wrap", "window_carton", "clamshell", "stretch_wrap"),
+    "held_out": ("telescope_carton", "drawer_carton", "pleated_bag", "foam_bag"),
+}
+PARCELS["all"] = PARCELS["training"] + PARCELS["fitting"] + PARCELS["held_out"]
 """How parcels are packed; a name that stands twice is drawn twice as often. Half are of cardboard."""
-SHIELDS = _kept_apart(training=("plate_box",), held_out=("capped_pipe", "foil_layers", "channel"))
+SHIELDS: dict[Which, tuple[str, ...]] = {
+    "training": ("plate_box",),
+    "held_out": ("capped_pipe", "foil_layers", "channel"),
+}
+SHIELDS["all"] = SHIELDS["training"] + SHIELDS["held_out"]
 """What prohibited things are shielded with."""
 
 
@@ -128,6 +132,55 @@ def _paper_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
     ends = [moved(box(3 * wall, y, z), s * (x / 2 + 2.5 * wall)) for s in (-1, 1)]
     tape = moved(box(x, draw(rng, (38, 60)), 0.12), z=z / 2 + wall + 0.06)
     return Part(merge([shell, *ends]), "paper", 0.9), Part(tape, "polypropylene")
+
+
+def _book_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A strip of corrugated board wound around it lengthwise, glued where it meets, flat walls at the ends that
+    stand out beyond what is in it."""
+    x, y, z = room
+    wall, out = draw(rng, (1.2, 3.0)), draw(rng, (8, 22))
+    long = x + 2 * out
+    flats = [moved(box(long, y, wall), z=s * (z / 2 + 0.5 * wall)) for s in (-1, 1)]
+    sides = [moved(box(long, wall, z + 2 * wall), y=s * (y / 2 + 0.5 * wall)) for s in (-1, 1)]
+    ends = [moved(box(wall, y, z), s * (x / 2 + (k + 0.5) * wall)) for s in (-1, 1) for k in (0, 1)]
+    flap = moved(box(long, draw(rng, (0.2, 0.6)) * y, wall), z=z / 2 + 1.5 * wall)
+    return (Part(merge([*flats, *sides, *ends, flap]), "cardboard", draw(rng, (0.2, 0.4))),)
+
+
+def _window_carton(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A folding carton whose face is a window of film in a frame of board, a formed tray inside."""
+    x, y, z = room
+    wall, frame = draw(rng, (0.35, 0.9)), draw(rng, (0.08, 0.2))
+    board = [moved(box(x + 2 * wall, y + 2 * wall, wall), z=-z / 2 - 0.5 * wall), *_walls(room, wall, 0.0)]
+    face = z / 2 + 0.5 * wall
+    board += [moved(box(x, frame * y, wall), y=s * (1 - frame) / 2 * y, z=face) for s in (-1, 1)]
+    board += [moved(box(frame * x, y, wall), s * (1 - frame) / 2 * x, z=face) for s in (-1, 1)]
+    film = moved(box((1 - frame) * x, (1 - frame) * y, 0.15), z=z / 2 - 0.1)
+    tray = moved(sheet(rng, (0.92 * x, 0.92 * y), draw(rng, (0.25, 0.5)), 2.0, 40, 12), z=-z / 2 + 3)
+    parts = [Part(merge(board), "cardboard", draw(rng, (0.8, 1.0))), Part(merge([film, tray]), "polyester")]
+    return grouped(parts)
+
+
+def _clamshell(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """Two halves of formed plastic, pressed together along a rim."""
+    x, y, z = room
+    wall, rim = draw(rng, (0.3, 0.7)), draw(rng, (6, 16))
+    halves = [moved(box(x + 2 * wall, y + 2 * wall, wall), z=s * (z / 2 + 0.5 * wall)) for s in (-1, 1)]
+    halves += _walls((x, y, z), wall, 0.0)
+    across = [moved(box(x + 2 * rim, rim, 2 * wall), y=s * (y / 2 + wall + rim / 2)) for s in (-1, 1)]
+    along = [moved(box(rim, y + 2 * wall, 2 * wall), s * (x / 2 + wall + rim / 2)) for s in (-1, 1)]
+    return (Part(merge([*halves, *across, *along]), pick(rng, ("polyester", "polypropylene", "pvc"))),)
+
+
+def _stretch_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """A flat tray of board below, and layers of film pulled tight around both."""
+    x, y, z = room
+    wall, film = draw(rng, (0.5, 1.5)), 0.02 * int(rng.integers(3, 9))
+    high = draw(rng, (0.1, 0.35)) * z
+    tray = [moved(box(x + 2 * wall, y + 2 * wall, wall), z=-z / 2 - 0.5 * wall)]
+    tray += _walls((x, y, high), wall, -z / 2 + high / 2)
+    skin = moved(shell_box(x + 4 * wall, y + 4 * wall, z + 4 * wall, film))
+    return Part(merge(tray), "cardboard", draw(rng, (0.6, 1.0))), Part(skin, "polyethylene")
 
 
 def _telescope_carton(rng: Generator, room: Size) -> tuple[Part, ...]:
@@ -231,6 +284,10 @@ _PARCEL_SHELLS: dict[str, Shell] = {
     "mailer_box": _mailer_box,
     "bubble_bag": _bubble_bag,
     "paper_wrap": _paper_wrap,
+    "book_wrap": _book_wrap,
+    "window_carton": _window_carton,
+    "clamshell": _clamshell,
+    "stretch_wrap": _stretch_wrap,
     "telescope_carton": _telescope_carton,
     "drawer_carton": _drawer_carton,
     "pleated_bag": _pleated_bag,

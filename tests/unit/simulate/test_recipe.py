@@ -34,8 +34,11 @@ def test_training_and_test_share_no_family_no_bag_and_no_goods() -> None:
     assert goods[0] | goods[1] == set(KINDS)
     assert goods[1] == HELD_OUT_GOODS
     seen, unseen = (recipe.for_consignments() for recipe in (train, test))
-    assert set(seen.shells) | set(unseen.shells) == set(shells.PARCELS["all"])
-    assert not set(seen.shells) & set(unseen.shells)
+    fitted = load_recipe(FOLDER / "fit.yaml").for_consignments()
+    packed = [set(recipe.shells) for recipe in (seen, fitted, unseen)]
+    assert set().union(*packed) == set(shells.PARCELS["all"])
+    assert sum(map(len, packed)) == len(set(shells.PARCELS["all"])), "a way of packing is in two of them"
+    assert fitted._replace(shells=seen.shells) == seen
     assert set(seen.shields) | set(unseen.shields) == set(shells.SHIELDS["all"])
     assert not set(seen.shields) & set(unseen.shields)
     for part in ("for_luggage", "for_consignments"):
