@@ -18,8 +18,8 @@ from nii_edge.simulate.solids import Mesh, Part, Thing
 Which = Literal["training", "held_out", "all"]
 """Which families: those training may see, those it may not, or both."""
 Wrapped = Literal["training", "fitting", "held_out", "all"]
-"""Which packaging of parcels: as `Which`; `fitting` are those that no network is trained with and no test has.
-What is fitted to a network's answers on these knows how far they can be trusted on packaging that is new."""
+"""Which packaging of parcels: as `Which`; `fitting` are those that no network is trained with and no test
+has. What is fitted to a network's answers on these knows how far to trust it on packaging that is new."""
 Shell = Callable[[Generator, Size], tuple[Part, ...]]
 
 PARCELS: dict[Wrapped, tuple[str, ...]] = {
@@ -135,8 +135,8 @@ def _paper_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
 
 
 def _book_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
-    """A strip of corrugated board wound around it lengthwise, glued where it meets, flat walls at the ends that
-    stand out beyond what is in it."""
+    """A strip of corrugated board wound around it lengthwise, glued where it meets, with flat walls at the
+    ends, beyond what is in it."""
     x, y, z = room
     wall, out = draw(rng, (1.2, 3.0)), draw(rng, (8, 22))
     long = x + 2 * out
