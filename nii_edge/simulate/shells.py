@@ -32,12 +32,13 @@ PARCELS: dict[Wrapped, tuple[str, ...]] = {
         "padded_bag",
         "bubble_bag",
         "paper_wrap",
+        *["made_up"] * 8,
     ),
     "fitting": ("book_wrap", "window_carton", "clamshell", "stretch_wrap"),
     "held_out": ("telescope_carton", "drawer_carton", "pleated_bag", "foam_bag"),
 }
 PARCELS["all"] = PARCELS["training"] + PARCELS["fitting"] + PARCELS["held_out"]
-"""How parcels are packed; a name that stands twice is drawn twice as often. Half are of cardboard."""
+"""How parcels are packed; a name that stands twice is drawn twice as often."""
 SHIELDS: dict[Which, tuple[str, ...]] = {
     "training": ("plate_box",),
     "held_out": ("capped_pipe", "foil_layers", "channel"),
@@ -132,6 +133,82 @@ def _paper_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
     ends = [moved(box(3 * wall, y, z), s * (x / 2 + 2.5 * wall)) for s in (-1, 1)]
     tape = moved(box(x, draw(rng, (38, 60)), 0.12), z=z / 2 + wall + 0.06)
     return Part(merge([shell, *ends]), "paper", 0.9), Part(tape, "polypropylene")
+
+
+WRAPPINGS = {
+    "cardboard": ((0.4, 2.6), (0.2, 1.0)),
+    "paper": ((0.1, 1.2), (0.3, 1.0)),
+    "polyethylene": ((0.06, 0.4), (1.0, 1.0)),
+    "polypropylene": ((0.1, 0.6), (1.0, 1.0)),
+    "polyester": ((0.1, 0.7), (1.0, 1.0)),
+    "pvc": ((0.1, 0.6), (1.0, 1.0)),
+    "eva_foam": ((1.0, 4.0), (0.2, 1.0)),
+}
+"""What packaging is made up of: how thick a layer is in mm, and how much of that is matter."""
+HARD = ("cardboard", "polypropylene", "polyester", "pvc")
+OF_BOX = 0.55
+"""The share of what is made up that has walls; the rest is bags."""
+
+
+def _made_up(rng: Generator, room: Size) -> tuple[Part, ...]:
+    """No packaging that there is, but its parts put together at random: walls on most sides or a bag, more
+    layers on some sides, rims and pads. A network that has seen many such looks for what they have in
+    common."""
+    parts = _random_walls(rng, room) if rng.random() < OF_BOX else [_random_bag(rng, room)]
+    for _ in range(int(rng.integers(0, 3))):
+        parts.append(_random_layer(rng, room))
+    return grouped(parts)
+
+
+def _random_walls(rng: Generator, room: Size) -> list[Part]:
+    """Walls on all sides but perhaps one, and sometimes a rim all around."""
+    x, y, z = room
+    material = pick(rng, HARD)
+    (thin, thick), fill = WRAPPINGS[material]
+    wall = float(np.exp(draw(rng, (np.log(thin), np.log(thick)))))
+    long, wide = x + 2 * wall, y + 2 * wall
+    faces = [moved(box(long, wide, wall), z=s * (z / 2 + wall / 2)) for s in (-1, 1)]
+    faces += [moved(box(long, wall, z), y=s * (y / 2 + wall / 2)) for s in (-1, 1)]
+    faces += [moved(box(wall, y, z), s * (x / 2 + wall / 2)) for s in (-1, 1)]
+    if rng.random() < 0.3:
+        faces[int(rng.integers(1, 6))] = moved(box(0.3 * long, wide, wall), z=z / 2 + wall / 2)
+    if rng.random() < 0.3:
+        rim, high = draw(rng, (4, 18)), draw(rng, (-0.5, 0.5)) * z
+        faces += [moved(box(long + 2 * rim, rim, wall), y=s * (wide + rim) / 2, z=high) for s in (-1, 1)]
+        faces += [moved(box(rim, wide, wall), s * (long + rim) / 2, z=high) for s in (-1, 1)]
+    return [Part(merge(faces), material, draw(rng, fill))]
+
+
+def _random_bag(rng: Generator, room: Size) -> Part:
+    """Sheets below and above, in one or more layers, that reach beyond what is in them."""
+    x, y, z = room
+    material = pick(rng, tuple(WRAPPINGS))
+    (thin, thick), fill = WRAPPINGS[material]
+    sheer = float(np.exp(draw(rng, (np.log(thin), np.log(thick)))))
+    beyond, folds = draw(rng, (4, 40)), (draw(rng, (0.6, 2.0)), draw(rng, (25, 60)))
+    sheets = [
+        moved(sheet(rng, (x + beyond, y + 0.6 * beyond), sheer, *folds, 14), z=s * (z / 2 + 2 + k * sheer))
+        for k in range(1 if sheer > 1 else int(rng.integers(1, 3)))
+        for s in (-1, 1)
+    ]
+    return Part(merge(sheets), material, draw(rng, fill))
+
+
+def _random_layer(rng: Generator, room: Size) -> Part:
+    """A flap, a tape, a label or a pad on some part of one side."""
+    x, y, z = room
+    material = pick(rng, tuple(WRAPPINGS))
+    (thin, thick), fill = WRAPPINGS[material]
+    wall = draw(rng, (thin, thick))
+    wide, long = (float(share) for share in rng.uniform(0.15, 1.0, 2))
+    side = int(rng.integers(0, 3))
+    at = (1 if rng.random() < 0.5 else -1) * (room[side] / 2 + wall)
+    mesh = (
+        moved(box(wall, wide * y, long * z), at),
+        moved(box(wide * x, wall, long * z), y=at),
+        moved(box(wide * x, long * y, wall), z=at),
+    )[side]
+    return Part(mesh, material, draw(rng, fill))
 
 
 def _book_wrap(rng: Generator, room: Size) -> tuple[Part, ...]:
@@ -284,6 +361,7 @@ _PARCEL_SHELLS: dict[str, Shell] = {
     "mailer_box": _mailer_box,
     "bubble_bag": _bubble_bag,
     "paper_wrap": _paper_wrap,
+    "made_up": _made_up,
     "book_wrap": _book_wrap,
     "window_carton": _window_carton,
     "clamshell": _clamshell,

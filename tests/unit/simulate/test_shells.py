@@ -31,6 +31,20 @@ def test_packaging_lies_around_its_room_and_weighs_little(
     assert 0 < share < 0.25
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_made_up_is_each_time_another_packaging(seed: int) -> None:
+    room = ROOMS[seed % 3]
+    made, again, other = (
+        parcel_shell(np.random.default_rng(number), "made_up", room) for number in (seed, seed, seed + 20)
+    )
+    assert corners(made)[0].tolist() == corners(again)[0].tolist()
+    assert corners(made)[0].tolist() != corners(other)[0].tolist()
+    low, high = corners(made)
+    assert ((high - low) > 0.95 * np.array(room)).all(), "it is smaller than what is in it"
+    assert ((high - low) < np.array(room) + 65).all(), "it is much larger than what is in it"
+    assert sum(volume(part.mesh) * part.fill for part in made.parts) / np.prod(room) < 0.3
+
+
 @pytest.mark.parametrize("room", ROOMS)
 @pytest.mark.parametrize("family", SHIELDS["all"])
 def test_shielding_lies_around_its_room_and_takes_most_of_a_beam(
