@@ -338,7 +338,7 @@ def fit_cartons(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
     consignments: Annotated[int, typer.Option(min=20, help="Consignments to simulate.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cartons.")] = 111,
-    recipe: Annotated[Path | None, typer.Option(help="The shipped configs/simulate/train.yaml.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="The shipped configs/simulate/fit.yaml.")] = None,
     folders: Annotated[
         list[Path] | None,
         typer.Option("--from", metavar="DIR", help="Folders of nii-edge simulate; may be repeated."),
@@ -361,7 +361,7 @@ def fit_cartons(
     from nii_edge.learn.looking import evidence_detector
     from nii_edge.resources import shipped
 
-    path = recipe or shipped("configs") / "simulate" / "train.yaml"
+    path = recipe or shipped("configs") / "simulate" / "fit.yaml"
     with Progress(console=ERR, transient=True, disable=not sys.stderr.isatty()) as progress:
         request = command.FitRequest(
             consignments,

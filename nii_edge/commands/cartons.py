@@ -27,6 +27,7 @@ from nii_edge.resources import shipped
 from nii_edge.simulate import labels
 from nii_edge.simulate.calibrated import Calibrated, calibrated
 from nii_edge.simulate.produce import Job, Made, produce
+from nii_edge.simulate.shells import BAGS
 from nii_edge.xray.carton import Measures, measure
 from nii_edge.xray.optics import Optics
 
@@ -41,7 +42,8 @@ NAMES_KEY = bytes(32)
 class Carton(NamedTuple):
     """One carton. `views`: how many; `lie` is empty and `faults` false where it may pass; `parcels` and
     `grams` are true; `metal`: true share of its mass in things of metal; `seen`: by an object detector, None
-    without one."""
+    without one; `bags`: the share of its parcels packed in bags; `deep`: how many of these lie over one
+    place at most."""
 
     measures: Measures
     papers: Papers
@@ -53,6 +55,8 @@ class Carton(NamedTuple):
     grams: float
     metal: float
     seen: shapes.Seen | None = None
+    bags: float = 0.0
+    deep: int = 0
 
     @property
     def honest(self) -> bool:
@@ -159,6 +163,7 @@ def _carton(measures: Measures | None, papers: Papers, views: int, truth: dict[s
     if measures is None:
         return None
     things = truth["things"]
+    inner = [thing for thing in things if thing["role"] == "parcel"]
     grams = sum(thing["mass_g"] for thing in things)
     metal = sum(thing["mass_g"] for thing in things if thing["material"] in METALS)
     return Carton(
@@ -168,10 +173,22 @@ def _carton(measures: Measures | None, papers: Papers, views: int, truth: dict[s
         story=truth["story"],
         lie=truth["lie"] or "",
         faults=bool(truth["faults"]),
-        parcels=sum(thing["role"] == "parcel" for thing in things),
+        parcels=len(inner),
         grams=grams,
         metal=metal / max(grams, 1e-9),
+        bags=sum(thing["family"] in BAGS for thing in inner) / max(len(inner), 1),
+        deep=deepest(np.array([thing["box_mm"] for thing in inner])),
     )
+
+
+def deepest(boxes: npt.NDArray[np.float64]) -> int:
+    """How many of the `boxes` (things, 2, 3), lowest and highest corners, lie over one of their middles at
+    most, whatever their height."""
+    if not len(boxes):
+        return 0
+    low, high = boxes[:, 0, :2], boxes[:, 1, :2]
+    middle = (low + high)[:, None] / 2
+    return int(((low <= middle) & (middle <= high)).all(axis=2).sum(axis=1).max())
 
 
 def seconds(call: Callable[[], object], times: int) -> float:

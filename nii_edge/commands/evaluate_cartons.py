@@ -54,6 +54,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     per_lie: dict[str, dict[str, float]]
     banks: dict[str, dict[str, float]]
     count_by_size: dict[str, dict[str, float]]
+    count_by_packing: dict[str, dict[str, float]]
+    count_by_depth: dict[str, dict[str, float]]
     countable: dict[str, float]
     achieved_pfa: dict[str, float]
     poisoned: dict[str, float]
@@ -66,6 +68,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MASTER = "master_carton"
+MOSTLY = 0.6
+"""The share of a carton's parcels from which they count as packed in bags, or in boxes."""
 
 
 class Scores(NamedTuple):
@@ -304,13 +308,27 @@ def _mass_and_count(out: dict[str, Any], data: _Data) -> None:
         "share": float(sure[several].mean()) if several.any() else float("nan"),
         "count_ok": float(right[both].mean()) if both.any() else float("nan"),
     }
-    out["count_by_size"] = {
-        name: {"cartons": int(own.sum()), "ok": float(right[own].mean()) if own.any() else float("nan")}
-        for name, own in (
-            ("none", true == 0), ("one", true == 1), ("2-5", (true >= 2) & (true <= 5)),
-            ("6-12", (true >= 6) & (true <= 12)), ("13 and more", true >= 13),
-        )
+    bags = np.array([each.bags for each in data.cartons])
+    deep = np.array([each.deep for each in data.cartons])
+    kinds: dict[str, dict[str, Mask]] = {
+        "count_by_size": {
+            "none": true == 0, "one": true == 1, "2-5": (true >= 2) & (true <= 5),
+            "6-12": (true >= 6) & (true <= 12), "13 and more": true >= 13,
+        },
+        "count_by_packing": {
+            "boxes": several & (bags < 1 - MOSTLY), "bags": several & (bags > MOSTLY),
+            "both": several & (bags >= 1 - MOSTLY) & (bags <= MOSTLY),
+        },
+        "count_by_depth": {
+            "one": several & (deep == 1), "two": several & (deep == 2), "three": several & (deep == 3),
+            "four and more": several & (deep > 3),
+        },
     }  # fmt: skip
+    for key, masks in kinds.items():
+        out[key] = {
+            name: {"cartons": int(own.sum()), "ok": float(right[own].mean()) if own.any() else float("nan")}
+            for name, own in masks.items()
+        }
 
 
 def _trivial(data: _Data, good: Mask, bad: Mask) -> dict[str, float]:

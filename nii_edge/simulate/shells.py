@@ -39,6 +39,10 @@ PARCELS: dict[Wrapped, tuple[str, ...]] = {
 }
 PARCELS["all"] = PARCELS["training"] + PARCELS["fitting"] + PARCELS["held_out"]
 """How parcels are packed; a name that stands twice is drawn twice as often."""
+BAGS = frozenset(
+    {"poly_bag", "padded_bag", "bubble_bag", "paper_wrap", "stretch_wrap", "pleated_bag", "foam_bag"}
+)
+"""Packaging without walls that stand by themselves."""
 SHIELDS: dict[Which, tuple[str, ...]] = {
     "training": ("plate_box",),
     "held_out": ("capped_pipe", "foil_layers", "channel"),
