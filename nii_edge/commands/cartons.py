@@ -41,9 +41,9 @@ NAMES_KEY = bytes(32)
 
 class Carton(NamedTuple):
     """One carton. `views`: how many; `lie` is empty and `faults` false where it may pass; `parcels` and
-    `grams` are true; `metal`: true share of its mass in things of metal; `seen`: by an object detector, None
-    without one; `bags`: the share of its parcels packed in bags; `deep`: how many of these lie over one
-    place at most."""
+    `grams` are true; `metal`: true share of its mass in things of metal; `bags`: the share of its parcels
+    packed in bags; `deep`: how many of these lie over one place at most; `seen`: by an object detector, None
+    without one."""
 
     measures: Measures
     papers: Papers
@@ -54,9 +54,9 @@ class Carton(NamedTuple):
     parcels: int
     grams: float
     metal: float
+    bags: float
+    deep: int
     seen: shapes.Seen | None = None
-    bags: float = 0.0
-    deep: int = 0
 
     @property
     def honest(self) -> bool:
