@@ -2,7 +2,7 @@
 
 A shipment that is split over master bills and declared as this and that is packed alike all the same. The
 same goods for other consignees are no news: that is what parcels are. Lives in the edge process because the
-inference process keeps nothing and may die (docs/decisions/0012); a restart forgets all.
+inference process keeps nothing and may die (docs/decisions/0012); `Memory` knows them after a restart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from nii_edge.config import SameLayout
 from nii_edge.detect.layout import Values, distances, layout
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits
+from nii_edge.edge.memory import Known
 from nii_edge.policy import Circumstances
 from nii_edge.records import Finding, Outcome, ScanId, ScanType
 
@@ -46,6 +47,15 @@ class Layouts:
 
     def __len__(self) -> int:
         return len(self._passed)
+
+    def resume(self, known: Known) -> None:
+        """A carton that passed before a restart, the oldest first."""
+        values = layout(np.array(known.values), known.size, self._spread)
+        if values is not None and known.where.goods_known:
+            chapters = frozenset(known.chapters)
+            self._passed.append(
+                _Passed(values, known.scan, known.scan_type, known.carton, known.master_bill, chapters)
+            )
 
     def judge(self, case: Case, traits: CartonTraits | None, where: Circumstances) -> Outcome:
         """Whether a carton of another master bill and of other chapters was packed like this one; then it is
