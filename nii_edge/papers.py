@@ -42,7 +42,7 @@ class PaperProblem(StrEnum):
     CONTRADICTION = "CONTRADICTION"  # rows of one carton or bill disagree
     FORMULA = "FORMULA"  # a text that a spreadsheet would run; kept as text
     FICTITIOUS_NAME = "FICTITIOUS_NAME"  # a name that the regime lists as nobody's
-    TOO_MANY = "TOO_MANY"  # more lines than one carton may have; the rest was left out
+    TOO_MANY = "TOO_MANY"  # more lines, or words in them, than one carton may have; the rest was left out
     NO_LINES = "NO_LINES"  # the carton is announced, its contents are not
 
 

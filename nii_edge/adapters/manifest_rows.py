@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from nii_edge.manifest_pages import shortened
 from nii_edge.papers import (
     MAX_CODE,
     MAX_LINES,
@@ -229,7 +230,7 @@ class Collecting:
         if not carton.bills:
             self.complain(f"carton {barcode}", PaperProblem.NO_LINES, "nothing is declared of its contents")
             carton.problems.add(PaperProblem.NO_LINES)
-        return Papers(
+        papers = Papers(
             barcode=barcode,
             master_bill=carton.master_bill,
             carton=carton.number,
@@ -248,6 +249,11 @@ class Collecting:
             problems=tuple(sorted(carton.problems)),
             repeated=PaperProblem.LISTED_TWICE in carton.problems and not carton.torn,
         )
+        short = shortened(papers)
+        if short is not papers:
+            told = f"its {len(papers.lines)} lines are more than go to an edge; {len(short.lines)} are kept"
+            self.complain(f"carton {barcode}", PaperProblem.TOO_MANY, told)
+        return short
 
 
 _OF_A_LINE: tuple[Field, ...] = (
