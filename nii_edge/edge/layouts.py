@@ -17,6 +17,7 @@ from nii_edge.detect.layout import Values, distances, layout
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits
 from nii_edge.edge.memory import Known
+from nii_edge.papers import barcode_of
 from nii_edge.policy import Circumstances
 from nii_edge.records import Finding, Outcome, ScanId, ScanType
 
@@ -60,8 +61,8 @@ class Layouts:
     def judge(self, case: Case, traits: CartonTraits | None, where: Circumstances) -> Outcome:
         """Whether a carton of another master bill and of other chapters was packed like this one; then it is
         one of those that passed."""
-        carton = case.scan.carton
-        if traits is None or carton is None or not where.goods_known:
+        carton = barcode_of(case.scan.carton)
+        if traits is None or not carton or not where.goods_known:
             why = "the carton was not measured, or its papers leave out a master bill or a code"
             return Outcome(detector=DETECTOR, not_applicable=why)
         values = layout(np.array(traits.values), traits.size, self._spread)

@@ -19,6 +19,7 @@ from nii_edge.detect.heat import Blocks, Compared, thinned
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits, ViewBlocks
 from nii_edge.edge.memory import Known, Memory, Resumed
+from nii_edge.papers import barcode_of
 from nii_edge.policy import Circumstances, Policy, alarms, weigh
 from nii_edge.ports import Clock
 from nii_edge.records import Decision, Finding, Outcome, Recall, ScanId, ScanType
@@ -124,8 +125,8 @@ class Oddities:
         Raises:
             DetectorFaultError: the evidence adds up to no number.
         """
-        carton = case.scan.carton
-        if traits is None or carton is None:
+        carton = barcode_of(case.scan.carton)
+        if traits is None or not carton:
             why = "the carton was not measured, or its papers name no master bill"
             return Judged((*outcomes, Outcome(detector=DETECTOR, not_applicable=why)))
         passing = self._of(case.scan_type, traits.master_bill)

@@ -126,6 +126,15 @@ def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
     assert [outcome.not_applicable is None for outcome in said] == [False, False, False, True]
 
 
+def test_spaces_around_a_barcode_are_none_of_it() -> None:
+    """One carton that is scanned twice is not two that went before."""
+    belt = Belt()
+    belt.judge(carton="B")
+    belt.judge(carton=" B ")
+    assert belt.judge().not_applicable is not None
+    assert belt.judge().not_applicable is None
+
+
 def test_an_odd_carton_is_found_in_words_and_not_recalled_besides() -> None:
     """It was an alarm when it passed; the scans of its fellows stay as they are."""
     belt = Belt()
