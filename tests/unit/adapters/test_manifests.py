@@ -437,6 +437,24 @@ def test_a_carton_that_is_only_announced(tmp_path: Path) -> None:
     assert one(tmp_path, {"barcode": "B-1", "master_bill": "M"}).problems == (PaperProblem.NO_LINES,)
 
 
+@pytest.mark.timeout(60)  # it had taken hours
+def test_a_million_digits_that_are_no_number(tmp_path: Path) -> None:
+    """Nobody waits for them."""
+    papers = one(tmp_path, {**GOOD, "quantity": "1" * 1_000_000 + "x", "gross_kg": "9" * 5_000})
+    assert papers.problems == (PaperProblem.BAD_NUMBER,)
+    assert (papers.pieces, papers.gross_kg) == (None, None)
+
+
+@pytest.mark.parametrize("header", ["bar\x1b[2Jcode,x\x9b", "barcode,\x1b]0;a\x07,\x1b]0;a\x07"])
+def test_a_header_writes_nothing_to_the_terminal_but_words(tmp_path: Path, header: str) -> None:
+    """An error that names columns names them without what does not print."""
+    path = tmp_path / "m.csv"
+    path.write_text(f"{header}\nB,1,2\n", encoding="utf-8")
+    with pytest.raises(ManifestError) as caught:
+        collected(path)
+    assert str(caught.value).isprintable()
+
+
 def test_ten_thousand_house_bills_in_one_carton(tmp_path: Path) -> None:
     """They are all kept; beyond the limit the rest is left out and the papers say so."""
     many = [{**GOOD, "house_bill": f"H{k}"} for k in range(10_000)]
