@@ -134,6 +134,15 @@ class Collecting:
             for barcode, carton in self._cartons.items()
         ]
 
+    def spoilt(self) -> dict[str, set[PaperProblem]]:
+        """What is wrong with cartons that no whole row speaks of: what a store has of them may be what a row
+        that cannot be read was to put right."""
+        found: dict[str, set[PaperProblem]] = {}
+        for problem, barcodes in self._spoilt.items():
+            for barcode in barcodes - self._cartons.keys():
+                found.setdefault(barcode, set()).add(problem)
+        return found
+
     # ---- one row
 
     def _add(self, row: Row, barcode: str) -> None:

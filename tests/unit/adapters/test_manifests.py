@@ -832,3 +832,29 @@ def test_damaged_papers_are_replaced_by_an_import(tmp_path: Path) -> None:
     reader = ManifestReader(path)
     assert reader.find("B") == Papers(barcode="B", master_bill="M", carton=2)
     reader.close()
+
+
+def test_a_correction_that_cannot_be_read_marks_what_the_store_has(tmp_path: Path) -> None:
+    """What it was to put right does not stay in force without a word, and edges hear of it; the next file
+    that can be read takes the mark back. Cartons that the row cannot mean stay as they are."""
+    db, file = tmp_path / "m.db", tmp_path / "m.csv"
+    imported(write(file, GOOD, {**GOOD, "barcode": "B-2", "carton": "2"}), db)
+    with closing(ManifestReader(db)) as reader:
+        before, end = reader.find("B-2"), reader.end()
+    torn = write(tmp_path / "torn.csv", {**GOOD, "barcode": "B-3", "carton": "3"})
+    torn.write_text(torn.read_text() + ",".join(["B-1", *list(GOOD.values())[1:], "one more"]) + "\n")
+    summary = imported(torn, db)
+    assert (summary.cartons, summary.new, summary.marked) == (1, 1, 1)
+    assert imported(torn, db).marked == 1
+    with closing(ManifestReader(db)) as reader:
+        marked = reader.find("B-1")
+        assert marked is not None
+        assert marked.problems == (PaperProblem.BAD_ROW,)
+        assert marked.lines != ()
+        assert reader.find("B-2") == before
+        assert [row.barcode for row in reader.after(end.number, 9, 1 << 20)] == ["B-1", "B-3"]
+    imported(file, db)
+    with closing(ManifestReader(db)) as reader:
+        again = reader.find("B-1")
+    assert again is not None
+    assert again.problems == ()
