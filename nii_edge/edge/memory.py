@@ -92,7 +92,7 @@ def checked(row: CartonRow, edge: str) -> Known:
     lacking = set(np.flatnonzero(np.isnan(values)).tolist())
     if len(values) != len(TRAITS) or not lacking <= _MAY_LACK or (np.abs(values) > HIGHEST).any():
         raise ValueError("traits that nobody measured")
-    if not all(0 <= each <= HIGHEST for each in known.size):
+    if not all(abs(each) <= HIGHEST for each in known.size):
         raise ValueError("a size that nobody measured")
     for view in known.views:
         rows, columns, features = view.shape
