@@ -478,8 +478,9 @@ class CartonStore(Protocol):
     def write(self, changes: Sequence[CartonRow | CartonTold]) -> None:
         """Keep all or, if it raises, none; of a carton that passes twice the first, of too many the last."""
 
-    def forget(self, before_ns: int) -> None:
-        """Forget the master bills of which no carton has passed since (Unix ns): they are done."""
+    def forget(self, now_ns: int, quiet_ns: int) -> None:
+        """Forget the master bills of which no carton has passed for so long: they are done. Counted back from
+        the last carton of all, or from now (Unix ns) if that is earlier."""
 
     def close(self) -> None:
         """Finish and close. May be called twice."""

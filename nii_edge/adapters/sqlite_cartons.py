@@ -155,13 +155,16 @@ class SqliteCartons:
                 "DELETE FROM cartons WHERE number <= (SELECT max(number) FROM cartons) - ?", (MOST_ROWS,)
             )
 
-    def forget(self, before_ns: int) -> None:
-        """Forget the master bills of which no carton has passed since (Unix ns): they are done."""
+    def forget(self, now_ns: int, quiet_ns: int) -> None:
+        """Forget the master bills of which no carton has passed for so long, counted back from the last one
+        of all: a clock that is ahead at the start makes nobody forget."""
         with translated(self._path), transaction(self._db):
+            (last,) = self._db.execute("SELECT max(passed_ns) FROM cartons").fetchone()
+            before = max(0, min(now_ns, last if isinstance(last, int) else now_ns) - quiet_ns)
             self._db.execute(
                 "DELETE FROM cartons WHERE (scan_type, master) IN (SELECT scan_type, master FROM cartons "
                 "GROUP BY scan_type, master HAVING max(passed_ns) < ?)",
-                (before_ns,),
+                (before,),
             )
 
     def close(self) -> None:

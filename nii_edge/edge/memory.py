@@ -22,7 +22,6 @@ from nii_edge.detect.anomaly import APART, MASS, TRAITS
 from nii_edge.detect.heat import FEATURES, MOST_BLOCKS, Blocks
 from nii_edge.edge.jobs import ViewBlocks
 from nii_edge.edge.threads import TURN_S, GuardedThread
-from nii_edge.errors import LedgerError
 from nii_edge.policy import Circumstances
 from nii_edge.ports import CartonRow, CartonStore, CartonTold, Clock
 from nii_edge.records import ScanId, ScanType, recall_id
@@ -131,7 +130,7 @@ class Memory:
         self._try(lambda store: rows.extend(store.rows()))
         found: list[Resumed] = []
         for row in rows:
-            with suppress(ValueError):  # msgspec's errors are such, too
+            with suppress(ValueError, RecursionError):  # msgspec's errors are the former
                 found.append(Resumed(checked(row, self._edge), row.told))
         self._count("refused", len(rows) - len(found))
         self._count("resumed", len(found))
@@ -189,7 +188,7 @@ class Memory:
 
     def _forget(self, store: CartonStore) -> None:
         self._forgot_at = self._clock.monotonic()
-        store.forget(self._clock.wall_ns() - round(QUIET_H * 3_600e9))
+        store.forget(self._clock.wall_ns(), round(QUIET_H * 3_600e9))
 
     def _try(self, work: Callable[[CartonStore], None]) -> bool:
         """Have something done with the file, opened now if it is time for that; False if it was not done."""
@@ -203,9 +202,10 @@ class Memory:
                     self._count("set_aside", 1)
                     self._log.error("the file of cartons is not used; begun anew", what=set_aside)
             work(self._store)
-        except (LedgerError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, screening goes on
             self._count("failed", 1)
-            self._log.error("cartons are not remembered over a restart", why=str(error))
+            why = f"{type(error).__name__}: {error}"
+            self._log.error("cartons are not remembered over a restart", why=why)
             if self._store is not None:
                 self._store.close()
             self._store = None

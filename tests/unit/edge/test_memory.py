@@ -35,6 +35,21 @@ def known(number: int, bill: str = "M", edge: str = "e") -> Known:
     )  # fmt: skip
 
 
+def test_bodies_that_are_nothing_of_ours_are_refused(tmp_path: Path) -> None:
+    """With a sound CRC-32: cut off, of another form, nested without end."""
+    kept(tmp_path, known(1))
+    store = open_cartons(tmp_path / "cartons.db", "fit").store
+    good = msgspec.msgpack.encode(known(2))
+    bodies = (b"", good[:-9], b"\xc1", b"\x91" * 60_000, b"\x81\xa4more" + b"\x91" * 60_000, good + b"\x00")
+    store.write(
+        [CartonRow(ScanType.OPERATIONAL, "M", f"x{k}", 1, body, False) for k, body in enumerate(bodies)]
+    )
+    store.close()
+    found, life = again(tmp_path)
+    assert [each.known for each in found] == [known(1)]
+    assert life.count("refused") == len(bodies)
+
+
 LIVES: list[Life] = []
 
 
@@ -130,6 +145,7 @@ def test_what_nobody_measured_is_refused(tmp_path: Path, change: dict[str, objec
         "UPDATE cartons SET carton = cast(x'ff' AS TEXT) WHERE number = 1",
         "UPDATE cartons SET carton = x'01' WHERE number = 1",
         "UPDATE cartons SET scan_type = 'SOME' WHERE number = 1",
+        "UPDATE cartons SET body = x'80', passed_ns = (-9223372036854775807 - 1) * number",
     ],
 )
 def test_rows_that_are_damaged_are_left_out(tmp_path: Path, damage: str) -> None:
@@ -138,7 +154,7 @@ def test_rows_that_are_damaged_are_left_out(tmp_path: Path, damage: str) -> None
     with closing(sqlite3.connect(tmp_path / "cartons.db", isolation_level=None)) as file:
         file.execute(damage)
     found, life = again(tmp_path)
-    assert [each.known for each in found] == [known(2)]
+    assert [each.known for each in found] == ([known(2)] if "WHERE" in damage else [])
     assert life.count("set_aside") == life.count("failed") == 0
 
 
@@ -181,6 +197,21 @@ def test_a_file_that_cannot_be_used_is_set_aside(tmp_path: Path, spoil: Callable
     assert aside <= {f"cartons.damaged.db{ending}" for ending in ("", "-wal", "-shm")}
 
 
+def test_whatever_a_store_raises_is_counted_and_ends_nothing(tmp_path: Path) -> None:
+    """Errors that nobody has thought of as well."""
+
+    def broken() -> Opened:
+        opened = open_cartons(tmp_path / "cartons.db", "fit")
+        opened.store._db.text_factory = lambda _: 1 / 0
+        return opened
+
+    kept(tmp_path, known(1))
+    metrics = Metrics()
+    memory = Memory(broken, "e", SystemClock(), metrics)
+    assert memory.read(lambda _: set()) == []
+    assert metrics.registry.get_sample_value("nii_edge_cartons_remembered_total", {"result": "failed"}) == 1
+
+
 def test_those_of_another_fit_say_nothing(tmp_path: Path) -> None:
     """They were compared in other things; that is no damage."""
     kept(tmp_path, known(1))
@@ -218,6 +249,17 @@ def test_the_store_is_bounded_and_forgets_what_is_done(
     assert [row.carton for row in store.rows()] == ["c3", "c4", "c5", "c6"]
     store.close()
     assert [each.known.carton for each in again(tmp_path)[0]] == ["c3", "c4"]
+
+
+def test_a_clock_that_is_ahead_makes_nobody_forget(tmp_path: Path) -> None:
+    """Or behind: what passed last is a week's measure."""
+    kept(tmp_path, known(1), known(2, "other"))
+    now, week = SystemClock().wall_ns(), round(QUIET_H * 3_600e9)
+    store = open_cartons(tmp_path / "cartons.db", "fit").store
+    for wrong in (now + 100 * week, now - 100 * week):
+        store.forget(wrong, week)
+        assert [row.carton for row in store.rows()] == ["c1", "c2"]
+    store.close()
 
 
 def test_a_file_that_fails_while_it_is_written_ends_nothing(tmp_path: Path) -> None:
