@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from nii_edge.adapters import calibration_files, ledger_rescue, zmq_transport
 from nii_edge.adapters.http_status import Answer, HttpStatus, Route
 from nii_edge.adapters.self_test_files import PieceFile, read_history
 from nii_edge.adapters.sqlite_archive import SqliteArchive
+from nii_edge.adapters.sqlite_cartons import Opened, open_cartons
 from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.adapters.zmq_scanners import ZmqScanners
@@ -28,6 +30,7 @@ from nii_edge.allow_list import read_allow
 from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.collector.server import Collector
 from nii_edge.config import Barcodes, CollectorConfig, EdgeConfig, Profile, load
+from nii_edge.detect.anomaly import TRAITS
 from nii_edge.detect.evidence import VERIFIER
 from nii_edge.detect.fellows import ConsignmentFit
 from nii_edge.detect.manifest import LABELS as MANIFEST_LABELS
@@ -336,6 +339,7 @@ def edge(plan: EdgePlan) -> Daemon:
         read_self_tests=read_history,
         consignments=plan.consignments,
         open_papers=papers_of(plan),
+        open_cartons=cartons_of(plan),
     )
     return Daemon(parts, SystemClock(), metrics)
 
@@ -348,6 +352,17 @@ def papers_of(plan: EdgePlan) -> Callable[[], ManifestStore] | None:
     store = Path(plan.manifest.store)
     ManifestStore(store).close()
     return lambda: ManifestStore(store)
+
+
+def cartons_of(plan: EdgePlan) -> Callable[[], Opened] | None:
+    """How to open the file of the cartons that passed; None if none are compared. Those that were compared in
+    other traits, or by another fit, say nothing of what comes."""
+    if plan.consignments is None:
+        return None
+    digest = hashlib.sha256("\n".join(TRAITS).encode())
+    for values in plan.consignments.null:
+        digest.update(values.tobytes())
+    return lambda: open_cartons(plan.state_dir / "cartons.db", digest.hexdigest())
 
 
 def open_ledger(plan: EdgePlan, metrics: Metrics) -> Ledger:

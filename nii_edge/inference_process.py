@@ -44,7 +44,7 @@ from nii_edge.edge.jobs import (
 from nii_edge.edge.oddities import LABEL as ODD_LABEL
 from nii_edge.edge.slots import SlotView
 from nii_edge.errors import BundleError, NiiEdgeError
-from nii_edge.papers import Papers
+from nii_edge.papers import NoRead, Papers
 from nii_edge.policy import chapters_of
 from nii_edge.ports import Detector, Runtime
 from nii_edge.records import ScanId
@@ -144,7 +144,7 @@ def open_manifest(
         problems = check_golden(seeing, seen)
         seeing = seeing.glancing().lowered(shapes.LOWEST)
         models.append(model_id(seen))
-    rules = Rules(regime, setup.scale, frozenset(word.casefold() for word in setup.no_read))
+    rules = Rules(regime, setup.scale, NoRead(setup.no_read))
     detector = ManifestDetector(known, find, rules, fitted, setup.prior, site, told, seeing)
     return Verifier(detector, tuple(models), tuple(problems))
 

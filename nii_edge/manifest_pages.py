@@ -36,6 +36,11 @@ PAGE_BYTES = 192 * 1024
 """Papers of one page, not compressed; a carton with more has a page of its own."""
 MAX_PAPERS_BYTES = 4 << 20
 """The largest papers of one carton that go by the line, not compressed."""
+MAX_WORDS = 1 << 20
+"""Characters of all descriptions of one carton: read in some 0.2 s, while other cartons wait."""
+_ROOM = 1_024
+"""Bytes for what a store may add: that a carton is listed twice."""
+_LARGEST = 2**63 - 1
 _MOST = MAX_PAPERS_BYTES + PAGE_BYTES
 _LEVEL = 3
 _HASH = re.compile(r"([0-9a-f]{32})?")
@@ -64,13 +69,56 @@ class Entry(NamedTuple):
 def pack(rows: Sequence[PaperRow]) -> bytes:
     """A page, at most `MAX_MANIFESTS_BYTES`, of rows that are within `PAGE_BYTES` together, or of one row.
 
-    Papers too large for a page are told of without their contents, as NO_LINES and TOO_MANY: somebody looks.
+    Papers too large for a page, of a store that was filled before imports made them fit, are `shortened`.
     """
     if sum(len(row.papers) for row in rows) <= MAX_PAPERS_BYTES:
         packed = _packed([(row.number, row.papers) for row in rows])
         if len(packed) <= MAX_MANIFESTS_BYTES:
             return packed
-    return _packed([(row.number, _encoder.encode(_announced(row))) for row in rows])
+    return _packed([(row.number, _encoder.encode(_shortened(row))) for row in rows])
+
+
+def shortened(papers: Papers) -> Papers:
+    """The papers, without the last of their lines if they are more than an edge gets and looks at in time:
+    marked TOO_MANY then. The import does so: a carton's papers are the same wherever they come from."""
+    lines = keep = len(papers.lines)
+    short = papers
+    while keep and not _fits(short):
+        keep = keep * 3 // 4
+        short = _first_lines(papers, keep)
+    if keep == lines:
+        return papers
+    problems = tuple(sorted({*papers.problems, PaperProblem.TOO_MANY}))
+    return msgspec.structs.replace(short, problems=problems)
+
+
+def _fits(papers: Papers) -> bool:
+    if sum(len(line.description) for line in papers.lines) > MAX_WORDS:
+        return False
+    encoded = _encoder.encode(papers)
+    if len(encoded) + _ROOM <= PAGE_BYTES:  # the usual case, and no page grows by being compressed
+        return True
+    return len(encoded) + _ROOM <= MAX_PAPERS_BYTES and len(_packed([(_LARGEST, encoded)])) + _ROOM <= (
+        MAX_MANIFESTS_BYTES
+    )
+
+
+def _first_lines(papers: Papers, keep: int) -> Papers:
+    bills = []
+    for bill in papers.house_bills:
+        if keep <= 0:
+            break
+        bills.append(msgspec.structs.replace(bill, lines=bill.lines[:keep]))
+        keep -= len(bill.lines)
+    return msgspec.structs.replace(papers, house_bills=tuple(bills))
+
+
+def _shortened(row: PaperRow) -> Papers:
+    try:
+        short = shortened(_papers.decode(row.papers))
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return _announced(row)
+    return short if _fits(short) else _announced(row)  # bills without number and lines
 
 
 def _packed(pairs: list[tuple[int, bytes]]) -> bytes:

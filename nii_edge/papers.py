@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -42,7 +43,7 @@ class PaperProblem(StrEnum):
     CONTRADICTION = "CONTRADICTION"  # rows of one carton or bill disagree
     FORMULA = "FORMULA"  # a text that a spreadsheet would run; kept as text
     FICTITIOUS_NAME = "FICTITIOUS_NAME"  # a name that the regime lists as nobody's
-    TOO_MANY = "TOO_MANY"  # more lines than one carton may have; the rest was left out
+    TOO_MANY = "TOO_MANY"  # more lines, or words in them, than one carton may have; the rest was left out
     NO_LINES = "NO_LINES"  # the carton is announced, its contents are not
 
 
@@ -125,6 +126,23 @@ class Papers(PaperRecord, frozen=True, kw_only=True):
         values = [line.value_usd for line in self.lines]
         known = [value for value in values if value is not None]
         return sum(known) if known and len(known) == len(values) else None
+
+
+class NoRead:
+    """What readers say that read no barcode, in any case."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = frozenset(barcode_of(word).casefold() for word in words)
+
+    def barcode(self, carton: str | None) -> str | None:
+        """The barcode that a scan names; None if it names none, or what a reader says that read none."""
+        barcode = barcode_of(carton)
+        return None if not barcode or barcode.casefold() in self._words else barcode
+
+
+def barcode_of(carton: str | None) -> str:
+    """What a scan names as its carton, without space around it."""
+    return (carton or "").strip()
 
 
 def hash_name(name: str, key: bytes) -> str:

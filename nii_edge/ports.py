@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -200,6 +200,9 @@ class Ledger(Protocol):
         """Scans of named cartons, received at that time (Unix ns) or later, that have their verdict: the last
         `limit`, in the order of their verdicts. What another version wrote and this one cannot read is left
         out."""
+
+    def known(self, alert_ids: Collection[str]) -> set[str]:
+        """Which of these ids stand in the journal."""
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
@@ -444,6 +447,43 @@ class PaperStore(Protocol):
 
     def close(self) -> None:
         """Finish and close."""
+
+
+class CartonRow(NamedTuple):
+    """One carton of a master bill as it is remembered over a restart. `body`: what is known of it; `told`:
+    whether it was an alarm when it passed, or was recalled."""
+
+    scan_type: ScanType
+    master_bill: str
+    carton: str
+    passed_ns: int
+    body: bytes
+    told: bool
+
+
+class CartonTold(NamedTuple):
+    """A carton that is remembered was recalled."""
+
+    scan_type: ScanType
+    master_bill: str
+    carton: str
+
+
+class CartonStore(Protocol):
+    """The cartons that passed, on disk. One thread at a time. Every method may raise LedgerError."""
+
+    def rows(self) -> list[CartonRow]:
+        """All that can be read, in the order in which they passed, and no more than there may be."""
+
+    def write(self, changes: Sequence[CartonRow | CartonTold]) -> None:
+        """Keep all or, if it raises, none; of a carton that passes twice the first, of too many the last."""
+
+    def forget(self, now_ns: int, quiet_ns: int) -> None:
+        """Forget the master bills of which no carton has passed for so long: they are done. Counted back from
+        the last carton of all, or from now (Unix ns) if that is earlier."""
+
+    def close(self) -> None:
+        """Finish and close. May be called twice."""
 
 
 class SinkReply(NamedTuple):

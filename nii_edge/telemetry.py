@@ -248,6 +248,13 @@ class Metrics:
         self.manifests_behind = Gauge(
             "nii_edge_manifests_behind", "Numbers of the collector's manifests not yet taken.", registry=r
         )
+        self.remembered = Counter(
+            "nii_edge_cartons_remembered_total",
+            "Cartons of master bills on disk: kept; at the start resumed, refused (not what was written). "
+            "Files of them: set_aside (damaged, or another version's), failed (not opened, read or written).",
+            ["result"],
+            registry=r,
+        )
         self.disk_free = Gauge("nii_edge_disk_free_bytes", "Free on the disk of the ledger.", registry=r)
         self.self_test_age = Gauge(
             "nii_edge_self_test_age_seconds",
@@ -312,6 +319,8 @@ class Metrics:
                 self.recalls.labels(scanner, scan_type.value)
         for result in ("refused", "damaged", "failed"):
             self.manifests.labels(result)
+        for result in ("kept", "resumed", "refused", "set_aside", "failed"):
+            self.remembered.labels(result)
         for result in ("sent", "archived", "refused", "resent"):
             self.uplink.labels(result)
         for reason in DECODER_REASONS:

@@ -16,6 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from stories import tell
+
 from nii_edge.adapters.manifest_files import read_into
 from nii_edge.adapters.manifest_rows import Collecting
 from nii_edge.config import load
@@ -67,13 +69,7 @@ def main() -> int:
         found = count(args.manifests, stories(args.truth), load(args.regime, Regime), columns)
     except (NiiEdgeError, OSError) as error:
         parser.error(str(error))
-    if args.json:
-        print(json.dumps(found))
-        return 0
-    for story, numbers in found.items():
-        total = numbers.pop("cartons")
-        said = ", ".join(f"{label} {hits}" for label, hits in sorted(numbers.items())) or "nothing"
-        print(f"{story}: {total} cartons; {said}")
+    tell(found, args.json)
     return 0
 
 

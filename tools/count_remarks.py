@@ -11,13 +11,13 @@ how many cartons each label alarms for by the shipped policy. DIR keeps the cart
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from stories import tell
 
 from nii_edge.commands.carton_stock import Stock
 from nii_edge.commands.cartons import Carton, regime
@@ -76,13 +76,7 @@ def main() -> int:
     stock = Stock(load_recipe(args.recipe), args.seed, args.workers, args.data, eyes)
     cartons = stock.take(args.consignments, lambda done, of: print(f"{done} of {of}", file=sys.stderr))
     found = count(cartons, args.seed)
-    if args.json:
-        print(json.dumps(found))
-        return 0
-    for story, numbers in found.items():
-        total = numbers.pop("cartons")
-        shares = ", ".join(f"{label} {hits}" for label, hits in sorted(numbers.items())) or "nothing"
-        print(f"{story}: {total} cartons; {shares}")
+    tell(found, args.json)
     return 0
 
 

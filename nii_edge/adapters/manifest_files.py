@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nii_edge.adapters.manifest_rows import Collecting, Row, number_of
+from nii_edge.adapters.manifest_rows import Collecting, Row, cleaned, number_of
 from nii_edge.errors import ManifestError
 from nii_edge.papers import PaperProblem
 from nii_edge.regime import FIELDS, Columns, Field
@@ -109,11 +109,11 @@ def _places(path: Path, names: list[str], columns: Columns, rows: Collecting) ->
         raise ManifestError(f"{path}: {len(names)} columns, at most {MAX_COLUMNS}: {told}")
     twice = sorted(name for name, count in Counter(names).items() if count > 1 and name)
     if twice:
-        raise ManifestError(f"{path}: the header names {', '.join(twice)} twice")
+        raise ManifestError(f"{path}: the header names {cleaned(', '.join(twice))[:300]} twice")
     named = [name or f"column {number} (no name)" for number, name in enumerate(names, 1)]
     found = _match(str(path), named, FIELDS, columns.columns, rows)
     place = {field: named.index(theirs) for field, theirs in found.items()}
-    there = ", ".join(names)[:300]
+    there = cleaned(", ".join(names))[:300]
     if "barcode" not in place:
         raise ManifestError(
             f"{path}: no column {columns.name('barcode')!r} among {there}; say in a --columns file which one "
@@ -194,7 +194,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         which = [
             f"{key} {tree[key]!r}"[:100] for key in ("number", "barcode") if isinstance(tree.get(key), str)
         ]
-        beside = " and ".join(which) or ", ".join(tree)[:100]
+        beside = " and ".join(which) or cleaned(", ".join(tree))[:100]
         raise _KeyTwiceError(
             f"the object with {beside} has the key {name!r} twice; expected once: take one out"
         )

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from nii_edge.manifest_pages import shortened
 from nii_edge.papers import (
     MAX_CODE,
     MAX_LINES,
@@ -28,6 +29,8 @@ from nii_edge.regime import Columns, Field, Regime
 
 MAX_EXAMPLES = 20
 """Problems told in words; all are counted."""
+MAX_DIGITS = 400
+"""Characters of a number. Of a million of them it takes hours to tell that they are none."""
 MAX_UNUSED = 1_000
 """Columns of one file that are told as used for nothing."""
 MAX_NAMELESS = 1_000
@@ -61,7 +64,7 @@ class _Carton:
         self.master_bill, self.number, self.gross_kg = master_bill, number, gross_kg
         self.bills: dict[str, _Bill] = {}
         self.problems: set[PaperProblem] = set()
-        self.seen: set[tuple[str, ...]] = set()
+        self.seen: set[int] = set()  # hashes of rows: those of a file together may be a gigabyte
         self.torn = False  # it stands under two master bills
         self.lines = 0
 
@@ -94,7 +97,7 @@ class Collecting:
     def ignore(self, column: str) -> None:
         """Note, once, a column or key of the file that is used for nothing."""
         if len(self.unused) < MAX_UNUSED:
-            self.unused[_cleaned(column[:100])] = None
+            self.unused[cleaned(column[:100])] = None
 
     def add(self, row: Row) -> None:
         """Take one row. Never raises for what it says."""
@@ -131,6 +134,15 @@ class Collecting:
             for barcode, carton in self._cartons.items()
         ]
 
+    def spoilt(self) -> dict[str, set[PaperProblem]]:
+        """What is wrong with cartons that no whole row speaks of: what a store has of them may be what a row
+        that cannot be read was to put right."""
+        found: dict[str, set[PaperProblem]] = {}
+        for problem, barcodes in self._spoilt.items():
+            for barcode in barcodes - self._cartons.keys():
+                found.setdefault(barcode, set()).add(problem)
+        return found
+
     # ---- one row
 
     def _add(self, row: Row, barcode: str) -> None:
@@ -162,13 +174,13 @@ class Collecting:
         told = tuple(take.row.fields.get(field, "") for field in _OF_A_LINE)
         if not any(text.strip() for text in told):
             return  # announces the carton alone
-        if told in carton.seen:
+        if hash(told) in carton.seen:
             take.wrong(PaperProblem.LISTED_TWICE, f"carton {barcode}: the same row stands twice")
-        carton.seen.add(told)
         carton.lines += 1
         if carton.lines > MAX_LINES:
             take.wrong(PaperProblem.TOO_MANY, f"carton {barcode}: over {MAX_LINES} lines")
             return
+        carton.seen.add(hash(told))
         number, packages = take.code("house_bill"), take.whole("packages")
         shipper, consignee = take.name("shipper"), take.name("consignee")
         bill = carton.bills.get(number)
@@ -229,7 +241,7 @@ class Collecting:
         if not carton.bills:
             self.complain(f"carton {barcode}", PaperProblem.NO_LINES, "nothing is declared of its contents")
             carton.problems.add(PaperProblem.NO_LINES)
-        return Papers(
+        papers = Papers(
             barcode=barcode,
             master_bill=carton.master_bill,
             carton=carton.number,
@@ -248,6 +260,11 @@ class Collecting:
             problems=tuple(sorted(carton.problems)),
             repeated=PaperProblem.LISTED_TWICE in carton.problems and not carton.torn,
         )
+        short = shortened(papers)
+        if short is not papers:
+            told = f"its {len(papers.lines)} lines are more than go to an edge; {len(short.lines)} are kept"
+            self.complain(f"carton {barcode}", PaperProblem.TOO_MANY, told)
+        return short
 
 
 _OF_A_LINE: tuple[Field, ...] = (
@@ -261,6 +278,8 @@ _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 def number_of(raw: str, columns: Columns) -> float:
     """A number as the columns file says that numbers are written; NaN if it is not written so."""
+    if len(raw) > MAX_DIGITS:
+        return math.nan
     plain = raw.replace("\u00a0", " ").replace("\u202f", " ").replace("\u2019", "'")
     if columns.thousands and columns.thousands in plain:
         whole, dot, fraction = plain.partition(columns.decimal)
@@ -278,7 +297,7 @@ def number_of(raw: str, columns: Columns) -> float:
     return float(plain) if _PLAIN.fullmatch(plain) else math.nan
 
 
-def _cleaned(raw: str) -> str:
+def cleaned(raw: str) -> str:
     """Without what does not print, and with single spaces."""
     return " ".join("".join(c if c.isprintable() else " " for c in raw).split())
 
@@ -300,10 +319,10 @@ class _Taking:
             self.wrong(PaperProblem.TOO_LONG, f"{field} has {len(raw)} characters, at most {most} are kept")
             raw = raw[:most]
         self.no_formula(field, raw)
-        return _cleaned(raw)
+        return cleaned(raw)
 
     def no_formula(self, field: Field, raw: str) -> None:
-        text = unicodedata.normalize("NFKC", _cleaned(raw[:MAX_TEXT]))
+        text = unicodedata.normalize("NFKC", cleaned(raw[:MAX_TEXT]))
         dash = text[:1] == "-" and len(text) > 1 and not (text[1].isdigit() or text[1] in ".,")
         if raw[:1] in _CONTROL or text[:1] in _FORMULA or dash:
             self.wrong(PaperProblem.FORMULA, f"{field} is {text[:40]!r}; kept as text, never to be run")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -195,6 +195,11 @@ class SqliteLedger:
                     found.append(Passed(received, told.id, told.scan_type, told.decision, told.carton or ""))
         return found[::-1]
 
+    def known(self, alert_ids: Collection[str]) -> set[str]:
+        """Which of these ids stand in the journal."""
+        with translated(self._path):
+            return {each for each in alert_ids if self._known(each)}
+
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
         """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
         if kind == "preview":
@@ -301,6 +306,7 @@ class SqliteLedger:
         self.stats()
         self.find(ScanId(edge=self._edge, scanner="none", epoch=0, seq=1))
         self.passed_since(NEVER, 1)
+        self.known(("none",))
         self.outbox("record", 0, 1)
         self.outbox("preview", 0, 1)
         told = "j.archived_at_ns, j.parked, p.archived_at_ns, p.parked"

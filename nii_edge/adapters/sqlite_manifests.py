@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -84,6 +84,24 @@ class ManifestStore:
         with _translated(self._path), transaction(self._connection):
             return self._put(every)
 
+    def mark(self, spoilt: Mapping[str, Collection[PaperProblem]]) -> int:
+        """Note with cartons that are in the store what is wrong with newer papers of theirs that could not be
+        read; how many there are. The next papers take it back. Raises ManifestError."""
+        marked = 0
+        with _translated(self._path), transaction(self._connection):
+            (number,) = self._connection.execute(_LAST).fetchone()
+            for barcode, problems in spoilt.items():
+                before = _before(self._connection, barcode)
+                if before is None or before.papers is None:
+                    continue
+                papers = before.papers
+                marked += 1
+                more = tuple(sorted({*papers.problems, *problems}))
+                if more != papers.problems:
+                    number += 1
+                    self._insert(msgspec.structs.replace(papers, problems=more), number)
+        return marked
+
     def place(self) -> Place | None:
         """See `PaperStore.place`."""
         with _translated(self._path):
@@ -129,11 +147,14 @@ class ManifestStore:
             else:
                 amended += 1
             number += 1
-            self._connection.execute(
-                "INSERT OR REPLACE INTO cartons (barcode, master, papers, number) VALUES (?, ?, ?, ?)",
-                (papers.barcode, papers.master_bill, msgspec.msgpack.encode(papers), number),
-            )
+            self._insert(papers, number)
         return StoredPapers(new, amended, same, moved)
+
+    def _insert(self, papers: Papers, number: int) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO cartons (barcode, master, papers, number) VALUES (?, ?, ?, ?)",
+            (papers.barcode, papers.master_bill, msgspec.msgpack.encode(papers), number),
+        )
 
     def close(self) -> None:
         """Merge the log into the file, so that it can be copied, and close."""

@@ -30,9 +30,10 @@ StoreOption = Annotated[Path, typer.Option(metavar="FILE", help="The store; edge
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What --json prints. `new`, `amended`, `same` and `moved` add up to `cartons`; `problems` counts by
-    name, `examples` tells some in words; `unused`: columns of the file that were used for nothing;
-    `nameless`: where rows without a barcode stand, the first thousand."""
+    """What --json prints. `new`, `amended`, `same` and `moved` add up to `cartons`; `marked`: others, which
+    the store has and a row that cannot be read may name; `problems` counts by name, `examples` tells some in
+    words; `unused`: columns of the file that were used for nothing; `nameless`: where rows without a barcode
+    stand, the first thousand."""
 
     rows: int
     cartons: int
@@ -43,6 +44,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     amended: int
     same: int
     moved: int
+    marked: int
     cartons_with_problems: int
     problems: dict[str, int]
     examples: list[str]
@@ -86,6 +88,9 @@ def import_(
         markup=False,
         highlight=False,
     )
+    if summary.marked:
+        told = f"  marked in the store: {summary.marked} cartons that a row which cannot be read may name"
+        _out.print(told, markup=False, highlight=False)
     if summary.unused:
         _out.print(f"  used for nothing: {', '.join(summary.unused)}", markup=False, highlight=False)
     if summary.nameless:
@@ -127,6 +132,7 @@ def import_file(
     papers = collecting.papers()
     target = ManifestStore(store)
     try:
+        marked = target.mark(collecting.spoilt())
         stored = target.put(papers)
     finally:
         target.close()
@@ -140,6 +146,7 @@ def import_file(
         amended=stored.amended,
         same=stored.same,
         moved=stored.moved,
+        marked=marked,
         cartons_with_problems=sum(bool(each.problems) for each in papers),
         problems={problem.value: count for problem, count in sorted(collecting.count.items())},
         examples=collecting.examples,

@@ -225,9 +225,13 @@ class Consignment:
         The same carton again is compared with the others and changes nothing.
         """
         others = [values for name, values in self._cartons.items() if name != carton]
+        self.teach(carton, found)
+        return oddity(self._null, found, np.array(others)) if len(others) >= TEACHERS else None
+
+    def teach(self, carton: str, found: Values) -> None:
+        """It is one of them, if it is not yet and they are not many."""
         if len(self._cartons) < MOST_CARTONS:
             self._cartons.setdefault(carton, found)
-        return oddity(self._null, found, np.array(others)) if len(others) >= TEACHERS else None
 
     def turned_odd(self, odd: Callable[[str, Oddity], bool]) -> list[tuple[str, Oddity]]:
         """Earlier cartons (names) that are `odd` now, each told once.

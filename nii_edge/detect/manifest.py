@@ -21,7 +21,7 @@ from nii_edge.detect.declared import contradicted
 from nii_edge.detect.evidence import FUSED, SHOWN_FROM, SPEAKS_FROM, VERIFIER
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.errors import DetectorFaultError, FrameError
-from nii_edge.papers import Line, Papers
+from nii_edge.papers import Line, NoRead, Papers
 from nii_edge.records import Box, Finding, Scan, ScanId
 from nii_edge.regime import Regime
 from nii_edge.xray import carton
@@ -40,7 +40,7 @@ LABELS: tuple[str, ...] = (
 
 
 NO_SITE = evidence.Site()
-NO_READ = frozenset(word.casefold() for word in Barcodes().no_read)
+NO_READ = NoRead(Barcodes().no_read)
 
 Declared = Callable[[ScanId, Papers], None]
 """Hears of a scan the papers of its carton, if there are any."""
@@ -83,12 +83,12 @@ class Lane(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What papers may say, how far weights may be apart, and what a reader says that read no barcode, in
-    `str.casefold`: such a carton has no papers, whatever the store holds under that word."""
+    """What papers may say, how far weights may be apart, and what a reader says that read no barcode: such a
+    carton has no papers, whatever the store holds under that word."""
 
     regime: Regime
     scale: ScaleCheck = ScaleCheck()
-    no_read: frozenset[str] = NO_READ
+    no_read: NoRead = NO_READ
 
 
 class Fitted(NamedTuple):
@@ -129,8 +129,7 @@ class ManifestDetector:
 
     def _barcode(self, scan: Scan) -> str | None:
         """The carton that the scan names."""
-        barcode = (scan.carton or "").strip()
-        return None if not barcode or barcode.casefold() in self._rules.no_read else barcode
+        return self._rules.no_read.barcode(scan.carton)
 
     def beside(self, scan: Scan) -> tuple[Finding, ...]:
         """What the papers say against a carton by themselves; without a barcode it has none.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from nii_edge.detect import wording
 from nii_edge.detect.evidence import is_vague
-from nii_edge.papers import HouseBill, Line, Papers
+from nii_edge.papers import HouseBill, Line, PaperProblem, Papers
 from nii_edge.regime import Field, Regime
 
 NO_PAPERS = "no_papers"
@@ -46,7 +46,7 @@ def remarks(barcode: str | None, papers: Papers | None, regime: Regime) -> list[
         return [Remark(NO_PAPERS, 1.0, f"There are no papers for carton {barcode}.")]
     found = []
     if papers.problems:
-        names = ", ".join(problem.value for problem in papers.problems)
+        names = ", ".join(_told(problem) for problem in papers.problems)
         found.append(Remark(BAD_PAPERS, 0.9, f"Its papers do not hold together: {names}."))
     missing = sorted({field for field in regime.required if _lacks(papers, field)})
     if missing:
@@ -71,6 +71,20 @@ def remarks(barcode: str | None, papers: Papers | None, regime: Regime) -> list[
     if vague is not None:
         found.append(Remark(VAGUE, 0.3, f'The description "{vague.description[:60]}" says nothing.'))
     return found + _contradictions(papers, regime)
+
+
+def _told(problem: PaperProblem) -> str:
+    """Its name and, where that alone would mislead whoever stands at the screen, what it means."""
+    words = _WORDS.get(problem)
+    return problem.value if words is None else f"{problem.value} ({words})"
+
+
+_WORDS = {
+    PaperProblem.BAD_ROW: "a row of them cannot be read",
+    PaperProblem.LISTED_TWICE: "two master bills or rows list it",
+    PaperProblem.NO_LINES: "its contents are not known",
+    PaperProblem.TOO_MANY: "only the first lines are kept",
+}
 
 
 def _contradictions(papers: Papers, regime: Regime) -> list[Remark]:

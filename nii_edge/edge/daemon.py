@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from nii_edge.edge.ingest import Ingest
 from nii_edge.edge.jobs import LaneFiles, ManifestSetup, Ready, Setup
 from nii_edge.edge.layouts import Layouts
 from nii_edge.edge.manifests import ManifestPull
+from nii_edge.edge.memory import Memory
 from nii_edge.edge.oddities import Oddities
 from nii_edge.edge.passages import MOST_BARCODES, Passages
 from nii_edge.edge.self_tests import Duty, SelfTests
@@ -35,6 +36,7 @@ from nii_edge.edge.uplink import Uplink
 from nii_edge.policy import Circumstances, Policy, weigh
 from nii_edge.ports import (
     AlertSink,
+    CartonStore,
     Clock,
     Conclude,
     Intend,
@@ -61,6 +63,8 @@ class Parts(NamedTuple):
     `open_side` binds the sockets, so it is called last, with what to call when it cannot go on. `open_sink`
     is None without a collector. `consignments`: what was fitted to them; None without `manifest`.
     `open_papers`: the store that the collector's manifests go into; None if they are not wanted.
+    `open_cartons`: the file of the cartons that passed, and what was set aside for it; None without
+    `manifest`.
     """
 
     config: EdgeConfig
@@ -80,6 +84,7 @@ class Parts(NamedTuple):
     read_self_tests: Callable[[Path], Sequence[SelfTest]] = lambda _: ()
     consignments: ConsignmentFit | None = None
     open_papers: Callable[[], PaperStore] | None = None
+    open_cartons: Callable[[], tuple[CartonStore, str]] | None = None
 
 
 class Daemon:
@@ -95,6 +100,9 @@ class Daemon:
         self.cause = ""
         self._gate = ClearGate()
         self._passages = None if config.barcodes is None else Passages(config.barcodes, clock)
+        self._memory: Memory | None = None
+        if parts.open_cartons is not None:
+            self._memory = Memory(parts.open_cartons, config.edge, clock, metrics)
         patience_s = (config.deadline_ms + config.view_timeout_ms) / 1000
         self.health = Health(config.edge, __version__, patience_s, self._gate, clock)
         self.health.facts.insecure = config.listen.insecure
@@ -216,7 +224,9 @@ class Daemon:
             self.metrics,
             self._fail,
         )
-        engine.connect(self._note_inference, self._oddities(), self._passages, self._layouts())
+        oddities, layouts = self._oddities(), self._layouts()
+        self._remember(oddities, layouts)
+        engine.connect(self._note_inference, oddities, self._passages, layouts)
         engine.start()
         self._running.append(engine.stop)
         if tip is not None:
@@ -230,16 +240,33 @@ class Daemon:
         if parts.manifest is None or parts.consignments is None:
             return None
         prior = parts.manifest.prior
-        return Oddities(parts.consignments, prior, parts.policy, self._call_back, self._clock)
+        return Oddities(parts.consignments, prior, parts.policy, self._call_back, self._clock, self._memory)
+
+    def _remember(self, oddities: Oddities | None, layouts: Layouts | None) -> None:
+        """Begin with the cartons that passed before, and keep those that will."""
+        memory = self._memory
+        if memory is None or oddities is None:
+            return
+        for carton in memory.read(self._recalled):
+            oddities.resume(carton)
+            if layouts is not None:
+                layouts.resume(carton.known)
+        memory.start()
+        self._running.append(memory.stop)
+
+    def _recalled(self, alert_ids: Collection[str]) -> set[str]:
+        found: set[str] = self.committer.answer(lambda ledger: ledger.known(alert_ids), RECOVERY_S)
+        return found
 
     def _told(self, ingest: Ingest) -> Callable[[Report, Callable[[], None]], None]:
         """Who hears of verdicts on disk."""
-        passages = self._passages
-        if passages is None:
-            return ingest.on_concluded
+        passages, memory = self._passages, self._memory
 
         def told(report: Report, note: Callable[[], None]) -> None:
-            passages.told(report.verdict)
+            if passages is not None:
+                passages.told(report.verdict)
+            if memory is not None:
+                memory.nudge()
             ingest.on_concluded(report, note)
 
         return told

@@ -2,7 +2,7 @@
 
 A shipment that is split over master bills and declared as this and that is packed alike all the same. The
 same goods for other consignees are no news: that is what parcels are. Lives in the edge process because the
-inference process keeps nothing and may die (docs/decisions/0012); a restart forgets all.
+inference process keeps nothing and may die (docs/decisions/0012); `Memory` knows them after a restart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from nii_edge.config import SameLayout
 from nii_edge.detect.layout import Values, distances, layout
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits
+from nii_edge.edge.memory import Known
+from nii_edge.papers import barcode_of
 from nii_edge.policy import Circumstances
 from nii_edge.records import Finding, Outcome, ScanId, ScanType
 
@@ -47,11 +49,20 @@ class Layouts:
     def __len__(self) -> int:
         return len(self._passed)
 
+    def resume(self, known: Known) -> None:
+        """A carton that passed before a restart, the oldest first."""
+        values = layout(np.array(known.values), known.size, self._spread)
+        if values is not None and known.where.goods_known:
+            chapters = frozenset(known.chapters)
+            self._passed.append(
+                _Passed(values, known.scan, known.scan_type, known.carton, known.master_bill, chapters)
+            )
+
     def judge(self, case: Case, traits: CartonTraits | None, where: Circumstances) -> Outcome:
         """Whether a carton of another master bill and of other chapters was packed like this one; then it is
         one of those that passed."""
-        carton = case.scan.carton
-        if traits is None or carton is None or not where.goods_known:
+        carton = barcode_of(case.scan.carton)
+        if traits is None or not carton or not where.goods_known:
             why = "the carton was not measured, or its papers leave out a master bill or a code"
             return Outcome(detector=DETECTOR, not_applicable=why)
         values = layout(np.array(traits.values), traits.size, self._spread)

@@ -6,18 +6,20 @@ Lives in the edge process because the inference process keeps nothing and may di
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from nii_edge.detect.anomaly import Consignment, Oddity, probability
-from nii_edge.detect.evidence import VERIFIER
+from nii_edge.detect.evidence import FUSED, VERIFIER
 from nii_edge.detect.fellows import ConsignmentFit, joined
 from nii_edge.detect.heat import Blocks, Compared, thinned
 from nii_edge.edge.case import Case
-from nii_edge.edge.jobs import CartonTraits
+from nii_edge.edge.jobs import CartonTraits, ViewBlocks
+from nii_edge.edge.memory import Known, Memory, Resumed
+from nii_edge.papers import barcode_of
 from nii_edge.policy import Circumstances, Policy, alarms, weigh
 from nii_edge.ports import Clock
 from nii_edge.records import Decision, Finding, Outcome, Recall, ScanId, ScanType
@@ -42,12 +44,35 @@ class _First(NamedTuple):
 
 @dataclass(slots=True)
 class _Passing:
-    """One master bill, the first scan of each of its cartons, by barcode, and the views of a few that were
-    not odd."""
+    """One master bill: its cartons since the start and, if some passed before it, `whole` with these, too;
+    the first scan of each, by barcode; and the views of a few that were not odd."""
 
-    consignment: Consignment
+    since_start: Consignment
+    whole: Consignment | None = None
     teachers: list[tuple[Blocks, ...]] = field(default_factory=list)
     scans: dict[str, _First] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> list[Consignment]:
+        """Those that a carton is held against, each by itself."""
+        return [self.since_start] if self.whole is None else [self.since_start, self.whole]
+
+    def told(self, carton: str) -> None:
+        """It need not be recalled."""
+        for group in self.groups:
+            group.told(carton)
+
+
+class _Look(NamedTuple):
+    """How odd a carton is among the `before` cartons of a group that went before."""
+
+    before: int
+    odd: Oddity | None
+
+    @property
+    def chance(self) -> float:
+        """Of honest cartons that are as odd; 1 while nothing can be said."""
+        return 1.0 if self.odd is None else self.odd.chance
 
 
 class Judged(NamedTuple):
@@ -60,7 +85,10 @@ class Judged(NamedTuple):
 
 class Oddities:
     """Not thread-safe: one thread, or one lock. `recall` is told of each earlier carton that `policy` would
-    call an ALARM now that more are known, once. Tests and operational scans never teach each other."""
+    call an ALARM now that more are known, once. Tests and operational scans never teach each other.
+
+    `memory` keeps the cartons for the next start. What it says of those before this one may add to what is
+    found and never takes anything away: who could write its file could else have a carton pass for usual."""
 
     def __init__(
         self,
@@ -69,10 +97,24 @@ class Oddities:
         policy: Policy,
         recall: Callable[[Recall], None],
         clock: Clock,
+        memory: Memory | None = None,
     ) -> None:
         self._fit, self._prior, self._policy = fit, prior, policy
-        self._recall, self._clock = recall, clock
+        self._recall, self._clock, self._memory = recall, clock, memory
         self._passing: dict[tuple[ScanType, str], _Passing] = {}
+
+    def resume(self, carton: Resumed) -> None:
+        """One that passed before a restart, the oldest first."""
+        known = carton.known
+        passing = self._of(known.scan_type, known.master_bill)
+        if passing.whole is None:
+            passing.whole = Consignment(self._fit.null)
+        passing.whole.teach(known.carton, np.array(known.values))
+        passing.scans.setdefault(known.carton, _First(known.scan, known.where, known.declared))
+        if carton.told:
+            passing.told(known.carton)
+        if known.views and len(passing.teachers) < MOST_TEACHERS:
+            passing.teachers.append(known.blocks())
 
     def judge(
         self, case: Case, traits: CartonTraits | None, where: Circumstances, outcomes: tuple[Outcome, ...]
@@ -83,41 +125,77 @@ class Oddities:
         Raises:
             DetectorFaultError: the evidence adds up to no number.
         """
-        carton = case.scan.carton
-        if traits is None or carton is None:
+        carton = barcode_of(case.scan.carton)
+        if traits is None or not carton:
             why = "the carton was not measured, or its papers name no master bill"
             return Judged((*outcomes, Outcome(detector=DETECTOR, not_applicable=why)))
         passing = self._of(case.scan_type, traits.master_bill)
-        before = len(passing.consignment)
-        odd = passing.consignment.look(carton, np.array(traits.values))
-        if len(passing.consignment) > before:
-            passing.scans[carton] = _First(case.id, where, traits.declared)
+        sizes = [len(group) for group in passing.groups]
+        values = np.array(traits.values)
+        looks = [_Look(len(group), group.look(carton, values)) for group in passing.groups]
+        new = sizes != [len(group) for group in passing.groups]
+        if new:
+            passing.scans.setdefault(carton, _First(case.id, where, traits.declared))
+        oddest = min(looks, key=lambda look: look.chance)
         own = tuple(each.blocks() for each in traits.views)
         compared: Compared | None = None
         findings: tuple[Finding, ...] = ()
-        if odd is not None and odd.chance <= SPEAKS_AT:
-            findings = (
-                self._finding(
-                    odd, f"Unlike the {before} cartons of its master bill before it", traits.declared
-                ),
-            )
+        views: tuple[Blocks, ...] = ()
+        alarm = False
+        if oddest.odd is not None and oddest.chance <= SPEAKS_AT:
+            words = f"Unlike the {oddest.before} cartons of its master bill before it"
+            findings = (self._finding(oddest.odd, words, traits.declared),)
             compared = Compared(own, tuple(passing.teachers))
-            if self._alarms(odd, where):
-                passing.consignment.told(carton)
-        elif len(passing.consignment) > before and len(passing.teachers) < MOST_TEACHERS:
-            passing.teachers.append(tuple(thinned(each) for each in own))
-        self._call_back(case, passing)
-        if odd is None:
-            why = "too few cartons of its master bill went before"
-            return Judged((*outcomes, Outcome(detector=DETECTOR, not_applicable=why)))
-        ways = np.array(traits.ways)
-        all_weighed = (
-            joined(each, ways, odd, self._fit.joint, self._prior, traits.declared)
-            if each.detector == VERIFIER
-            else each
-            for each in outcomes
+            alarm = self._alarms(oddest.odd, where)
+        elif new and len(passing.teachers) < MOST_TEACHERS:
+            views = tuple(thinned(each) for each in own)
+            passing.teachers.append(views)
+        if alarm:
+            passing.told(carton)
+        self._keep(case, carton, traits, where, views, alarm)
+        self._call_back(case, traits.master_bill, passing)
+        weighed = tuple(
+            self._weighed(each, traits, looks) if each.detector == VERIFIER else each for each in outcomes
         )
-        return Judged((*all_weighed, Outcome(detector=DETECTOR, findings=findings)), compared)
+        if looks[0].odd is None and not findings:
+            why = "too few cartons of its master bill went before"
+            return Judged((*weighed, Outcome(detector=DETECTOR, not_applicable=why)))
+        return Judged((*weighed, Outcome(detector=DETECTOR, findings=findings)), compared)
+
+    def _weighed(self, outcome: Outcome, traits: CartonTraits, looks: Sequence[_Look]) -> Outcome:
+        """The verifier's outcome with what the fellows say, the one of the `looks` that speaks most against
+        the carton."""
+        ways = np.array(traits.ways)
+        joint, prior = self._fit.joint, self._prior
+        said = [
+            outcome if look.odd is None else joined(outcome, ways, look.odd, joint, prior, traits.declared)
+            for look in looks
+        ]
+        return max(said, key=_joint_score)
+
+    def _keep(
+        self,
+        case: Case,
+        carton: str,
+        traits: CartonTraits,
+        where: Circumstances,
+        views: tuple[Blocks, ...],
+        alarm: bool,
+    ) -> None:
+        if self._memory is None:
+            return
+        known = Known(
+            scan=case.id,
+            scan_type=case.scan_type,
+            carton=carton,
+            master_bill=traits.master_bill,
+            chapters=where.chapters,
+            values=traits.values,
+            size=traits.size,
+            declared=traits.declared,
+            views=tuple(ViewBlocks.of(each) for each in views),
+        )
+        self._memory.put(known, alarm)
 
     def _of(self, scan_type: ScanType, master_bill: str) -> _Passing:
         key = (scan_type, master_bill)
@@ -127,17 +205,22 @@ class Oddities:
             del self._passing[next(iter(self._passing))]
         return passing
 
-    def _call_back(self, case: Case, passing: _Passing) -> None:
-        cartons = len(passing.consignment)
-        for carton, odd in passing.consignment.turned_odd(
-            lambda carton, odd: self._alarms(odd, passing.scans[carton].where)
-        ):
-            first = passing.scans[carton]
-            finding = self._finding(
-                odd, f"Unlike the {cartons - 1} other cartons of its master bill", first.declared
-            )
-            weight = weigh(self._policy, Decision.ALARM, (finding,), first.where)
-            recall = Recall(
+    def _call_back(self, case: Case, master_bill: str, passing: _Passing) -> None:
+        for group in passing.groups:
+            for carton, odd in group.turned_odd(
+                lambda carton, odd: self._alarms(odd, passing.scans[carton].where)
+            ):
+                passing.told(carton)
+                self._call(case, carton, passing.scans[carton], odd, len(group) - 1)
+                if self._memory is not None:
+                    self._memory.told(case.scan_type, master_bill, carton)
+
+    def _call(self, case: Case, carton: str, first: _First, odd: Oddity, others: int) -> None:
+        words = f"Unlike the {others} other cartons of its master bill"
+        finding = self._finding(odd, words, first.declared)
+        weight = weigh(self._policy, Decision.ALARM, (finding,), first.where)
+        self._recall(
+            Recall(
                 scan=first.scan,
                 scan_type=case.scan_type,
                 carton=carton,
@@ -147,7 +230,7 @@ class Oddities:
                 band=weight.band,
                 risk=weight.risk,
             )
-            self._recall(recall)
+        )
 
     def _alarms(self, odd: Oddity, where: Circumstances) -> bool:
         return odd.chance <= SPEAKS_AT and alarms(self._policy, self._finding(odd, "", ""), where)
@@ -162,3 +245,8 @@ class Oddities:
             why=f"{words}, most in {odd.trait}.",
             declared=declared,
         )
+
+
+def _joint_score(outcome: Outcome) -> float:
+    """Of the verifier's joint finding; 0 if it has none."""
+    return max((finding.score for finding in outcome.findings if finding.label == FUSED), default=0.0)

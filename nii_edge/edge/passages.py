@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nii_edge.config import Barcodes
 from nii_edge.edge.case import Case
+from nii_edge.papers import NoRead, barcode_of
 from nii_edge.ports import Clock, Passed
 from nii_edge.records import Decision, Finding, Outcome, ScanId, ScanType, Verdict
 
@@ -39,7 +40,7 @@ class Passages:
 
     def __init__(self, rules: Barcodes, clock: Clock) -> None:
         self._within_s = 60 * rules.twice_minutes
-        self._no_read = frozenset(word.casefold() for word in rules.no_read)
+        self._no_read = NoRead(rules.no_read)
         self._review_lanes = frozenset(rules.review_lanes)
         self._clock = clock
         self._last: dict[str, _Passage] = {}  # the newest at the end
@@ -58,13 +59,13 @@ class Passages:
         now, now_ns = self._clock.monotonic(), self._clock.wall_ns()
         for each in passed:
             at = now - max(now_ns - each.received_at_ns, 0) / 1e9  # a wall clock may have been put back
-            barcode = _barcode(each.carton)
+            barcode = barcode_of(each.carton)
             if self._not_applicable(each.scan_type, each.scan.scanner, barcode) is None:
                 self._note(barcode, _Passage(at, each.scan, each.decision is not Decision.UNKNOWN))
 
     def judge(self, case: Case) -> Outcome:
         """Whether the scan's barcode passed before, as another scan."""
-        barcode = _barcode(case.scan.carton)
+        barcode = barcode_of(case.scan.carton)
         why = self._not_applicable(case.scan_type, case.id.scanner, barcode)
         if why is not None:
             return Outcome(detector=DETECTOR, not_applicable=why)
@@ -77,7 +78,7 @@ class Passages:
 
     def passed(self, case: Case, decision: Decision) -> None:
         """The scan has its decision: from now on its barcode is known."""
-        barcode = _barcode(case.scan.carton)
+        barcode = barcode_of(case.scan.carton)
         if self._not_applicable(case.scan_type, case.id.scanner, barcode) is None:
             judged = decision is not Decision.UNKNOWN
             self._note(barcode, _Passage(self._clock.monotonic(), case.id, judged))
@@ -86,7 +87,7 @@ class Passages:
         """What a scan was told in the end: UNKNOWN also where its CLEAR was not to be given."""
         if verdict.decision is not Decision.UNKNOWN:
             return
-        barcode = _barcode(verdict.carton)
+        barcode = barcode_of(verdict.carton)
         with self._lock:
             last = self._last.get(barcode)
             if last is not None and last.scan == verdict.id:
@@ -114,15 +115,9 @@ class Passages:
             return "tests may pass as often as they like"
         if scanner in self._review_lanes:
             return "cartons come to this lane a second time"
-        if not barcode:
-            return "the scan names no carton"
-        if barcode.casefold() in self._no_read:
-            return f"the reader read no barcode: it said {barcode}"
+        if self._no_read.barcode(barcode) is None:
+            return f"the reader read no barcode: it said {barcode}" if barcode else "the scan names no carton"
         return None
-
-
-def _barcode(carton: str | None) -> str:
-    return (carton or "").strip()
 
 
 def _finding(before: _Passage, seconds: float) -> Finding:

@@ -234,6 +234,15 @@ def test_what_passed_since_a_time_is_told_in_order(ledger: Ledger, opener: Opene
     assert ledger.passed_since(1_003, 9) == said[2:]
 
 
+def test_which_ids_are_known(ledger: Ledger) -> None:
+    """Of reports, gaps and recalls alike; of too many to be one question, too."""
+    finding = Finding(detector="d", kind="k", label="l", category="ANOMALY", score=0.5, why="w")
+    recall = Recall(scan=scan(1), scan_type=LIVE, because=scan(2), finding=finding, noticed_at_ns=1)
+    ledger.commit([intend(1), conclude(1), Recalled(recall)])
+    others = {f"{number:032x}" for number in range(40_000)}
+    assert ledger.known({recall.alert_id, scan(1).alert_id, *others}) == {recall.alert_id, scan(1).alert_id}
+
+
 def test_an_empty_commit_is_no_error(ledger: Ledger) -> None:
     """Nothing to do is done."""
     ledger.commit([])

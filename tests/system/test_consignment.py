@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zmq
 from cartons import SCANNER, calibrated_lane, consignment
-from harness import Site, command, until
+from harness import Process, Site, command, until
 
 from nii_edge import wire
 from nii_edge.adapters.mcap_recording import RecordingWriter
 from nii_edge.client import Picture, ScannerClient
 from nii_edge.papers import Papers
 from nii_edge.record import Tap
-from nii_edge.records import Decision, Frame
+from nii_edge.records import Decision, Frame, Report
 from nii_edge.subscriber import Subscriber
 from nii_edge.wire import Archived, RecallMessage
 
@@ -171,4 +173,82 @@ def test_first_cartons_that_were_the_bad_ones_are_recalled(site: Site) -> None:
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert len(exported.stdout.splitlines()) == BAD + GOOD + BAD
+    assert edge.stop() == 0
+
+
+def kept(site: Site) -> int:
+    """Cartons in the file of them."""
+    with closing(sqlite3.connect(site.edge_state / "cartons.db")) as file:
+        return int(file.execute("SELECT count(*) FROM cartons").fetchone()[0])
+
+
+def shown(edge: Process, numbers: Sequence[int]) -> list[Report]:
+    """The reports of these cartons, one after the other."""
+    with ScannerClient(edge.endpoints["scanners"], SCANNER, deadline_s=90) as scanner:
+        answers = [scanner.wait(scanner.send(pictures(number), carton=barcode(number))) for number in numbers]
+    return [answer.report for answer in answers if answer.report is not None]
+
+
+def said(report: Report) -> tuple[Decision, dict[str, str]]:
+    """What was decided, and what the consignment has to do with it."""
+    verdict = report.verdict
+    return verdict.decision, {each.label: each.why for each in verdict.findings if each.detector == "anomaly"}
+
+
+@pytest.mark.timeout(300)
+def test_a_kill_in_the_middle_of_a_consignment_changes_nothing(site: Site) -> None:
+    """Two honest cartons before the kill, then an odd one: an ALARM as without the kill."""
+    changes = lane(site)
+    edge = site.edge(**changes)
+    shown(edge, [3, 4])
+    until(lambda: kept(site) == 2, what="two cartons on disk")
+    edge.kill()
+    edge = site.edge(**changes)
+    (odd,) = shown(edge, [1])
+    decision, words = said(odd)
+    assert decision is Decision.ALARM
+    assert words["odd_one_out"].startswith("Unlike the 2 cartons of its master bill before it")
+    assert edge.stop() == 0
+
+
+@pytest.mark.timeout(300)
+def test_what_was_recalled_is_not_recalled_again_after_a_kill(site: Site) -> None:
+    """The bad ones came first; one kill before enough honest ones have passed, one after."""
+    changes = lane(site)
+    edge = site.edge(**changes)
+    shown(edge, [1, 2, 3])
+    until(lambda: kept(site) == 3, what="three cartons on disk")
+    edge.kill()
+    edge = site.edge(**changes)
+    shown(edge, [4, 5, 6])
+    until(lambda: len(edge.events("recall")) == BAD, what="the recalls")
+    assert {event["carton"] for event in edge.events("recall")} == {barcode(1), barcode(2)}
+    until(lambda: kept(site) == 6, what="six cartons on disk")
+    edge.kill()
+    edge = site.edge(**changes)
+    shown(edge, [7])
+    assert edge.stop() == 0
+    assert edge.events("recall") == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("spoil", ["damaged", "another version"])
+def test_a_file_of_cartons_that_cannot_be_used_holds_nothing_up(site: Site, spoil: str) -> None:
+    """Set aside, named in the log and counted; cartons get their verdicts as without it."""
+    changes = lane(site)
+    edge = site.edge(**changes)
+    shown(edge, [3, 4])
+    until(lambda: kept(site) == 2, what="two cartons on disk")
+    edge.kill()
+    file = site.edge_state / "cartons.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+    if spoil == "damaged":
+        file.write_bytes(file.read_bytes()[:6_000] + bytes(6_000))
+    edge = site.edge(**changes)
+    (report,) = shown(edge, [5])
+    assert said(report) == (Decision.CLEAR, {})
+    (event,) = edge.events("the file of cartons is not used; begun anew")
+    assert "cartons.damaged.db" in event["what"]
+    until(lambda: kept(site) == 1, what="the carton in a fresh file")
     assert edge.stop() == 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cartons import SCANNER, calibrated_lane, consignment
-from harness import Site, command
+from harness import Site, command, until
 
 from nii_edge.client import Picture, ScannerClient
 
@@ -64,3 +66,31 @@ def test_only_other_goods_of_another_master_bill_are_told(tmp_path: Path, wanted
                 told.append(barcode)
     assert told == (["C-1"] if wanted else [])
     site.close()
+
+
+def test_a_layout_is_known_after_a_kill(tmp_path: Path) -> None:
+    """The carton of before the kill is named."""
+    site = Site(tmp_path)
+    policy = {
+        "version": 1, "name": "p", "required_for_clear": ["shielding"], "default_alarm_at": 1.0,
+        "alarms": [{"detector": "layout", "label": "same_layout", "at": 0.5}],
+    }  # fmt: skip
+    changes = calibrated_lane(site, table(tmp_path), policy, same_layout={})
+    reports = []
+    for barcode in ("A-1", "C-1"):
+        edge = site.edge(**changes)
+        with ScannerClient(edge.endpoints["scanners"], SCANNER, deadline_s=60) as scanner:
+            reports.append(scanner.wait(scanner.send(pictures(0), carton=barcode)).report)
+        until(lambda barcode=barcode: _kept(site, barcode), what="the carton on disk")
+        edge.kill()
+    last = reports[-1]
+    assert last is not None
+    (why,) = [each.why for each in last.verdict.findings if each.label == "same_layout"]
+    assert why.startswith("Packed like carton A-1 of another master bill")
+    site.close()
+
+
+def _kept(site: Site, barcode: str) -> bool:
+    """Whether the file of cartons has it."""
+    with closing(sqlite3.connect(site.edge_state / "cartons.db")) as file:
+        return file.execute("SELECT 1 FROM cartons WHERE carton = ?", (barcode,)).fetchone() is not None

@@ -18,12 +18,14 @@ from nii_edge.config import load
 from nii_edge.errors import ManifestError, WireError
 from nii_edge.manifest_pages import (
     MAX_PAPERS_BYTES,
+    MAX_WORDS,
     PAGE_BYTES,
     PAGE_CARTONS,
     Entry,
     checked,
     pack,
     readable,
+    shortened,
     stand_in,
     unpack,
 )
@@ -140,6 +142,57 @@ def test_papers_too_large_for_a_page_are_told_of_without_their_contents(papers: 
     assert checked(entry.papers) == Papers(
         barcode="B-7", master_bill="M-1", problems=(PaperProblem.NO_LINES, PaperProblem.TOO_MANY)
     )
+
+
+def test_more_lines_than_go_by_the_line_are_cut_the_same_way_everywhere() -> None:
+    """By the import, and by a collector whose store was filled before: some lines, and the same problem."""
+    rng = random.Random(4)
+    rows = [
+        {
+            "barcode": "B-1", "master_bill": "M", "house_bill": f"H{k}", "packages": "1", "hs_code": "610910",
+            "shipper": f"{rng.getrandbits(90):x}", "consignee": f"{rng.getrandbits(90):x}", "quantity": "1",
+            "description": f"shirts {rng.getrandbits(40):x}", "weight_kg": "0.1",
+            "value_usd": "9", "origin": "CN",
+        }
+        for k in range(MAX_LINES)
+    ]  # fmt: skip
+    collecting = Collecting(REGIME, Columns(version=1), bytes(32))
+    for row in rows:
+        collecting.add(Row("row", row))  # type: ignore[arg-type]
+    (papers,) = collecting.papers()
+    assert papers.problems == (PaperProblem.TOO_MANY,)
+    assert collecting.count == {PaperProblem.TOO_MANY: 1}
+    assert f"its {MAX_LINES} lines are more than go to an edge; {len(papers.lines)} are kept" in str(
+        collecting.examples
+    )
+    assert 2_000 < len(papers.lines) < MAX_LINES
+    assert len(papers.house_bills) == len(papers.lines)
+    payload = pack([PaperRow(7, "B-1", "M", encoded(papers))])
+    (entry,) = unpack(head(payload, 7), payload, 0)
+    assert checked(entry.papers) == papers
+
+    bills = [HouseBill(consignee=f"{rng.getrandbits(128):032x}", lines=(Line(),)) for _ in range(9_999)]
+    old = Papers(barcode="B-2", master_bill="M", house_bills=tuple(bills))
+    payload = pack([PaperRow(8, "B-2", "M", encoded(old))])
+    (entry,) = unpack(head(payload, 8), payload, 0)
+    assert checked(entry.papers) == shortened(old)
+    assert shortened(old).problems == (PaperProblem.TOO_MANY,)
+    assert shortened(old).house_bills == old.house_bills[: len(shortened(old).lines)]
+    empty = msgspec.structs.replace(
+        old, house_bills=tuple(msgspec.structs.replace(bill, lines=()) for bill in bills)
+    )
+    payload = pack([PaperRow(9, "B-2", "M", encoded(empty))])
+    (entry,) = unpack(head(payload, 9), payload, 0)
+    assert checked(entry.papers).problems == (PaperProblem.NO_LINES, PaperProblem.TOO_MANY)
+
+
+def test_words_of_one_carton_are_bounded() -> None:
+    """However well they compress: the daemon reads them while other cartons wait."""
+    bill = HouseBill(lines=(Line(description="shirts " * 70),) * MAX_LINES)
+    short = shortened(Papers(barcode="B", house_bills=(bill,)))
+    assert short.problems == (PaperProblem.TOO_MANY,)
+    assert 0 < sum(len(line.description) for line in short.lines) <= MAX_WORDS
+    assert shortened(short) is short
 
 
 def test_the_largest_pages_that_are_packed_can_be_unpacked() -> None:

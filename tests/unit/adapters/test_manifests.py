@@ -437,6 +437,24 @@ def test_a_carton_that_is_only_announced(tmp_path: Path) -> None:
     assert one(tmp_path, {"barcode": "B-1", "master_bill": "M"}).problems == (PaperProblem.NO_LINES,)
 
 
+@pytest.mark.timeout(60)  # it had taken hours
+def test_a_million_digits_that_are_no_number(tmp_path: Path) -> None:
+    """Nobody waits for them."""
+    papers = one(tmp_path, {**GOOD, "quantity": "1" * 1_000_000 + "x", "gross_kg": "9" * 5_000})
+    assert papers.problems == (PaperProblem.BAD_NUMBER,)
+    assert (papers.pieces, papers.gross_kg) == (None, None)
+
+
+@pytest.mark.parametrize("header", ["bar\x1b[2Jcode,x\x9b", "barcode,\x1b]0;a\x07,\x1b]0;a\x07"])
+def test_a_header_writes_nothing_to_the_terminal_but_words(tmp_path: Path, header: str) -> None:
+    """An error that names columns names them without what does not print."""
+    path = tmp_path / "m.csv"
+    path.write_text(f"{header}\nB,1,2\n", encoding="utf-8")
+    with pytest.raises(ManifestError) as caught:
+        collected(path)
+    assert str(caught.value).isprintable()
+
+
 def test_ten_thousand_house_bills_in_one_carton(tmp_path: Path) -> None:
     """They are all kept; beyond the limit the rest is left out and the papers say so."""
     many = [{**GOOD, "house_bill": f"H{k}"} for k in range(10_000)]
@@ -814,3 +832,29 @@ def test_damaged_papers_are_replaced_by_an_import(tmp_path: Path) -> None:
     reader = ManifestReader(path)
     assert reader.find("B") == Papers(barcode="B", master_bill="M", carton=2)
     reader.close()
+
+
+def test_a_correction_that_cannot_be_read_marks_what_the_store_has(tmp_path: Path) -> None:
+    """What it was to put right does not stay in force without a word, and edges hear of it; the next file
+    that can be read takes the mark back. Cartons that the row cannot mean stay as they are."""
+    db, file = tmp_path / "m.db", tmp_path / "m.csv"
+    imported(write(file, GOOD, {**GOOD, "barcode": "B-2", "carton": "2"}), db)
+    with closing(ManifestReader(db)) as reader:
+        before, end = reader.find("B-2"), reader.end()
+    torn = write(tmp_path / "torn.csv", {**GOOD, "barcode": "B-3", "carton": "3"})
+    torn.write_text(torn.read_text() + ",".join(["B-1", *list(GOOD.values())[1:], "one more"]) + "\n")
+    summary = imported(torn, db)
+    assert (summary.cartons, summary.new, summary.marked) == (1, 1, 1)
+    assert imported(torn, db).marked == 1
+    with closing(ManifestReader(db)) as reader:
+        marked = reader.find("B-1")
+        assert marked is not None
+        assert marked.problems == (PaperProblem.BAD_ROW,)
+        assert marked.lines != ()
+        assert reader.find("B-2") == before
+        assert [row.barcode for row in reader.after(end.number, 9, 1 << 20)] == ["B-1", "B-3"]
+    imported(file, db)
+    with closing(ManifestReader(db)) as reader:
+        again = reader.find("B-1")
+    assert again is not None
+    assert again.problems == ()

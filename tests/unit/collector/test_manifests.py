@@ -18,7 +18,7 @@ from nii_edge.adapters.sqlite_manifests import ManifestReader, ManifestStore
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.collector.server import Collector
 from nii_edge.config import CollectorConfig
-from nii_edge.manifest_pages import Entry, checked, unpack
+from nii_edge.manifest_pages import Entry, checked, shortened, unpack
 from nii_edge.papers import HouseBill, Line, PaperProblem, Papers
 from nii_edge.records import Gap, Reason
 from nii_edge.wire import (
@@ -164,13 +164,14 @@ def test_who_comes_from_another_store_or_a_later_state_begins_anew(edge: Edge, p
         assert (message.store, names(unpack(message, payload, 0))) == (at.store, ["A", "B"])
 
 
-def test_a_carton_too_large_for_the_line_is_announced_and_holds_nothing_up(edge: Edge, path: Path) -> None:
-    """Its contents are left out, and that speaks against it; the next carton comes."""
+def test_a_carton_too_large_for_the_line_comes_in_part_and_holds_nothing_up(edge: Edge, path: Path) -> None:
+    """Its last lines are left out, and that speaks against it; the next carton comes."""
     store(path, carton("LARGE", words=1_500), carton("B"))
     at, (large,) = edge.ask(None)
     papers = checked(large.papers)
-    assert (papers.barcode, papers.lines) == ("LARGE", ())
-    assert papers.problems == (PaperProblem.NO_LINES, PaperProblem.TOO_MANY)
+    assert papers == shortened(carton("LARGE", words=1_500))
+    assert 300 < len(papers.lines) < 1_500
+    assert papers.problems == (PaperProblem.TOO_MANY,)
     _, entries = edge.ask(at)
     assert names(entries) == ["B"]
 

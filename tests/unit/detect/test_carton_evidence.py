@@ -40,6 +40,15 @@ def labels(papers: Papers | None, regime: Regime = REGIME) -> set[str]:
     return {remark.label for remark in paper_rules.remarks("B", papers, regime)}
 
 
+def test_what_is_wrong_with_papers_is_told_by_name_and_in_words() -> None:
+    """Names alone where they say it."""
+    bad = msgspec.structs.replace(PAPERS, problems=(PaperProblem.FORMULA, PaperProblem.TOO_MANY))
+    (remark,) = paper_rules.remarks("B", bad, REGIME)
+    assert remark.why == (
+        "Its papers do not hold together: FORMULA, TOO_MANY (only the first lines are kept)."
+    )
+
+
 def test_what_papers_say_against_themselves() -> None:
     """Good papers say nothing; each fault has its own name, and no papers at all is one."""
     assert labels(PAPERS) == set()

@@ -13,6 +13,7 @@ from nii_edge.edge.decide import decide
 from nii_edge.edge.engine import or_fault
 from nii_edge.edge.jobs import CartonTraits, JobScan
 from nii_edge.edge.layouts import DETECTOR, LABEL, Layouts
+from nii_edge.edge.memory import Known
 from nii_edge.policy import Circumstances, Policy
 from nii_edge.records import Decision, Outcome, Reason, ScanId, ScanType
 
@@ -93,6 +94,23 @@ def test_memory_is_bounded() -> None:
         belt.passes(lot, f"M{lot}", 61)
     assert len(belt.layouts) == 3
     assert belt.passes(1, "M9", 85).findings == ()
+
+
+def test_what_passed_before_a_restart_is_compared() -> None:
+    """As the file has it, traits that layouts do not compare missing; goods without a code still are not."""
+    belt = Belt()
+    values = np.random.default_rng(1_001).normal(size=len(TRAITS))
+    values[[MASS, APART[0]]] = np.nan
+    for seq, chapters in ((90, (0, 61)), (91, (61,))):
+        scan = ScanId(edge="e", scanner="s", epoch=1, seq=seq)
+        known = Known(
+            scan=scan, scan_type=LIVE, carton=f"c{seq}", master_bill="M1", chapters=chapters,
+            values=tuple(values.tolist()), size=SIZE,
+        )  # fmt: skip
+        belt.layouts.resume(known)
+    assert len(belt.layouts) == 1
+    (finding,) = belt.passes(1, "M3", 85).findings
+    assert finding.why.startswith("Packed like carton c91 of another master bill")
 
 
 def test_a_layout_leaves_out_what_papers_say_and_what_is_found() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nii_edge.adapters.sqlite_cartons import open_cartons
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.detect import fusion
-from nii_edge.detect.anomaly import APART, LEAST_ODDS, TRAITS, pool, probability
+from nii_edge.detect.anomaly import APART, LEAST_ODDS, MOST_CARTONS, TRAITS, pool, probability
 from nii_edge.detect.evidence import FEATURES as EVIDENCE
 from nii_edge.detect.evidence import FUSED, VERIFIER
 from nii_edge.detect.fellows import ConsignmentFit
@@ -18,10 +22,12 @@ from nii_edge.detect.heat import FEATURES, Blocks
 from nii_edge.edge import oddities
 from nii_edge.edge.case import Case
 from nii_edge.edge.jobs import CartonTraits, JobScan, ViewBlocks
+from nii_edge.edge.memory import Memory
 from nii_edge.edge.oddities import DETECTOR, LABEL, Oddities
 from nii_edge.errors import DetectorFaultError
 from nii_edge.policy import AlarmRule, Circumstances, Policy
-from nii_edge.records import Band, Finding, Outcome, Recall, ScanId, ScanType
+from nii_edge.records import Band, Finding, Outcome, Recall, ScanId, ScanType, recall_id
+from nii_edge.telemetry import Metrics
 
 LIVE, TEST = ScanType.OPERATIONAL, ScanType.NON_OPERATIONAL
 ODD = [indicator == "odd_one_out" for indicator, _ in EVIDENCE]
@@ -46,16 +52,52 @@ POLICY = Policy(
 STRANGE = 9.0
 
 
+BELTS: list[Belt] = []
+
+
+@pytest.fixture(autouse=True)
+def end_all() -> Iterator[None]:
+    """A thread that runs on would keep the whole run from its end."""
+    yield
+    while BELTS:
+        BELTS.pop().end()
+
+
 class Belt:
     """Cartons that pass one after the other."""
 
-    def __init__(self) -> None:
+    runs = False
+
+    def __init__(self, state: Path | None = None) -> None:
+        """`state`: where cartons are kept over a restart, which another belt begins with."""
         self.recalls: list[Recall] = []
-        self.oddities = Oddities(FIT, 0.02, POLICY, self.recalls.append, SystemClock())
+        clock, memory = SystemClock(), None
+        if state is not None:
+            memory = Memory(lambda: open_cartons(state / "cartons.db", "fit"), "e", clock, Metrics())
+        self.memory = memory
+        BELTS.append(self)
+        self.oddities = Oddities(FIT, 0.02, POLICY, self.recalls.append, clock, memory)
         self.chapters: tuple[int, ...] = (61,)
         self.ways = (-4.0, -4.0)
         self.others: tuple[Outcome, ...] = ()
         self._seq = 0
+
+    def begin(self, recalled: frozenset[str] = frozenset(), seq: int = 0) -> None:
+        """Take up what is on disk; the next scan is the one after `seq`."""
+        assert self.memory is not None
+        self._seq = seq
+        for carton in self.memory.read(recalled.intersection):
+            self.oddities.resume(carton)
+        self.memory.start()
+        self.runs = True
+
+    def seq(self, seq: int) -> None:
+        self._seq = seq
+
+    def end(self) -> None:
+        if self.memory is not None and self.runs:
+            self.memory.stop()
+        self.runs = False
 
     def judge(
         self, shift: float = 0.0, bill: str | None = "M", scan_type: ScanType = LIVE, carton: str = ""
@@ -82,6 +124,15 @@ def test_the_first_cartons_and_those_without_papers_are_not_judged() -> None:
     belt = Belt()
     said = [belt.judge(), belt.judge(), belt.judge(bill=None), belt.judge()]
     assert [outcome.not_applicable is None for outcome in said] == [False, False, False, True]
+
+
+def test_spaces_around_a_barcode_are_none_of_it() -> None:
+    """One carton that is scanned twice is not two that went before."""
+    belt = Belt()
+    belt.judge(carton="B")
+    belt.judge(carton=" B ")
+    assert belt.judge().not_applicable is not None
+    assert belt.judge().not_applicable is None
 
 
 def test_an_odd_carton_is_found_in_words_and_not_recalled_besides() -> None:
@@ -170,6 +221,75 @@ def test_consignments_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert belt.judge(bill="b").not_applicable is not None
 
 
+def test_after_a_restart_a_consignment_goes_on(tmp_path: Path) -> None:
+    """The next carton is held against those before it, with their views; an alarm of before is not recalled
+    besides."""
+    first = Belt(tmp_path)
+    first.begin()
+    for _ in range(4):
+        first.judge()
+    first.end()
+    second = Belt(tmp_path)
+    second.begin(seq=4)
+    (finding,) = second.judge(STRANGE, carton="odd").findings
+    assert finding.why.startswith("Unlike the 4 cartons of its master bill before it")
+    assert second.judged.compared is not None
+    taught = [int(view.values[0, 0, 0]) for views in second.judged.compared.others for view in views]
+    assert taught == [1, 2, 3, 4]
+    second.end()
+    third = Belt(tmp_path)
+    third.begin(seq=5)
+    for _ in range(9):
+        third.judge()
+    assert third.recalls == []
+    third.end()
+
+
+def test_after_a_restart_bad_ones_that_came_first_are_recalled_once(tmp_path: Path) -> None:
+    """Not the one whose recall the ledger has, though the file does not know it yet."""
+    first = Belt(tmp_path)
+    first.begin()
+    first.judge(STRANGE, carton="bad-1")
+    first.judge(STRANGE, carton="bad-2")
+    first.judge()
+    first.end()
+    second = Belt(tmp_path)
+    second.begin(frozenset({recall_id(ScanId(edge="e", scanner="s", epoch=1, seq=1))}), seq=3)
+    for _ in range(9):
+        second.judge()
+    assert [(recall.scan.seq, recall.carton) for recall in second.recalls] == [(2, "bad-2")]
+    second.end()
+    third = Belt(tmp_path)
+    third.begin(seq=12)
+    for _ in range(9):
+        third.judge()
+    assert third.recalls == []
+    third.end()
+
+
+def test_what_is_on_disk_makes_no_carton_look_better(tmp_path: Path) -> None:
+    """Cartons as strange as the ones to come, put there by whoever can write the file: what those before it
+    since the start say counts all the same, and while they are too few nobody says that it is like them."""
+    hostile = Belt(tmp_path)
+    hostile.begin()
+    for _ in range(MOST_CARTONS):
+        hostile.judge(STRANGE)
+    hostile.end()
+    clean, belt = Belt(), Belt(tmp_path)
+    belt.begin(seq=100)
+    clean.seq(100)
+    for each in (belt, clean):
+        each.others = (Outcome(detector=VERIFIER),)
+    for shift in (STRANGE, 0.0, 0.0, 0.0, 0.0, STRANGE, STRANGE, 0.0):
+        found, alone = belt.judge(shift), clean.judge(shift)
+        assert (found.not_applicable is None) >= (alone.not_applicable is None)
+        if found.not_applicable is None and not found.findings:
+            assert alone.not_applicable is None
+        assert score_of(found) >= score_of(alone)
+        assert joint_score(belt) >= joint_score(clean)
+    belt.end()
+
+
 @given(st.floats(1e-9, 1), st.floats(1e-6, 0.5))
 def test_what_a_chance_is_worth(chance: float, prior: float) -> None:
     """Never below the prior, never certain; a smaller chance is never worth less."""
@@ -181,6 +301,15 @@ def test_what_a_chance_is_worth(chance: float, prior: float) -> None:
 def joint(outcomes: tuple[Outcome, ...]) -> Finding | None:
     found = {each.label: each for each in outcomes[0].findings}
     return found.get(FUSED)
+
+
+def score_of(outcome: Outcome) -> float:
+    return max((each.score for each in outcome.findings), default=0.0)
+
+
+def joint_score(belt: Belt) -> float:
+    found = joint(belt.judged.outcomes)
+    return 0.0 if found is None else found.score
 
 
 def test_what_its_fellows_say_goes_into_the_joint_finding() -> None:
