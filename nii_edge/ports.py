@@ -102,8 +102,9 @@ class StoredScan(NamedTuple):
     pruned: bool = False
 
 
-OutboxKind = Literal["record", "preview"]
-"""`record`: reports, gaps and recalls, in order. `preview`: pictures, which may wait."""
+OutboxKind = Literal["record", "preview", "parked"]
+"""`record`: reports, gaps and recalls, in order. `preview`: pictures, which may wait. `parked`: records that
+the centre refused for good."""
 
 
 class OutboxItem(NamedTuple):
@@ -202,7 +203,8 @@ class Ledger(Protocol):
         out."""
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
-        """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
+        """Unconfirmed items of a kind, numbered above `after`, oldest first. What is parked is in no other
+        kind but its own, which has no pictures: their format does not change."""
 
     def counts(self) -> list[LedgerCounts]:
         """The balance, a row per scanner and kind of scan."""
@@ -261,15 +263,10 @@ class Confirm(NamedTuple):
 
 
 class Park(NamedTuple):
-    """The centre refuses this item for good; it is kept, but no longer sent."""
+    """The centre refuses this item for good; it is kept, and no longer sent with the others."""
 
     key: str
     reason: str
-
-
-class Retry(NamedTuple):
-    """Records that were parked are sent once more, after a restart: the centre may be of a newer version by
-    now. Pictures stay parked: their format does not change."""
 
 
 class Prune(NamedTuple):
@@ -284,7 +281,7 @@ class Prune(NamedTuple):
     now_ns: int = 2**63 - 1
 
 
-Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Retry | Prune
+Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Prune
 
 
 class Stored(NamedTuple):

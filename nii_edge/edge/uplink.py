@@ -1,7 +1,7 @@
 """Everything the ledger holds for the centre, sent until the centre confirms it.
 
-At least once, with the same id for ever; records in order, pictures when no record waits. Then, too,
-the line is lent to `manifests`.
+At least once, with the same id for ever; records in order, pictures when no record waits. Then, too, what
+the centre refused for good is tried again, a little at a time, and the line is lent to `manifests`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ RESEND_AFTER_S = 5.0
 OVERTAKEN_S = 1.0
 """The collector confirms in the order in which it is sent to. What is not confirmed although something was
 that was sent so much later has been lost on the way."""
+RETRY_EVERY_S = 60.0
+RETRIED = 8
+"""So many refused records are sent again so often: the centre may be of a newer version by now. Once it takes
+some, twice as many follow at once, up to a window."""
 IDLE_S = 1.0
 """Pause between looks at the ledger when nothing says that there is news."""
 
@@ -64,7 +68,9 @@ class Uplink:
         self._heard_of = 0.0
         self._overtaken = ""
         self._pictures = 1
-        self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
+        self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0, "parked": 0}
+        self._retry_at = 0.0
+        self._retaken = 0
         self._progress_at = 0.0
         self.heard_at = clock.monotonic()
         self._log = logger("uplink")
@@ -111,11 +117,25 @@ class Uplink:
         moved, refused = self._send(sink, "record", WINDOW)
         if not refused and not self._records():  # a line that comes up between the two is for records first
             pictures, _ = self._send(sink, "preview", self._pictures)
-            moved += pictures
+            moved += pictures + self._retry(sink)
             self._ask_for_manifests(sink)
         self._metrics.archived_lag.set(self._records())
         if not moved:
             sink.wait(self._mail.fileno(), IDLE_S)
+
+    def _retry(self, sink: AlertSink) -> int:
+        """Send the next of the refused records again, if the last ones were answered and it is time, or some
+        of them were taken; how many went out."""
+        now = self._clock.monotonic()
+        under_way = any(sent.kind == "parked" for sent in self._outstanding.values())
+        if under_way or not (self._retaken or now >= self._retry_at):
+            return 0
+        wanted = min(2 * self._retaken, WINDOW) or RETRIED
+        self._retaken, self._retry_at = 0, now + RETRY_EVERY_S
+        sent, refused = self._send(sink, "parked", wanted)
+        if sent < wanted and not refused:
+            self._cursor["parked"] = 0  # from the oldest on again
+        return sent
 
     def _ask_for_manifests(self, sink: AlertSink) -> None:
         wanted = None if self._pull is None else self._pull.wanted
@@ -137,12 +157,17 @@ class Uplink:
                     sent = self._outstanding.pop(key, None)
                     if sent is not None:
                         self._heard_of = max(self._heard_of, sent.at)
+                        self._retaken += sent.kind == "parked"
                         self._judge_speed(sent)
             if reply.refused is not None:
-                self._metrics.uplink.labels("refused").inc()
-                self._log.error("the collector refuses a record for good", key=reply.refused, why=reply.why)
-                self._committer.write(Park(reply.refused, reply.why))
-                self._outstanding.pop(reply.refused, None)
+                self._refused(reply.refused, reply.why)
+
+    def _refused(self, key: str, why: str) -> None:
+        self._metrics.uplink.labels("refused").inc()
+        self._committer.write(Park(key, why))
+        sent = self._outstanding.pop(key, None)
+        if sent is None or sent.kind != "parked":
+            self._log.error("the collector refuses a record for good", key=key, why=why)
 
     def _records(self) -> int:
         """How many records are under way: sent on this connection and not confirmed."""
@@ -174,7 +199,7 @@ class Uplink:
         self._metrics.uplink.labels("resent").inc(len(self._outstanding))
         self._outstanding.clear()
         self._metrics.archived_lag.set(0)
-        self._cursor = {"record": 0, "preview": 0}
+        self._cursor |= {"record": 0, "preview": 0}
         return True
 
     def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> tuple[int, bool]:
