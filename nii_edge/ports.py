@@ -453,10 +453,14 @@ class SinkReply(NamedTuple):
 
 
 class AlertSink(Protocol):
-    """The line to the centre. Used by one thread; nothing blocks but `wait`."""
+    """The line to the centre: one connection, which may take some seconds to come about. Used by one thread;
+    nothing blocks but `wait`."""
+
+    def broken(self) -> bool:
+        """The connection is gone, or does not come: another sink is needed."""
 
     def wait(self, wake_fd: int, timeout_s: float) -> None:
-        """Until a reply is there, `wake_fd` is readable, or the time is over."""
+        """Until a reply is there, `wake_fd` is readable, the connection is gone, or the time is over."""
 
     def send(self, record: Report | Gap | Recall | Preview) -> bool:
         """Hand an item over; False if there is no connection or no room. True promises nothing."""

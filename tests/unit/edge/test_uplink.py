@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import select
+import socket
 import sqlite3
+import sys
 import threading
 import time
 from contextlib import closing
@@ -28,6 +30,11 @@ from nii_edge.records import Decision, Gap, Preview, Recall, Report, ScanId, Sca
 from nii_edge.telemetry import Metrics
 from nii_edge.wire import FetchManifestsMessage
 
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.append(str(ROOT / "tools"))
+
+from chaoslib.proxy import Proxy  # noqa: E402 - tools is no package of ours
+
 LOST = 3
 
 
@@ -38,6 +45,9 @@ class LossyLine:
     def __init__(self, archive: list[str], swallow: int) -> None:
         self._archive, self._swallow = archive, swallow
         self._waiting: list[str] = []
+
+    def broken(self) -> bool:
+        return False
 
     def wait(self, wake_fd: int, timeout_s: float) -> None:
         select.select([wake_fd], [], [], 0.01 if self._waiting else timeout_s)
@@ -60,6 +70,13 @@ class LossyLine:
 
     def close(self) -> None:
         self._waiting = []
+
+
+class NoLine(LossyLine):
+    """Nobody is at the other end."""
+
+    def broken(self) -> bool:
+        return True
 
 
 class ThinLine(LossyLine):
@@ -186,6 +203,69 @@ def test_refused_records_are_tried_a_few_at_a_time_until_a_centre_takes_them(
         uplink.stop()
         committer.close()
         context.destroy(linger=0)
+
+
+def test_records_stay_in_order_where_a_connection_breaks_and_the_next_one_comes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are lost with the first connection; what comes after them does not arrive before them."""
+    monkeypatch.setattr("nii_edge.edge.uplink.IDLE_S", 0.01)
+    centre = Centre(tmp_path / "archive.db")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    proxy = Proxy(port, int(centre.endpoint.rsplit(":", 1)[1]))
+    proxy.start()
+    context = zmq_transport.new_context()
+    metrics = Metrics()
+    committer = Committer(lambda: SqliteLedger(tmp_path / "ledger.db", "e"), lambda _: None)
+    committer.start()
+    uplink = Uplink(lambda: ZmqUplink(context, f"tcp://127.0.0.1:{port}"), committer, SystemClock(), metrics)
+    uplink.start()
+
+    def pending() -> int:
+        stats: LedgerStats = committer.answer(lambda ledger: ledger.stats())
+        return stats.pending
+
+    def report(first: int, last: int) -> None:
+        committer.write(*(c for seq in range(first, last + 1) for c in concluded(seq)), then=uplink.nudge)
+
+    try:
+        report(1, 5)
+        until(lambda: uplink.heard_at and pending() == 0)
+        proxy.make_stale()
+        report(6, 9)
+        until(lambda: metrics.uplink.labels("sent")._value.get() == 9)
+        proxy.set("reset")
+        proxy.set("pass")
+        report(10, 20)
+        until(lambda: pending() == 0)
+    finally:
+        uplink.stop()
+        committer.close()
+        proxy.close()
+        context.destroy(linger=0)
+    assert centre.stop() == list(range(1, 21))
+
+
+def test_an_uplink_that_finds_nobody_is_not_taken_for_one_that_hangs(tmp_path: Path) -> None:
+    """It goes on trying, and its thread says so."""
+    committer = Committer(lambda: SqliteLedger(tmp_path / "ledger.db", "e"), lambda _: None)
+    committer.start()
+    opened: list[NoLine] = []
+
+    def line() -> NoLine:
+        opened.append(NoLine([], 0))
+        return opened[-1]
+
+    uplink = Uplink(line, committer, SystemClock(), Metrics())
+    uplink.start()
+    try:
+        until(lambda: opened)
+        began = uplink.thread.beat_at
+        until(lambda: uplink.thread.beat_at > began and len(opened) > 2)
+    finally:
+        uplink.stop()
+        committer.close()
 
 
 def test_what_went_down_with_a_connection_is_sent_again_while_others_go_on(
