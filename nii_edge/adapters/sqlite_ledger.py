@@ -287,7 +287,11 @@ class SqliteLedger:
         so that a question cannot be asked. A verification does not read these; a daemon that began with
         them would end at the first question, and so at every start."""
         try:
-            found = ledger_audit.check_pages(self._rows) or ledger_audit.check_waiting(self._rows)
+            self._db.create_function("crc32", 2, zlib.crc32, deterministic=True)
+            found = ledger_audit.check_pages(self._rows) or [
+                *ledger_audit.check_names(self._rows),
+                *ledger_audit.check_waiting(self._rows),
+            ]
             self._ask_all()
         except LedgerError as error:
             code = getattr(error.__cause__, "sqlite_errorcode", None)
