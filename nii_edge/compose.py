@@ -45,7 +45,7 @@ from nii_edge.edge.passages import DETECTOR as BARCODE
 from nii_edge.edge.passages import LABEL as TWICE
 from nii_edge.edge.self_tests import Duty
 from nii_edge.edge.tip import TipPlan
-from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError
+from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError, QuestionError
 from nii_edge.inference_process import model_id, open_detector, open_manifest, read_fit
 from nii_edge.locks import link_keys, read_security, who_may
 from nii_edge.policy import Policy
@@ -630,11 +630,11 @@ _LAST_ENTRY = 2**63 - 1
 
 
 def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """A number that somebody asks for. Raises ValueError: what the ledger cannot count to would end its
+    """A number that somebody asks for. Raises QuestionError: what the ledger cannot count to would end its
     thread, and with it the daemon."""
     said = query.get(name, str(default))
     if not (said.isascii() and said.isdecimal() and len(said) < 20 and int(said) <= most):
-        raise ValueError(f"{name}: {said[:40]!r}, expected 0 to {most}")
+        raise QuestionError(f"{name}: {said[:40]!r}, expected a whole number from 0 to {most}")
     return int(said)
 
 

@@ -8,6 +8,7 @@
     │   ├── CalibrationError a scanner's calibration cannot be made or used; carries a `CalibrationFault`
     │   └── ThreatError      a threat library is incomplete, altered, or of the wrong form
     ├── RuntimeMissingError  the asked-for inference runtime or device is not there
+    ├── QuestionError        somebody asks, over HTTP, what cannot be understood
     ├── WireError            bytes from a peer are not a message of this protocol; carries a `Reason`
     ├── FrameError           a frame is not usable; carries the `Reason` of the UNKNOWN it leads to
     ├── DetectorFaultError   a detector broke its contract: wrong shape, values that are not finite
@@ -68,6 +69,10 @@ class ThreatError(ConfigError):
 
 class RuntimeMissingError(NiiEdgeError):
     """The asked-for inference runtime, provider or device is not available on this machine."""
+
+
+class QuestionError(NiiEdgeError):
+    """A question over HTTP is not one; it says what was found and expected."""
 
 
 class WireError(NiiEdgeError):

@@ -102,8 +102,9 @@ class StoredScan(NamedTuple):
     pruned: bool = False
 
 
-OutboxKind = Literal["record", "preview"]
-"""`record`: reports, gaps and recalls, in order. `preview`: pictures, which may wait."""
+OutboxKind = Literal["record", "preview", "parked"]
+"""`record`: reports, gaps and recalls, in order. `preview`: pictures, which may wait. `parked`: records that
+the centre refused for good."""
 
 
 class OutboxItem(NamedTuple):
@@ -205,7 +206,8 @@ class Ledger(Protocol):
         """Which of these ids stand in the journal."""
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
-        """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
+        """Unconfirmed items of a kind, numbered above `after`, oldest first. What is parked is in no other
+        kind but its own, which has no pictures: their format does not change."""
 
     def counts(self) -> list[LedgerCounts]:
         """The balance, a row per scanner and kind of scan."""
@@ -264,15 +266,10 @@ class Confirm(NamedTuple):
 
 
 class Park(NamedTuple):
-    """The centre refuses this item for good; it is kept, but no longer sent."""
+    """The centre refuses this item for good; it is kept, and no longer sent with the others."""
 
     key: str
     reason: str
-
-
-class Retry(NamedTuple):
-    """Records that were parked are sent once more, after a restart: the centre may be of a newer version by
-    now. Pictures stay parked: their format does not change."""
 
 
 class Prune(NamedTuple):
@@ -287,7 +284,7 @@ class Prune(NamedTuple):
     now_ns: int = 2**63 - 1
 
 
-Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Retry | Prune
+Change = Intend | Conclude | Miss | Recalled | Confirm | Park | Prune
 
 
 class Stored(NamedTuple):
@@ -496,10 +493,14 @@ class SinkReply(NamedTuple):
 
 
 class AlertSink(Protocol):
-    """The line to the centre. Used by one thread; nothing blocks but `wait`."""
+    """The line to the centre: one connection, which may take some seconds to come about. Used by one thread;
+    nothing blocks but `wait`."""
+
+    def broken(self) -> bool:
+        """The connection is gone, or does not come: another sink is needed."""
 
     def wait(self, wake_fd: int, timeout_s: float) -> None:
-        """Until a reply is there, `wake_fd` is readable, or the time is over."""
+        """Until a reply is there, `wake_fd` is readable, the connection is gone, or the time is over."""
 
     def send(self, record: Report | Gap | Recall | Preview) -> bool:
         """Hand an item over; False if there is no connection or no room. True promises nothing."""

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from nii_edge.errors import ConfigError, NiiEdgeError
+from nii_edge.errors import ConfigError, NiiEdgeError, QuestionError
 
 REQUEST_TIMEOUT_S = 10.0
 
@@ -22,7 +22,8 @@ class Answer(NamedTuple):
 
 
 Route = Callable[[Mapping[str, str]], Answer]
-"""Takes the query's parameters. May raise NiiEdgeError, which becomes status 503 and its words."""
+"""Takes the query's parameters. May raise QuestionError, which becomes status 400 and its words, or another
+NiiEdgeError, which becomes 503."""
 
 
 class HttpStatus:
@@ -60,6 +61,22 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 16
 
 
+def _answer_to(target: str, routes: Mapping[str, Route]) -> Answer:
+    """What is said to a request for `target`. Raises NiiEdgeError."""
+    try:
+        url = urlsplit(target)
+    except ValueError as error:
+        raise QuestionError(f"{target[:80]!r}: {error}; expected one of {' '.join(routes)}") from error
+    route = routes.get(url.path)
+    if route is None:
+        return _words(404, f"one of {' '.join(routes)}")
+    return route({key: said[-1] for key, said in parse_qs(url.query, keep_blank_values=True).items()})
+
+
+def _words(status: int, text: str) -> Answer:
+    return Answer(status, "text/plain; charset=utf-8", [f"{text}\n".encode()])
+
+
 def _handler(routes: Mapping[str, Route]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S
@@ -67,16 +84,12 @@ def _handler(routes: Mapping[str, Route]) -> type[BaseHTTPRequestHandler]:
         sys_version = ""
 
         def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            route = routes.get(url.path)
-            query = {key: values[-1] for key, values in parse_qs(url.query).items()}
-            if route is None:
-                self._answer(Answer(404, "text/plain", [f"one of {' '.join(routes)}\n".encode()]))
-                return
             try:
-                answer = route(query)
+                answer = _answer_to(self.path, routes)
+            except QuestionError as error:
+                answer = _words(400, str(error))
             except (NiiEdgeError, ValueError) as error:
-                answer = Answer(503, "text/plain", [f"{error}\n".encode()])
+                answer = _words(503, str(error))
             self._answer(answer)
 
         def _answer(self, answer: Answer) -> None:

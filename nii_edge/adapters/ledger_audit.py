@@ -32,6 +32,18 @@ def check_pages(rows: Rows) -> list[str]:
     ]
 
 
+def check_names(rows: Rows) -> list[str]:
+    """Whether the indexes by which records and pictures are found by name say the same as the rows. Both are
+    summed up in the order in which they lie: to look for each name takes several times as long. Needs an SQL
+    function `crc32` of bytes and a number to begin with."""
+    found = []
+    for table, name, number in (("journal", "key", "entry"), ("previews", "sha256", "number")):
+        summed = f"SELECT count(*), sum(crc32(CAST({name} AS BLOB), {number})) FROM {table} "  # noqa: S608 - constants
+        if rows(summed + f"INDEXED BY sqlite_autoindex_{table}_1", ()) != rows(summed + "NOT INDEXED", ()):
+            found.append(f"the index of the names in {table} is not that of its rows")
+    return found
+
+
 def check_waiting(rows: Rows) -> list[str]:
     """Whether the index by which records are sent says of the same ones that they wait as the journal."""
     waiting = "SELECT count(*), total(entry) FROM journal {} WHERE state = 'pending'"

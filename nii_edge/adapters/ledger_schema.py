@@ -58,7 +58,7 @@ TALLY = (
     # whenever somebody asks would keep verdicts waiting
     "CREATE TEMP TABLE tally AS SELECT "
     "(SELECT count(*) FROM journal WHERE state = 'pending') AS pending, "
-    "(SELECT count(*) FROM journal WHERE state = 'parked') AS parked, "
+    "(SELECT count(*) FROM journal WHERE state = 'parked') AS parked, 0 AS freed, "  # parked ones taken since
     "(SELECT cast(total(length(body)) AS INTEGER) FROM journal WHERE state = 'pending') AS record_bytes, "
     "count(*) AS pictures, count(*) FILTER (WHERE state = 'pending') AS pictures_pending, "
     "cast(total(length(data)) AS INTEGER) AS picture_bytes, "
@@ -73,7 +73,8 @@ TALLY = (
           "pending = pending + (NEW.state = 'pending') - (OLD.state = 'pending')",
           "record_bytes = record_bytes "
           "+ ((NEW.state = 'pending') - (OLD.state = 'pending')) * length(NEW.body)",
-          "parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked')"),
+          "parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked')",
+          "freed = freed + (OLD.state = 'parked' AND NEW.state != 'parked')"),
     _kept("previews", "INSERT", "pictures = pictures + 1",
           "pictures_pending = pictures_pending + (NEW.state = 'pending')",
           "picture_bytes = picture_bytes + length(NEW.data)",

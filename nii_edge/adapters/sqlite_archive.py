@@ -27,6 +27,8 @@ from nii_edge.telemetry import logger
 from nii_edge.wire import Archived
 
 SCHEMA = 2
+TOLD = 1_024
+"""So many conflicts are not told again: edges send the same now and then."""
 SETTLE_EVERY_S = 10.0
 """How long a disk may fail beneath what SQLite does after commits before somebody hears of it."""
 
@@ -85,6 +87,7 @@ class SqliteArchive:
         """Raises LedgerError if the file is in use, damaged, not an archive, or of another schema."""
         self._path = path
         self._broken: LedgerError | None = None
+        self._told: dict[str, None] = {}
         self._settled_at = time.monotonic()
         self._connection = open_durable(path, check_same_thread=False)
         try:
@@ -115,7 +118,9 @@ class SqliteArchive:
             raise
         self._tally.add(batch)
         for alert_id in batch.conflicts:
-            _log.error("conflict", alert_id=alert_id, standing="the first one")
+            if alert_id not in self._told:
+                _log.error("conflict", alert_id=alert_id, standing="the first one")
+        self._told = dict.fromkeys([*self._told, *batch.conflicts][-TOLD:])
         return Stored(batch.archived, batch.duplicates, tuple(batch.conflicts), tuple(batch.refused))
 
     def after(

@@ -54,7 +54,6 @@ from nii_edge.ports import (
     Passed,
     Prune,
     Recalled,
-    Retry,
     StoredScan,
 )
 from nii_edge.records import Decision, Gap, Preview, Recall, Report, ScanId, ScanType
@@ -63,6 +62,8 @@ MAX_PROBLEMS = 100
 PRUNE_AT_ONCE = 250
 PICTURES_AT_ONCE = 50
 """The most entries and pictures one `Prune` removes: it must not hold up verdicts."""
+PARKED_AT_ONCE = 25
+"""The most parked entries that it puts to the end, since each is written anew."""
 REDATE_AT_ONCE = 2_000
 """The most entries that it looks at for a time that has not come yet."""
 NEVER = 2**63 - 1
@@ -123,6 +124,7 @@ class SqliteLedger:
         self._db = open_durable(path)
         self._edge = edge
         self._redated_to = NEVER
+        self._parked_to = 0, 0
         try:
             self._prepare()
             self._last, self._link = self._tail()
@@ -132,13 +134,13 @@ class SqliteLedger:
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make all `changes` durable, in order, or none."""
-        before = self._last, self._link, self._redated_to
+        before = self._last, self._link, self._redated_to, self._parked_to
         try:
             with translated(self._path), transaction(self._db):
                 for change in _joined(changes):
                     self._apply(change)
         except BaseException:
-            self._last, self._link, self._redated_to = before
+            self._last, self._link, self._redated_to, self._parked_to = before
             raise
 
     # ---- questions
@@ -201,7 +203,7 @@ class SqliteLedger:
             return {each for each in alert_ids if self._known(each)}
 
     def outbox(self, kind: OutboxKind, after: int, limit: int) -> list[OutboxItem]:
-        """Unconfirmed items of a kind, numbered above `after`, oldest first; parked ones left out."""
+        """See `Ledger.outbox`."""
         if kind == "preview":
             rows = self._rows(
                 "SELECT number, sha256, media_type, data FROM previews "
@@ -212,9 +214,10 @@ class SqliteLedger:
                 OutboxItem(number, sha256, Preview(sha256=sha256, media_type=media_type, data=data))
                 for number, sha256, media_type, data in rows
             ]
+        state = "parked" if kind == "parked" else "pending"
         rows = self._rows(
-            "SELECT entry, kind, key, body FROM journal "
-            "WHERE state = 'pending' AND entry > ? ORDER BY entry LIMIT ?",
+            f"SELECT entry, kind, key, body FROM journal INDEXED BY journal_{state} "  # noqa: S608
+            f"WHERE state = '{state}' AND entry > ? ORDER BY entry LIMIT ?",
             (after, limit),
         )
         return [OutboxItem(entry, key, self._decode(body, KINDS[kind])) for entry, kind, key, body in rows]
@@ -289,7 +292,11 @@ class SqliteLedger:
         so that a question cannot be asked. A verification does not read these; a daemon that began with
         them would end at the first question, and so at every start."""
         try:
-            found = ledger_audit.check_pages(self._rows) or ledger_audit.check_waiting(self._rows)
+            self._db.create_function("crc32", 2, zlib.crc32, deterministic=True)
+            found = ledger_audit.check_pages(self._rows) or [
+                *ledger_audit.check_names(self._rows),
+                *ledger_audit.check_waiting(self._rows),
+            ]
             self._ask_all()
         except LedgerError as error:
             code = getattr(error.__cause__, "sqlite_errorcode", None)
@@ -309,6 +316,7 @@ class SqliteLedger:
         self.known(("none",))
         self.outbox("record", 0, 1)
         self.outbox("preview", 0, 1)
+        self.outbox("parked", 0, 1)
         told = "j.archived_at_ns, j.parked, p.archived_at_ns, p.parked"
         self._rows(f"SELECT {told} FROM journal j, previews p LIMIT 0")  # noqa: S608 - a constant
 
@@ -345,19 +353,17 @@ class SqliteLedger:
             case Recalled(recall):
                 if not self._known(recall.alert_id):
                     self._append("recall", recall.alert_id, recall)
-            case Confirm() | Park() | Retry():
+            case Confirm() | Park():
                 self._deliver(change)
             case Prune():
                 self._prune(change)
 
-    def _deliver(self, change: Confirm | Park | Retry) -> None:
+    def _deliver(self, change: Confirm | Park) -> None:
         match change:
             case Confirm(keys, archived_at_ns):
                 self._set_state([(key,) for key in keys], "archived", archived_at_ns, None)
             case Park(key, reason):
                 self._set_state([(key,)], "parked", None, reason)
-            case Retry():
-                self._db.execute("UPDATE journal SET state = 'pending', parked = NULL WHERE state = 'parked'")
 
     def _intend(self, intent: Intend) -> None:
         self._receive(intent, intent.scan_type, None)
@@ -448,7 +454,7 @@ class SqliteLedger:
             "WHERE NOT (state = 'parked' OR state = 'archived' AND archived_at_ns < ?) AND entry <= ?",
             (anchor + PRUNE_AT_ONCE + 1, change.archived_before_ns, anchor + PRUNE_AT_ONCE),
         ).fetchone()[0]
-        last = min(keep - 1, self._last)
+        last = self._up_to_parked(min(keep - 1, self._last))
         confirmed_ns = self._first_confirmed(anchor)
         if last > anchor and confirmed_ns < change.archived_before_ns:
             self._keep_parked(last)
@@ -460,13 +466,25 @@ class SqliteLedger:
 
     def _first_confirmed(self, anchor: int) -> int:
         """When the first entry was confirmed that is not parked: if that one stays, nothing is won by moving
-        those that are."""
+        those that are. What was found parked is not looked through again until some of it is taken."""
+        (freed,) = self._db.execute("SELECT freed FROM tally").fetchone()
+        before, upto = self._parked_to
         first = self._db.execute(
-            "SELECT state, archived_at_ns FROM journal WHERE entry > ? AND state != 'parked' "
+            "SELECT entry, state, archived_at_ns FROM journal WHERE entry > ? AND state != 'parked' "
             "ORDER BY entry LIMIT 1",
-            (anchor,),
+            (max(anchor, upto) if freed == before else anchor,),
         ).fetchone()
-        return first[1] if first is not None and first[0] == "archived" else NEVER
+        self._parked_to = freed, self._last if first is None else first[0] - 1
+        return first[2] if first is not None and first[1] == "archived" else NEVER
+
+    def _up_to_parked(self, last: int) -> int:
+        """Not so far that more than `PARKED_AT_ONCE` parked entries would have to be moved."""
+        next_one = self._db.execute(
+            "SELECT entry FROM journal INDEXED BY journal_parked WHERE state = 'parked' AND entry <= ? "
+            "ORDER BY entry LIMIT 1 OFFSET ?",
+            (last, PARKED_AT_ONCE),
+        ).fetchone()
+        return last if next_one is None else next_one[0] - 1
 
     def _redate(self, now_ns: int) -> None:
         """Some more of what a clock that was ahead has dated later than now, if there is any."""

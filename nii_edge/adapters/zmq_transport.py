@@ -33,7 +33,8 @@ class Limits:
 
     A peer that sends a larger part is disconnected, so leave room above what is refused in words. Times
     are in milliseconds. `dead_after_ms`: how long a TCP peer may be silent on the network level, at least
-    3,000. `linger_ms`: how long closing waits for what is not yet sent.
+    3,000. `linger_ms`: how long closing waits for what is not yet sent. `reconnect_ms` -1: a connection that
+    broke, or did not come about, is not made anew.
     """
 
     max_part_bytes: int
@@ -102,10 +103,16 @@ CONNECT_TIMEOUT_MS = 2_000
 
 
 def connect(
-    context: Context, kind: int, endpoint: str, limits: Limits, keys: ClientKeys | None = None
+    context: Context,
+    kind: int,
+    endpoint: str,
+    limits: Limits,
+    keys: ClientKeys | None = None,
+    prepare: Callable[[Socket], None] = lambda _: None,
 ) -> Socket:
     """A socket of `kind` that connects to `endpoint` and keeps trying; sends wait for a connection.
-    With `keys` it is encrypted, and only the server of that key is talked to.
+    With `keys` it is encrypted, and only the server of that key is talked to. `prepare` is called with it
+    before that.
 
     Raises:
         ConfigError: the endpoint is not an address one can connect to.
@@ -118,6 +125,7 @@ def connect(
     made.setsockopt(zmq.RECONNECT_IVL_MAX, limits.reconnect_max_ms)
     if keys is not None:
         keys.apply(made)
+    prepare(made)
     try:
         made.connect(endpoint)
     except zmq.ZMQError as error:

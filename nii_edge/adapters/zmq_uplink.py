@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from nii_edge import wire
 from nii_edge.adapters import zmq_transport
@@ -25,22 +28,41 @@ from nii_edge.wire import (
 )
 
 REPLIES_A_TURN = 256
+UP_WITHIN_S = 5.0
+"""A connection that is not there after so long does not come: of an unknown name ZeroMQ says nothing."""
 
 
 class ZmqUplink:
-    """See the module. Connects in the background and keeps trying."""
+    """See the module. One connection, made in the background: if ZeroMQ put another in its place, what it
+    lost of the first would arrive after what it then sent."""
 
     def __init__(self, context: Context, endpoint: str, keys: ClientKeys | None = None) -> None:
         """With `keys` the line is encrypted and leads to the collector of that key alone."""
-        limits = Limits(max_part_bytes=wire.MAX_HEADER_BYTES, queue=256, linger_ms=0)
-        self._socket = zmq_transport.connect(context, zmq.DEALER, endpoint, limits, keys)
+        limits = Limits(max_part_bytes=wire.MAX_HEADER_BYTES, queue=256, linger_ms=0, reconnect_ms=-1)
+        self._socket = zmq_transport.connect(context, zmq.DEALER, endpoint, limits, keys, self._watch)
+        self._up_by = time.monotonic() + UP_WITHIN_S
+        self._broken = False
         self._told: set[tuple[Reason, str]] = set()
         self._log = logger("uplink")
 
+    def _watch(self, made: zmq_transport.Socket) -> None:
+        up, ended = zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        self._events = made.get_monitor_socket(up | ended)
+
+    def broken(self) -> bool:
+        """See `AlertSink.broken`."""
+        while self._events.poll(0):
+            if recv_monitor_message(self._events)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._up_by = float("inf")
+            else:
+                self._broken = True
+        return self._broken or time.monotonic() > self._up_by
+
     def wait(self, wake_fd: int, timeout_s: float) -> None:
-        """Until a reply is there, `wake_fd` is readable, or the time is over."""
+        """Until a reply or news of the connection is there, `wake_fd` is readable, or the time is over."""
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._events, zmq.POLLIN)
         poller.register(wake_fd, zmq.POLLIN)
         poller.poll(max(0, round(timeout_s * 1000 + 0.5)))
 
@@ -92,6 +114,8 @@ class ZmqUplink:
 
     def close(self) -> None:
         """Close at once."""
+        self._socket.disable_monitor()
+        self._events.close(linger=0)
         self._socket.close(linger=0)
 
 

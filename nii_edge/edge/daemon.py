@@ -44,7 +44,6 @@ from nii_edge.ports import (
     LedgerCounts,
     PaperStore,
     Recalled,
-    Retry,
     ScannerSide,
 )
 from nii_edge.records import Decision, Reason, Recall, Report, Verdict
@@ -308,7 +307,6 @@ class Daemon:
         if self._parts.open_papers is not None:
             pull = ManifestPull(self._parts.open_papers, self._clock, self.metrics, self._fail)
         uplink = Uplink(self._parts.open_sink, self.committer, self._clock, self.metrics, self._fail, pull)
-        self.committer.write(Retry())
         uplink.start()
         self._running.append(uplink.stop)
         if pull is not None:

@@ -151,8 +151,10 @@ class LineView:
         if len(steps) and int(steps.max()) > JUMP:
             raise FrameError(Reason.BAD_HEADER, f"the encoder jumps by {int(steps.max())} lines in one chunk")
         if high is None:
-            return
-        anew = self._starts_over(places, high)
+            high = int(places.max())
+            anew = self._back_to_begin(places, int(places[0]), int(places[0]))
+        else:
+            anew = self._starts_over(places, high)
         if anew or high - int(places.min()) > BACK * self.cut.longest:
             raise FrameError(
                 Reason.BAD_HEADER,
@@ -166,10 +168,13 @@ class LineView:
         if int(places[-1]) > high:
             self._started_over = False
         elif self._first is not None:
-            steps = np.diff(places, prepend=self._last)
-            near = places < self._first + self.cut.shortest
-            self._started_over |= bool((near & (steps < -self.cut.shortest)).any())
+            self._started_over |= self._back_to_begin(places, self._first, self._last)
         return self._started_over
+
+    def _back_to_begin(self, places: npt.NDArray[np.int64], begin: int, before: int) -> bool:
+        """Whether a line after the place `before` steps back to where the epoch begins."""
+        near = places < begin + self.cut.shortest
+        return bool((near & (np.diff(places, prepend=before) < -self.cut.shortest)).any())
 
     def take(self, chunk: Chunk) -> None:
         """The next chunk."""

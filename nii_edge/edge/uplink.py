@@ -1,7 +1,7 @@
 """Everything the ledger holds for the centre, sent until the centre confirms it.
 
-At least once, with the same id for ever; records in order, pictures when no record waits. Then, too,
-the line is lent to `manifests`.
+At least once, with the same id for ever; records in order, pictures when no record waits. Then, too, what
+the centre refused for good is tried again, a little at a time, and the line is lent to `manifests`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from nii_edge.edge.committer import Committer
 from nii_edge.edge.mailbox import Mailbox
 from nii_edge.edge.manifests import ManifestPull
-from nii_edge.edge.threads import GuardedThread, OnFailure, ignore
+from nii_edge.edge.threads import TURN_S, GuardedThread, OnFailure, ignore
 from nii_edge.errors import LedgerError
 from nii_edge.ports import AlertSink, Clock, Confirm, OutboxItem, OutboxKind, Park
 from nii_edge.records import Preview
@@ -30,6 +30,13 @@ RESEND_AFTER_S = 5.0
 OVERTAKEN_S = 1.0
 """The collector confirms in the order in which it is sent to. What is not confirmed although something was
 that was sent so much later has been lost on the way."""
+RETRY_EVERY_S = 60.0
+RETRIED = 8
+"""So many refused records are sent again so often: the centre may be of a newer version by now. Once it takes
+some, twice as many follow at once, up to a window."""
+CONNECT_AFTER_S = 0.1
+CONNECT_AFTER_MOST_S = TURN_S
+"""After a line that broke the next one is made so soon, later each time while none brings anything back."""
 IDLE_S = 1.0
 """Pause between looks at the ledger when nothing says that there is news."""
 
@@ -64,7 +71,9 @@ class Uplink:
         self._heard_of = 0.0
         self._overtaken = ""
         self._pictures = 1
-        self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0}
+        self._cursor: dict[OutboxKind, int] = {"record": 0, "preview": 0, "parked": 0}
+        self._retry_at = 0.0
+        self._retaken = 0
         self._progress_at = 0.0
         self.heard_at = clock.monotonic()
         self._log = logger("uplink")
@@ -86,17 +95,23 @@ class Uplink:
         self._mail.close()
 
     def _run(self) -> None:
+        pause = CONNECT_AFTER_S
         while not self._stopping.is_set():
+            self.thread.beat()
             sink = self._open_sink()
+            heard_at = self.heard_at
             self._progress_at = self._clock.monotonic()
             try:
                 self._use(sink)
             finally:
                 sink.close()
+            pause = CONNECT_AFTER_S if self.heard_at != heard_at else min(2 * pause, CONNECT_AFTER_MOST_S)
+            self._stopping.wait(pause)
 
     def _use(self, sink: AlertSink) -> None:
-        """Send until told to stop, or until the line has been silent: it may be dead and not know it."""
-        while not (self._stopping.is_set() or self._silent()):
+        """Send until told to stop, or until the line has broken or been silent: then what is outstanding is
+        sent again, over another one, before all that comes after it."""
+        while not (self._stopping.is_set() or self._lost(sink) or self._silent()):
             try:
                 self._turn(sink)
             except LedgerError as error:  # busy, or ended: then the daemon is told to stop
@@ -111,11 +126,25 @@ class Uplink:
         moved, refused = self._send(sink, "record", WINDOW)
         if not refused and not self._records():  # a line that comes up between the two is for records first
             pictures, _ = self._send(sink, "preview", self._pictures)
-            moved += pictures
+            moved += pictures + self._retry(sink)
             self._ask_for_manifests(sink)
         self._metrics.archived_lag.set(self._records())
         if not moved:
             sink.wait(self._mail.fileno(), IDLE_S)
+
+    def _retry(self, sink: AlertSink) -> int:
+        """Send the next of the refused records again, if the last ones were answered and it is time, or some
+        of them were taken; how many went out."""
+        now = self._clock.monotonic()
+        under_way = any(sent.kind == "parked" for sent in self._outstanding.values())
+        if under_way or not (self._retaken or now >= self._retry_at):
+            return 0
+        wanted = min(2 * self._retaken, WINDOW) or RETRIED
+        self._retaken, self._retry_at = 0, now + RETRY_EVERY_S
+        sent, refused = self._send(sink, "parked", wanted)
+        if sent < wanted and not refused:
+            self._cursor["parked"] = 0  # from the oldest on again
+        return sent
 
     def _ask_for_manifests(self, sink: AlertSink) -> None:
         wanted = None if self._pull is None else self._pull.wanted
@@ -137,12 +166,17 @@ class Uplink:
                     sent = self._outstanding.pop(key, None)
                     if sent is not None:
                         self._heard_of = max(self._heard_of, sent.at)
+                        self._retaken += sent.kind == "parked"
                         self._judge_speed(sent)
             if reply.refused is not None:
-                self._metrics.uplink.labels("refused").inc()
-                self._log.error("the collector refuses a record for good", key=reply.refused, why=reply.why)
-                self._committer.write(Park(reply.refused, reply.why))
-                self._outstanding.pop(reply.refused, None)
+                self._refused(reply.refused, reply.why)
+
+    def _refused(self, key: str, why: str) -> None:
+        self._metrics.uplink.labels("refused").inc()
+        self._committer.write(Park(key, why))
+        sent = self._outstanding.pop(key, None)
+        if sent is None or sent.kind != "parked":
+            self._log.error("the collector refuses a record for good", key=key, why=why)
 
     def _records(self) -> int:
         """How many records are under way: sent on this connection and not confirmed."""
@@ -158,24 +192,35 @@ class Uplink:
             return RESEND_AFTER_S
         return RESEND_AFTER_S + sum(sent.size for sent in self._outstanding.values()) / SLOWEST_BYTES_S
 
+    def _lost(self, sink: AlertSink) -> bool:
+        if not sink.broken():
+            return False
+        if self._outstanding:
+            self._begin_again("the line broke; connecting anew")
+        return True
+
     def _silent(self) -> bool:
-        """True once when nothing was confirmed for too long, or what was sent well after the oldest was: that
-        one went down with a connection that ZeroMQ has replaced. What is outstanding is then sent again."""
+        """True once when nothing was confirmed for too long (the line may be dead and not know it), or what
+        was sent well after the oldest was: that one went down on the way."""
         if not self._outstanding:
             self._progress_at = self._clock.monotonic()
         key, oldest = next(((k, sent.at) for k, sent in self._outstanding.items()), ("", float("inf")))
         overtaken = self._heard_of - oldest > OVERTAKEN_S and key != self._overtaken
         if self._clock.monotonic() - self._progress_at <= self._patience() and not overtaken:
             return False
-        self._pictures = 1
         if overtaken:
             self._overtaken = key  # once: if it is never answered, the line shall live all the same
-        self._log.warning("no receipt; connecting anew", outstanding=len(self._outstanding))
+        self._begin_again("no receipt; connecting anew")
+        return True
+
+    def _begin_again(self, why: str) -> None:
+        """With what is not confirmed, from the oldest on."""
+        self._pictures = 1
+        self._log.warning(why, outstanding=len(self._outstanding))
         self._metrics.uplink.labels("resent").inc(len(self._outstanding))
         self._outstanding.clear()
         self._metrics.archived_lag.set(0)
-        self._cursor = {"record": 0, "preview": 0}
-        return True
+        self._cursor |= {"record": 0, "preview": 0}
 
     def _send(self, sink: AlertSink, kind: OutboxKind, window: int) -> tuple[int, bool]:
         """Send what fits into the window; how many items went out, and whether the line took no more."""

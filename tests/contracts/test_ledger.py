@@ -33,7 +33,6 @@ from nii_edge.ports import (
     Passed,
     Prune,
     Recalled,
-    Retry,
     StoredScan,
 )
 from nii_edge.records import (
@@ -412,16 +411,19 @@ def test_what_is_parked_is_kept_back_and_the_others_go_on(ledger: Ledger, opener
     assert again.find(scan(1)) == StoredScan(scan(1), report(1))
 
 
-def test_what_was_parked_is_sent_once_more_when_asked_to(ledger: Ledger) -> None:
-    """Records, each in its place; what was archived stays so, and pictures stay parked."""
-    ledger.commit([intend(1), intend(2), conclude(1, preview=picture("p")), conclude(2)])
-    ledger.commit([Park(report(1).alert_id, "a newer word"), Park(picture("p").sha256, "odd")])
-    ledger.commit([Confirm((report(2).alert_id,), 5), Retry()])
-    assert waiting(ledger) == [report(1)]
-    assert waiting(ledger, "preview") == []
-    assert ledger.stats().parked == 0
-    ledger.commit([Confirm((report(1).alert_id,), 6), Prune(7, 10**9)])
-    assert ledger.stats().entries == 0
+def test_what_was_parked_can_be_asked_for_and_taken_in_the_end(ledger: Ledger) -> None:
+    """Records alone, in their order, in pieces; one that is refused again stays parked."""
+    ledger.commit([change for seq in (1, 2, 3) for change in (intend(seq), conclude(seq))])
+    ledger.commit([intend(4), conclude(4, preview=picture("p")), Park(picture("p").sha256, "odd")])
+    ledger.commit([Park(report(seq).alert_id, "a newer word") for seq in (1, 3)])
+    assert waiting(ledger, "parked") == [report(1), report(3)]
+    (first,) = ledger.outbox("parked", 0, 1)
+    assert waiting(ledger, "parked", after=first.number) == [report(3)]
+    assert waiting(ledger) == [report(2), report(4)]
+    ledger.commit([Confirm((report(1).alert_id,), 6), Park(report(3).alert_id, "still")])
+    assert waiting(ledger, "parked") == [report(3)]
+    ledger.commit([Confirm(tuple(report(seq).alert_id for seq in (2, 3, 4)), 6), Prune(7, 10**9)])
+    assert (ledger.stats().parked, ledger.stats().entries) == (0, 0)
 
 
 def test_a_parked_picture_that_is_drawn_again_stays_parked(ledger: Ledger) -> None:
@@ -547,7 +549,7 @@ lanes = st.sampled_from(["a", "b"])
 types = st.sampled_from([LIVE, TEST])
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["intend", "conclude", "miss", "recall", "confirm", "park", "retry", "reopen"]),
+        st.sampled_from(["intend", "conclude", "miss", "recall", "confirm", "park", "reopen"]),
         lanes,
         st.integers(1, 4),
         types,
@@ -584,20 +586,13 @@ class Model:
                 self._tell(hole)
             case Recalled(back):
                 self._tell(back)
-            case Confirm() | Park() | Retry():
-                self._deliver(change)
-        return True
-
-    def _deliver(self, change: Confirm | Park | Retry) -> None:
-        match change:
             case Confirm(keys, _):
                 for key in keys:
                     self.outbox.pop(key, None)
                     self.parked.discard(key)
             case Park(key, _):
                 self.parked |= {key} & set(self.outbox)
-            case Retry():
-                self.parked = {key for key in self.parked if isinstance(self.outbox[key], Preview)}
+        return True
 
     def _tell(self, record: Gap | Recall) -> None:
         """Once: the same again is nothing new."""
@@ -646,10 +641,10 @@ def change_of(step: tuple[str, str, int, ScanType, Decision, bool], model: Model
             return Miss(gap(seq, seq + 1, lane, scan_type))
         case "recall":
             return Recalled(recall(seq, lane))
-        case "confirm" | "park" | "retry":
+        case "confirm" | "park":
             keys = [*model.outbox, "unknown"]
             key = keys[seq % len(keys)]
-            return {"confirm": Confirm((key,), 5), "park": Park(key, "why"), "retry": Retry()}[what]
+            return Confirm((key,), 5) if what == "confirm" else Park(key, "why")
     return None
 
 
@@ -688,6 +683,8 @@ def _agree(ledger: Ledger, model: Model) -> None:
     assert {i.scan for i in ledger.in_flight()} == set(model.intents) - set(model.reports)
     assert waiting(ledger) == model.waiting((Report, Gap, Recall))
     assert waiting(ledger, "preview") == model.waiting(Preview)
+    refused = [model.outbox[key] for key in model.outbox if key in model.parked]
+    assert waiting(ledger, "parked") == [record for record in refused if not isinstance(record, Preview)]
     highest: dict[tuple[str, int], int] = {}
     for which in model.intents:
         key = (which.scanner, which.epoch)

@@ -107,6 +107,33 @@ def test_a_damaged_index_is_found_at_the_start_and_nothing_of_it_is_used(
         assert owed(ledger) == (set(range(11, 41)), {41})
 
 
+@pytest.mark.parametrize("table", ["journal", "previews"])
+def test_a_flipped_bit_in_an_index_of_names_is_found_at_the_start(path: Path, table: str) -> None:
+    """Wherever it is: what is not found by its name would never be confirmed."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        for seq in range(42, 50):
+            picture = preview_of(f"picture {seq}".encode(), "image/jpeg")
+            shown = msgspec.structs.replace(report(seq), preview=picture.sha256)
+            ledger.commit([Intend(scan(seq), ScanType.OPERATIONAL, 1), Conclude(shown, picture)])
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (f"sqlite_autoindex_{table}_1",)
+        ).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    whole = path.read_bytes()
+    begin = (page - 1) * size
+    assert whole[begin] == 10, "one leaf"
+    content = int.from_bytes(whole[begin + 5 : begin + 7], "big")
+    rng = random.Random(5)
+    for place in rng.sample(range(begin + content, begin + size), 40):
+        bad = bytearray(whole)
+        bad[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(bad)
+        opened = open_ledger(path, "e")
+        opened.ledger.close()
+        assert opened.damage, f"at {place - begin} of the page"
+
+
 def test_a_file_that_is_no_database_any_more_is_set_aside(path: Path) -> None:
     """Nothing can be saved of it, which is said; the daemon can go on."""
     path.write_bytes(b"garbage" * 1000)

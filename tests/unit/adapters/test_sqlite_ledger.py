@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nii_edge.adapters import sqlite_ledger
-from nii_edge.adapters.sqlite_ledger import PRUNE_AT_ONCE, SqliteLedger
+from nii_edge.adapters.sqlite_ledger import PARKED_AT_ONCE, PRUNE_AT_ONCE, SqliteLedger
 from nii_edge.errors import LedgerDamagedError, LedgerError
-from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune, Retry
+from nii_edge.ports import Conclude, Confirm, Intend, Miss, Park, Prune
 from nii_edge.records import Decision, Gap, Preview, Reason, Report, ScanId, ScanType, Verdict, preview_of
 
 LARGE = 1 << 40
@@ -193,7 +194,7 @@ def test_a_damaged_record_that_the_centre_refuses_is_not_given_a_new_crc(path: P
 def test_what_the_centre_refuses_for_good_does_not_keep_all_that_came_after_it(tmp_path: Path) -> None:
     """Refused records stay, more of them than one turn moves, and the others go; the chain is whole, and
     nothing is moved when nothing could go."""
-    refused = PRUNE_AT_ONCE + 10
+    refused = 3 * PARKED_AT_ONCE + 10
     path = tmp_path / "ledger.db"
     with closing(SqliteLedger(path, "e")) as ledger:
         fill(ledger, 1, refused + 30)
@@ -201,18 +202,44 @@ def test_what_the_centre_refuses_for_good_does_not_keep_all_that_came_after_it(t
         ledger.commit([Prune(100, LARGE)])
         assert (ledger.stats().pruned_to, ledger.stats().last_entry) == (0, refused + 30)
         archive(ledger, refused + 1, refused + 20, at_ns=1)
-        for _ in range(4):
+        ends = []
+        for _ in range(6):
             ledger.commit([Prune(100, LARGE)])
+            ends.append(ledger.stats().last_entry - refused - 30)
+        assert ends == [PARKED_AT_ONCE, 2 * PARKED_AT_ONCE, 3 * PARKED_AT_ONCE, refused, refused, refused]
         stats = ledger.stats()
         assert (stats.entries, stats.parked, stats.pending) == (refused + 10, refused, 10)
         assert stats.pruned_to == refused + 20
         assert verify(ledger, 1_000) == []
-        ledger.commit([Retry()])
-        sent = [item.key for item in ledger.outbox("record", 0, 1_000)]
-    assert set(sent) == {
-        scan(seq).alert_id for seq in [*range(1, refused + 1), *range(refused + 21, refused + 31)]
-    }
+        kept = {item.key for item in ledger.outbox("parked", 0, 1_000)}
+    assert kept == {scan(seq).alert_id for seq in range(1, refused + 1)}
     assert problems(path) == []
+
+
+def test_refused_records_that_are_taken_in_the_end_are_forgotten_in_their_time(tmp_path: Path) -> None:
+    """Though the ledger does not look through those again that it has seen refused."""
+    with closing(SqliteLedger(tmp_path / "ledger.db", "e")) as ledger:
+        fill(ledger, 1, 12)
+        ledger.commit([Park(scan(seq).alert_id, "odd") for seq in range(1, 11)])
+        ledger.commit([Prune(100, LARGE)])
+        archive(ledger, 1, 5, at_ns=1)
+        ledger.commit([Prune(100, LARGE)])
+        stats = ledger.stats()
+        assert (stats.entries, stats.parked, stats.pending) == (7, 5, 2)
+
+
+def test_forgetting_costs_no_more_where_many_are_refused(tmp_path: Path) -> None:
+    """Counted in steps of SQLite's machine: it looks through the refused ones once, and not each time."""
+    steps = []
+    with closing(SqliteLedger(tmp_path / "ledger.db", "e")) as ledger:
+        fill(ledger, 1, 3_010)
+        ledger.commit([Park(scan(seq).alert_id, "odd") for seq in range(1, 3_001)])
+        for _ in range(3):
+            taken: list[None] = []
+            ledger._db.set_progress_handler(partial(taken.append, None), 1)
+            ledger.commit([Prune(100, LARGE)])
+            steps.append(len(taken))
+    assert steps[1] == steps[2] < steps[0] / 3
 
 
 def test_a_clock_that_was_ahead_keeps_nothing_for_years(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +318,6 @@ steps = st.lists(
         st.tuples(st.just("confirm"), st.integers(1, 40)),
         st.tuples(st.just("confirm picture"), st.integers(1, 40)),
         st.tuples(st.just("park"), st.integers(1, 40)),
-        st.tuples(st.just("retry"), st.just(0)),
         st.tuples(st.just("fail"), st.integers(41, 50)),
         st.tuples(st.just("prune"), st.sampled_from([0, 500, LARGE])),
     ),
@@ -334,8 +360,6 @@ def go_through(ledger: SqliteLedger, history: list[tuple[str, int]]) -> None:
             ledger.commit([Confirm((preview_of(f"picture {value}".encode() * 10, "image/jpeg").sha256,), 5)])
         elif kind == "park":
             ledger.commit([Park(scan(value).alert_id, "no reason")])
-        elif kind == "retry":
-            ledger.commit([Retry()])
         elif kind == "fail":
             picture = preview_of(f"picture {value}".encode() * 10, "image/jpeg")
             twice = Conclude(report(value), picture)

@@ -546,6 +546,29 @@ def test_an_encoder_that_starts_over_soon_is_refused_until_it_brings_something_n
     assert rig.heard(RefusedMessage) == []
 
 
+@pytest.mark.parametrize("encoder", [(*range(20), *range(20)), (*range(10_000, 10_010), *range(30))])
+def test_an_encoder_that_starts_over_within_the_first_chunk_is_refused(encoder: tuple[int, ...]) -> None:
+    """What follows in its stead is taken, and what was before it is lost, by name."""
+    rig = Rig(ONE)
+    pixels = np.full((len(encoder), WIDTH, 2), 50_000, "<u2").tobytes()
+    rig.send(message(0, 1, 0, len(encoder), encoder=encoder), pixels)
+    (refused,) = rig.heard(RefusedMessage)
+    assert (refused.reason, refused.chunk) == (Reason.BAD_HEADER, 1)
+    assert "begin a new epoch" in refused.detail
+    rig.replies.clear()
+    rig.send(message(0, 2, 40, 10, encoder=30, oldest=2), PIXELS)
+    assert rig.heard(RefusedMessage) == []
+
+
+@pytest.mark.parametrize("encoder", [(*range(20), *range(20, 0, -1)), (*range(20), *range(10, 20))])
+def test_a_belt_that_runs_back_within_the_first_chunk_is_let_be(encoder: tuple[int, ...]) -> None:
+    """Line by line, also to where it began; or unseen, and not so far."""
+    rig = Rig(ONE)
+    pixels = np.full((len(encoder), WIDTH, 2), 50_000, "<u2").tobytes()
+    rig.send(message(0, 1, 0, len(encoder), encoder=encoder), pixels)
+    assert rig.heard(RefusedMessage) == []
+
+
 @pytest.mark.parametrize(
     "encoder", [tuple(range(118, 98, -1)), tuple(range(40, 60)), tuple(range(119, -1, -1))]
 )
