@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nii_edge.errors import DataError
 from nii_edge.learn.pool import Sample, shrunk, write_shard
-from nii_edge.learn.readers import Dataset, Labelled, Problems
+from nii_edge.learn.readers import Dataset, Labelled, Problems, Seen
 from nii_edge.records import Frame
 from nii_edge.xray.content import Rectangle, content
 
@@ -72,6 +72,14 @@ def read_frame(path: Path, bits: int = 16) -> Frame:
         full_scale=float(white),
         opaque_below=BLACK,
     )
+
+
+def seen(picture: Labelled) -> Seen:
+    """What the daemon would look at: of a recorded frame what was recorded, not the colours it was drawn in;
+    else the picture. Raises DataError."""
+    if picture.recorded is not None:
+        return picture.recorded()
+    return Seen(read_frame(picture.file, picture.bits))
 
 
 def eight_bits(frame: Frame) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree as Xml
@@ -17,6 +17,8 @@ from xml.etree import ElementTree as Xml
 import yaml
 
 from nii_edge.errors import DataError
+from nii_edge.records import Frame
+from nii_edge.xray.optics import Optics
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 RECORDED = ".mcap#"
@@ -35,6 +37,13 @@ PARTS: dict[Use, tuple[Part, ...]] = {
 """Of a data.yaml: both to train by, else the first that it names."""
 
 
+class Seen(NamedTuple):
+    """A frame as the daemon gives it to its detectors, and the calibration of its view, if there is one."""
+
+    frame: Frame
+    view: Optics | None = None
+
+
 class Labelled(NamedTuple):
     """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with
     `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
@@ -43,7 +52,7 @@ class Labelled(NamedTuple):
     `file` is a recording; `called`: what the labels call a picture that lies elsewhere;
     `bits`: that its values use, if its pixels have 16 (`cache.bits_of`); `part`: of the data set, if
     the labels say; `content`: of a frame that was drawn, the top, left, bottom and right of what the daemon
-    shows of it; None: to be found on the picture."""
+    shows of it; None: to be found on the picture; `recorded` reads that frame itself (raises DataError)."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -57,6 +66,7 @@ class Labelled(NamedTuple):
     bits: int = 16
     part: Part = ""
     content: tuple[int, int, int, int] | None = None
+    recorded: Callable[[], Seen] | None = None
 
     @property
     def place(self) -> str:
