@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nii_edge.errors import DataError, RuntimeMissingError
 from nii_edge.learn.cache import bits_of, cut, read_frame
 from nii_edge.learn.pool import Sample, write_shard
-from nii_edge.learn.readers import SUFFIXES
+from nii_edge.learn.readers import SUFFIXES, pictures_in
 from nii_edge.learn.scoring import matched_names
 from nii_edge.xray.content import content
 
@@ -40,7 +40,7 @@ def project_into(folder: Path, names: Sequence[str], pool: Path, side: int, seed
         DataError: no picture there, or none of the names can be simulated.
         RuntimeMissingError: the extra `simulate` is not installed.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = pictures_in(folder)
     if not files:
         raise DataError(f"{folder}: no pictures; expected {', '.join(SUFFIXES)}")
     bits, _ = bits_of(files)

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree as Xml
@@ -24,6 +24,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 RECORDED = ".mcap#"
 """Between a recording and one of its frames in a COCO `file_name`: ``day.mcap#SCANNER/SEQ/VIEW``, or
 ``day.mcap#SCANNER/EPOCH/SEQ/VIEW`` where a recording has several epochs."""
+MACOSX = "__MACOSX"
+"""The folder of leftovers in archives that macOS packed."""
 MOST_EXAMPLES = 5
 MOST_LETTERS = 64
 """Of a class name in a bundle (`records.Name`)."""
@@ -128,9 +130,9 @@ def read_dataset(annotations: Path, images: Path | None = None, use: Use = "trai
         dataset = _coco(annotations, images or annotations.parent / "images", problems)
     elif annotations.is_file() and annotations.suffix.lower() in (".yaml", ".yml"):
         dataset = _yolo_yaml(annotations, images, use, problems)
-    elif annotations.is_dir() and any(annotations.glob("*.xml")):
+    elif annotations.is_dir() and _own(annotations, annotations.glob("*.xml")):
         dataset = _voc(annotations, images or annotations, problems)
-    elif annotations.is_dir() and any(annotations.glob("*.txt")):
+    elif annotations.is_dir() and _own(annotations, annotations.glob("*.txt")):
         dataset = _yolo_folder(annotations, images or annotations, _names_beside(annotations), problems)
     else:
         found = "not labels of a known kind" if annotations.exists() else "there is no such file or folder"
@@ -244,7 +246,7 @@ def _is_id(value: object) -> bool:
 def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
     found: list[tuple[Path, list[tuple[str, list[float]]], tuple[int, int] | None]] = []
     names: set[str] = set()
-    for path in sorted(folder.glob("*.xml")):
+    for path in _own(folder, folder.glob("*.xml")):
         try:
             root = Xml.parse(path).getroot()  # noqa: S314 - expat expands no external entities
         except (Xml.ParseError, OSError, LookupError, ValueError) as error:  # the last two: its encoding
@@ -406,7 +408,7 @@ def _yolo_folder(
     """`folder`: of labels; `without`: folders within that of the pictures that are left alone."""
     rows: list[tuple[Path, list[tuple[float, float, float, float, int]]]] = []
     most = -1
-    for file in _pictures(images):
+    for file in pictures_in(images):
         if without and any(other.resolve() in file.resolve().parents for other in without):
             continue
         path = folder / file.relative_to(images).with_suffix(".txt")
@@ -450,8 +452,19 @@ def _lines(path: Path, problems: Problems) -> list[str]:
         return []
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    yield from sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder, in whatever depth (`_own`)."""
+    return [path for path in _own(folder, folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+
+
+def _own(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Files and folders that are the user's own, sorted: what begins with a dot, or lies in something that
+    does, and `__MACOSX` are leftovers of systems and tools, whatever they end in (``._a.png``)."""
+    return sorted(
+        path
+        for path in paths
+        if not any(part.startswith(".") or part == MACOSX for part in path.relative_to(folder).parts)
+    )
 
 
 def _picture(folder: Path, stem: str, named: str | None) -> Path | None:

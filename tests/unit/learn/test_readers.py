@@ -17,7 +17,7 @@ import pytest
 from nii_edge.errors import DataError
 from nii_edge.learn.cache import bits_of, fill, read_rgb, sample_of, usable_boxes
 from nii_edge.learn.pool import Pool
-from nii_edge.learn.readers import Dataset, Labelled, Problems, named, read_dataset
+from nii_edge.learn.readers import Dataset, Labelled, Problems, named, pictures_in, read_dataset
 from nii_edge.records import Name
 
 
@@ -150,6 +150,22 @@ def test_a_set_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
     """The refusal says what was wrong."""
     with pytest.raises(DataError, match=r"1 x picture is not there"):
         read_dataset(coco(tmp_path, images=[{"id": 7, "file_name": "b.png"}]))
+
+
+@pytest.mark.parametrize("layout", [voc, yolo])
+def test_leftovers_of_systems_are_no_pictures_and_no_labels(tmp_path: Path, layout: Any) -> None:
+    """What macOS, Windows and notebooks leave beside pictures; nothing of it is counted. A folder of the
+    user's own may lie in one that begins with a dot."""
+    place = layout(tmp_path / ".data" / "set") if layout is voc else layout(tmp_path / ".data")
+    for folder in (tmp_path / ".data", tmp_path / ".data" / "set", tmp_path / ".data" / "images"):
+        for name in ("._a.png", "._a.xml", "._a.txt", ".DS_Store", "Thumbs.db", "__MACOSX/a.png",
+                     ".ipynb_checkpoints/a-checkpoint.png"):  # fmt: skip
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"\0\5\x16\7 no picture")
+    found = read_dataset(place)
+    assert [(one.file.name, len(one.boxes)) for one in found.pictures] == [("a.png", 1)]
+    assert not found.problems.counts
+    assert [file.name for file in pictures_in(found.pictures[0].file.parent)] == ["a.png"]
 
 
 def test_things_that_cannot_be_seen_are_ignored(tmp_path: Path) -> None:
