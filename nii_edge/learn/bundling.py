@@ -28,7 +28,7 @@ from nii_edge.learn.names import METRICS
 from nii_edge.learn.network import Detector
 from nii_edge.learn.operating import Judged, Operating, at_false_alarms, best_f1, judged, operating_points
 from nii_edge.learn.readers import Dataset, Problems, Seen
-from nii_edge.learn.scoring import Found, Scores, average_precision
+from nii_edge.learn.scoring import Found, Scores, alike, average_precision
 from nii_edge.learn.weights import FILE, save_weights
 from nii_edge.records import Category
 from nii_edge.xray.frontend import model_input
@@ -112,6 +112,7 @@ def manifest_of(
     about: About, shape: Shape, names: Sequence[str], thresholds: Mapping[str, float]
 ) -> BundleManifest:
     """The manifest, but for the model's hash."""
+    own = {name: CATEGORIES[known] for name, known in alike(tuple(CATEGORIES), names).items()}
     return BundleManifest(
         version=1,
         name=about.name,
@@ -129,7 +130,7 @@ def manifest_of(
         labels=tuple(
             Label(
                 name=name,
-                category=CATEGORIES.get(name, "PI"),
+                category=own.get(name, "PI"),
                 threshold=round(float(thresholds.get(name, 0.3)), 3),
                 why=f"It looks like a {name.replace('_', ' ')} in the {{view}} view (score {{score}})",
             )

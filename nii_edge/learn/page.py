@@ -51,6 +51,7 @@ def write_page(
             ("class", "AP50", "AP30"),
             [(n, v, tree["per_class30"].get(n, 0)) for n, v in tree["per_class"].items()],
         ),
+        listed("Names", tree["taken_names"]),
         listed("Classes of the labels that the bundle has not (left out)", tree["unmatched_names"]),
         listed("Problems", tree["problems"]),
         *(_table((key, "mAP50"), list(values.items())) for key, values in tree["by"].items()),
