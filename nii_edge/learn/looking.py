@@ -95,7 +95,11 @@ def look_at(
     for number, row in enumerate(chosen, 1):
         picture = dataset.pictures[row]
         try:
-            frame, view = seen(picture) if change is None else Seen(read_frame(picture.file, picture.bits))
+            frame, view = (
+                seen(picture)
+                if change is None
+                else Seen(read_frame(picture.file, picture.bits, picture.size))
+            )
             size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
             if change is not None:
                 frame = frame_of(np.ascontiguousarray(change(eight_bits(frame))))

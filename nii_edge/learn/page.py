@@ -160,7 +160,7 @@ def _meets(found: Found, mark: Wanted) -> bool:
 
 def _figure(one: Looked, names: Sequence[str]) -> str:
     try:
-        rgb = read_rgb(one.picture.file, one.picture.bits)
+        rgb = read_rgb(one.picture.file, one.picture.bits, one.picture.size)
     except DataError:
         return ""
     picture = drawn(rgb, one.wanted, one.found, names)

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree as Xml
@@ -26,6 +26,8 @@ RECORDED = ".mcap#"
 ``day.mcap#SCANNER/EPOCH/SEQ/VIEW`` where a recording has several epochs."""
 MACOSX = "__MACOSX"
 """The folder of leftovers in archives that macOS packed."""
+NO_LABELS = re.compile(r"classes|labels|names|notes|train|valid?|test|readme.*", re.IGNORECASE)
+"""What texts are called that lie beside YOLO's labels."""
 MOST_EXAMPLES = 5
 MOST_LETTERS = 64
 """Of a class name in a bundle (`records.Name`)."""
@@ -133,7 +135,8 @@ def read_dataset(annotations: Path, images: Path | None = None, use: Use = "trai
     elif annotations.is_dir() and _own(annotations, annotations.glob("*.xml")):
         dataset = _voc(annotations, images or annotations, problems)
     elif annotations.is_dir() and _own(annotations, annotations.glob("*.txt")):
-        dataset = _yolo_folder(annotations, images or annotations, _names_beside(annotations), problems)
+        pictures = images or _pictures_of(annotations)
+        dataset = _yolo_folder(annotations, pictures, _names_beside(annotations), problems)
     else:
         found = "not labels of a known kind" if annotations.exists() else "there is no such file or folder"
         raise DataError(
@@ -248,7 +251,7 @@ def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
     names: set[str] = set()
     for path in _own(folder, folder.glob("*.xml")):
         try:
-            root = Xml.parse(path).getroot()  # noqa: S314 - expat expands no external entities
+            root = _xml(path.read_bytes())
         except (Xml.ParseError, OSError, LookupError, ValueError) as error:  # the last two: its encoding
             problems.add(f"XML cannot be read ({type(error).__name__})", path)
             continue
@@ -273,6 +276,17 @@ def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
         for file, boxes, size in found
     ]
     return Dataset(ordered, tuple(pictures), problems)
+
+
+def _xml(data: bytes) -> Xml.Element:
+    """Its root. Raises ParseError, LookupError, ValueError."""
+    declared = re.match(rb"<\?xml[^>]*?encoding=[\"']([\w.-]+)[\"'][^>]*\?>", data)
+    try:
+        return Xml.fromstring(data)  # noqa: S314 - expat expands no external entities
+    except ValueError:  # one that expat does not know, as of Chinese or Japanese
+        if declared is None:
+            raise
+        return Xml.fromstring(data[declared.end() :].decode(declared[1].decode()))  # noqa: S314
 
 
 def _yolo_yaml(path: Path, images: Path | None, use: Use, problems: Problems) -> Dataset:
@@ -307,6 +321,15 @@ def _labels_of(folder: Path) -> Path:
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"  # the last: others are the user's own
     return Path(*parts)
+
+
+def _pictures_of(folder: Path) -> Path:
+    """Where YOLO keeps the pictures of a folder of labels: beside them, or under `images` instead."""
+    parts = list(folder.absolute().parts)
+    if pictures_in(folder) or "labels" not in parts:
+        return folder
+    parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
+    return Path(*parts) if Path(*parts).is_dir() else folder
 
 
 def _yolo_folders(path: Path, tree: Any, use: Use, problems: Problems) -> dict[Part, Path]:
@@ -407,13 +430,14 @@ def _yolo_folder(
 ) -> Dataset:
     """`folder`: of labels; `without`: folders within that of the pictures that are left alone."""
     rows: list[tuple[Path, list[tuple[float, float, float, float, int]]]] = []
-    most = -1
+    most, read = -1, set[Path]()
     for file in pictures_in(images):
         if without and any(other.resolve() in file.resolve().parents for other in without):
             continue
         path = folder / file.relative_to(images).with_suffix(".txt")
         if not path.is_file():
             path = folder / f"{file.stem}.txt"
+        read.add(path)
         if not path.is_file():  # YOLO's way of saying that nothing is in it
             problems.add("picture without a file of labels (taken for empty)", file)
         boxes = []
@@ -428,10 +452,23 @@ def _yolo_folder(
             most = max(most, int(fields[0]))
             boxes.append((*_corners(fields[1:]), int(fields[0])))
         rows.append((file, boxes))
+    if not without:
+        _count_widows(folder, read, problems)
+    if not names and most >= 0:
+        problems.add(
+            "no names of classes: neither data.yaml nor classes.txt (called class_0 and so on)", folder
+        )
     names = names or tuple(f"class_{number}" for number in range(most + 1))
     return Dataset(
         names, tuple(Labelled(file, tuple(boxes), relative=True) for file, boxes in rows), problems
     )
+
+
+def _count_widows(folder: Path, read: Collection[Path], problems: Problems) -> None:
+    """Labels in YOLO's folder that no picture has `read`."""
+    for path in _own(folder, folder.glob("*.txt")):
+        if path not in read and not NO_LABELS.fullmatch(path.stem):
+            problems.add("labels without a picture", path)
 
 
 def _corners(fields: list[float]) -> tuple[float, float, float, float]:

@@ -138,6 +138,82 @@ def test_names_and_xml_in_other_letters_are_said(tmp_path: Path) -> None:
     assert sum(dataset.problems.counts.values()) == 1
 
 
+def test_xml_of_any_encoding_that_python_knows_is_read(tmp_path: Path) -> None:
+    """Expat knows none of more than a byte a letter, but for Unicode."""
+    for encoding in ("gb2312", "shift_jis", "utf-16", "iso-8859-1"):
+        folder = voc(tmp_path / encoding)
+        word = "Messer" if encoding == "iso-8859-1" else "\u5200"
+        text = (folder / "a.xml").read_text().replace("knife", word)
+        text = f'<?xml version="1.0" encoding="{encoding}"?>\n{text}'
+        (folder / "a.xml").write_bytes(text.encode(encoding))
+        found = read_dataset(folder)
+        assert (found.names, len(found.pictures), found.problems.counts) == ((word,), 1, {})
+    (folder / "b.xml").write_bytes(
+        b'<?xml version="1.0" encoding="gb2312"?><annotation>\xff\xff</annotation>'
+    )
+    assert read_dataset(folder).problems.counts == {"XML cannot be read (UnicodeDecodeError)": 1}
+
+
+def test_yolo_s_labels_alone_have_their_pictures_beside_them(tmp_path: Path) -> None:
+    """Under `images`; labels whose picture is not there, and that nobody says names, are told."""
+    folder = yolo(tmp_path / "labels" / "mine").parent / "labels"
+    (folder / "gone.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (folder / "classes.txt").write_text("gun\nknife\n")
+    found = read_dataset(folder)
+    assert (found.names, [one.file.name for one in found.pictures]) == (("gun", "knife"), ["a.png"])
+    assert found.problems.counts == {"labels without a picture": 1}
+    (folder / "classes.txt").unlink()
+    (folder / "gone.txt").unlink()
+    found = read_dataset(folder)
+    assert found.names == ("class_0", "class_1")
+    assert found.problems.counts == {
+        "no names of classes: neither data.yaml nor classes.txt (called class_0 and so on)": 1
+    }
+
+
+def exif(orientation: int, little: bool) -> bytes:
+    """One directory of two tags."""
+    order = "<" if little else ">"
+    head = struct.pack(f"{order}2sHIH", b"II" if little else b"MM", 42, 8, 2)
+    tags = [
+        struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in ((0x100, 7), (0x112, orientation))
+    ]
+    return head + b"".join(tags) + bytes(4)
+
+
+def with_exif(data: bytes, found: bytes) -> bytes:
+    """A JPEG, PNG or WebP that says so."""
+    if data[:2] == b"\xff\xd8":
+        body = b"Exif\0\0" + found
+        return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+    chunk = b"eXIf" + found
+    chunk = struct.pack(">I", len(found)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[:33] + chunk + data[33:]
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_read_upright_as_those_saw_them_who_labelled_them(
+    tmp_path: Path, ending: str, orientation: int
+) -> None:
+    """As OpenCV shows them where it heeds EXIF; and as stored where labels speak of that size. What is cut
+    off says nothing."""
+    pixels = np.full((48, 80, 3), 250, np.uint8)
+    pixels[8:24, 8:40] = (10, 120, 200)
+    file = tmp_path / f"a{ending}"
+    data = with_exif(cv2.imencode(ending, pixels)[1].tobytes(), exif(orientation, ending == ".png"))
+    file.write_bytes(data)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[:, :, ::-1]
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.array_equal(read_rgb(file), shown)
+    assert np.array_equal(read_rgb(file, size=shown.shape[:2]), shown)
+    assert np.array_equal(read_rgb(file, size=(48, 80)), stored if orientation > 4 else shown)
+    place = data.index(b"II*\0" if ending == ".png" else b"MM\0*")
+    file.write_bytes(data[: place + 4] + b"\xff" * 4 + data[place + 8 :])
+    if ending == ".jpg":
+        assert np.array_equal(read_rgb(file), stored)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '{"images": [], "categories": [1, {}]}'])
 def test_what_is_no_coco_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "annotations.json"
