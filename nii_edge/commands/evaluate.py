@@ -16,6 +16,7 @@ from rich.table import Table
 
 from nii_edge.bundle import load_bundle
 from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.commands.outcome import check_file_place
 from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.few import cautions
@@ -93,9 +94,11 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
     temporary files. `told` hears how many are done, of how many: first drawn, then looked at.
 
     Raises:
-        ConfigError: the bundle cannot be used.
+        ConfigError: the bundle cannot be used, or the report not be written.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
+    if request.report is not None:
+        check_file_place(request.report)
     with TemporaryDirectory(prefix="nii_edge-") as work:
         return _evaluate(request, Path(work), told)
 

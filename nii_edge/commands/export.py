@@ -32,6 +32,7 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.commands.outcome import check_bundle_place
 from nii_edge.learn.few import cautions
 from nii_edge.learn.names import METRICS, said, taught_names
 from nii_edge.learn.readers import Dataset
@@ -85,11 +86,10 @@ def run(request: Request) -> Summary:
     """Write the bundle.
 
     Raises:
-        ConfigError: the weights' bundle cannot be read, or `out` is a bundle already.
+        ConfigError: the weights' bundle cannot be read, or `out` is a bundle already or cannot be written.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
-    if (request.out / "bundle.yaml").exists():
-        raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    check_bundle_place(request.out)
     with TemporaryDirectory(prefix="nii_edge-") as work:
         return _export(request, Path(work))
 

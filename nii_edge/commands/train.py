@@ -49,6 +49,7 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import drawn, with_bits
+from nii_edge.commands.outcome import check_bundle_place
 from nii_edge.learn.few import cautions, learned_cautions
 from nii_edge.learn.looking import shipped_detector
 from nii_edge.learn.names import is_made_up, said, taught_names
@@ -127,11 +128,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     `minutes` are of all its starts together.
 
     Raises:
-        ConfigError: `out` is a bundle already, or belongs to another run.
+        ConfigError: `out` is a bundle already, belongs to another run or cannot be written.
         DataError: the labels or pictures cannot be used.
     """
-    if (request.out / "bundle.yaml").exists():
-        raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    check_bundle_place(request.out)
     began = time.monotonic()
     dataset = named(read_dataset(request.annotations, request.images))
     _check_boxes(request, dataset)
