@@ -121,15 +121,16 @@ def read_dataset(annotations: Path, images: Path | None = None, use: Use = "trai
     """Read labels: a COCO file; a folder of VOC's XML files; YOLO's `data.yaml`, or a folder of its text
     files.
 
-    `images`: where the pictures are; beside the labels if None. `use`: what for, as a `data.yaml` names parts
-    of its pictures (`PARTS`).
+    `images`: where the pictures are; if None beside the labels, those of COCO in `images` there or beside its
+    file. `use`: what for, as a `data.yaml` names parts of its pictures (`PARTS`).
 
     Raises:
         DataError: not one of the three, or nothing usable in it; says what was found.
     """
     problems = Problems()
     if annotations.is_file() and annotations.suffix.lower() == ".json":
-        dataset = _coco(annotations, images or annotations.parent / "images", problems)
+        folders = (annotations.parent / "images", annotations.parent) if images is None else (images,)
+        dataset = _coco(annotations, folders, problems)
     elif annotations.is_file() and annotations.suffix.lower() in (".yaml", ".yml"):
         dataset = _yolo_yaml(annotations, images, use, problems)
     elif annotations.is_dir() and _own(annotations, annotations.glob("*.xml")):
@@ -151,10 +152,10 @@ def read_dataset(annotations: Path, images: Path | None = None, use: Use = "trai
     return dataset
 
 
-def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
+def _coco(path: Path, images: Sequence[Path], problems: Problems) -> Dataset:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tree = json.loads(path.read_bytes())  # in any of JSON's encodings
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a COCO file: it cannot be read as JSON: {error}") from error
     categories = sorted(
         (one for one in _objects(path, tree, "categories", problems) if _is_id(one.get("id"))),
@@ -162,9 +163,10 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     )
     if not categories:
         raise DataError(f"{path}: not a COCO file: none of its `categories` has an `id`, a number or a text")
-    index = {one["id"]: number for number, one in enumerate(categories)}
     names = tuple(str(one.get("name", one["id"])) for one in categories)
-    rows = [row for row in _objects(path, tree, "images", problems) if _is_id(row.get("id"))]
+    _refuse_twins(path, [one["id"] for one in categories], names)
+    index = {one["id"]: number for number, one in enumerate(categories)}
+    rows = _once([row for row in _objects(path, tree, "images", problems) if _is_id(row.get("id"))], problems)
     marks = _objects(path, tree, "annotations", problems) if tree.get("annotations") is not None else []
     own = _by_picture(marks, {row["id"] for row in rows}, index, problems)
     pictures = []
@@ -178,13 +180,34 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     return Dataset(names, tuple(pictures), problems)
 
 
-def _named_file(name: str, images: Path, beside: Path) -> tuple[Path, str]:
+def _refuse_twins(path: Path, ids: Sequence[Any], names: Sequence[str]) -> None:
+    """Raises DataError if classes share an id: nobody knows which of them a label means."""
+    for one in dict.fromkeys(ids):
+        own = sorted({name for other, name in zip(ids, names, strict=True) if other == one})
+        if len(own) > 1:
+            raise DataError(f"{path}: {' and '.join(own)} of its `categories` have the same `id`, {one}")
+
+
+def _once(rows: list[dict[str, Any]], problems: Problems) -> list[dict[str, Any]]:
+    """Each picture once, but for those whose id is another's, too: nobody knows which of them is labelled."""
+    own: dict[Any, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        own.setdefault(row["id"], {}).setdefault(str(row.get("file_name")), row)
+    for files in own.values():
+        for file in files if len(files) > 1 else ():
+            problems.add("picture with the id of another one (left out)", file)
+    return [row for files in own.values() if len(files) == 1 for row in files.values()]
+
+
+def _named_file(name: str, images: Sequence[Path], beside: Path) -> tuple[Path, str]:
     """The picture that a COCO file names, and no frame; or a recording beside the labels, or among the
-    pictures, and which of its frames (`RECORDED`)."""
+    pictures, and which of its frames (`RECORDED`). A name may have Windows' backslashes."""
     recording, mark, frame = name.partition(RECORDED)
-    if not mark or not frame or (images / name).is_file():
-        return images / name, ""
-    places = [folder / (recording + RECORDED[:-1]) for folder in (beside, images)]
+    files = [folder / each for each in (name, name.replace("\\", "/")) for folder in images]
+    found = next((file for file in files if file.is_file()), None)
+    if not mark or not frame or found is not None:
+        return found or files[0], ""
+    places = [folder / (recording + RECORDED[:-1]) for folder in (beside, *images)]
     return next((place for place in places if place.is_file()), places[0]), frame
 
 
@@ -291,7 +314,7 @@ def _xml(data: bytes) -> Xml.Element:
 
 def _yolo_yaml(path: Path, images: Path | None, use: Use, problems: Problems) -> Dataset:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         names = _yolo_names(tree)
         folders: dict[Part, Path] = {"": images} if images else _yolo_folders(path, tree, use, problems)
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -418,7 +441,7 @@ def _names_beside(folder: Path) -> tuple[str, ...]:
     for path in (folder / "classes.txt", folder.parent / "classes.txt"):
         if path.is_file():
             try:
-                lines = path.read_text(encoding="utf-8").splitlines()
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}: the names of the classes cannot be read: {error}") from error
             return tuple(line.strip() for line in lines if line.strip())
@@ -481,7 +504,7 @@ def _corners(fields: list[float]) -> tuple[float, float, float, float]:
 
 def _lines(path: Path, problems: Problems) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except FileNotFoundError:
         return []  # YOLO's way of saying: nothing in this picture
     except (OSError, UnicodeDecodeError) as error:

@@ -138,6 +138,55 @@ def test_names_and_xml_in_other_letters_are_said(tmp_path: Path) -> None:
     assert sum(dataset.problems.counts.values()) == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("images/a.png", "images/a.png"),
+        ("images/b/a.png", "b\\a.png"),
+        ("a.png", "a.png"),
+        ("c/a.png", "c/a.png"),
+    ],
+)
+def test_coco_names_its_pictures_from_where_people_keep_them(tmp_path: Path, place: str, name: str) -> None:
+    """In `images`, or beside the file as exports of annotation tools have it; but where `--images` says, if
+    it does."""
+    picture(tmp_path / place)
+    path = coco(tmp_path / "other", images=[{"id": 7, "file_name": name}])
+    (path.parent / "images" / "a.png").unlink()
+    path = path.rename(tmp_path / "c.json")
+    (one,) = read_dataset(path).pictures
+    assert (one.file, len(one.boxes)) == (tmp_path / place, 1)
+    with pytest.raises(DataError, match="picture is not there"):
+        read_dataset(path, tmp_path / "other")
+
+
+def test_ids_that_several_have_label_nothing(tmp_path: Path) -> None:
+    """Of pictures: these are left out. Of classes: the file is refused. What is there twice is there once."""
+    picture(tmp_path / "images" / "b.png")
+    rows = [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}, {"id": 8, "file_name": "a.png"}]
+    found = read_dataset(coco(tmp_path, images=rows))
+    assert [len(one.boxes) for one in found.pictures] == [0]
+    assert found.problems.counts["picture with the id of another one (left out)"] == 2
+    assert [len(one.boxes) for one in read_dataset(coco(tmp_path, images=rows[:1] * 2)).pictures] == [1]
+    classes = [{"id": 9, "name": "knife"}, {"id": 9, "name": "gun"}]
+    with pytest.raises(DataError, match="gun and knife of its `categories` have the same `id`, 9"):
+        read_dataset(coco(tmp_path, categories=classes))
+    assert len(read_dataset(coco(tmp_path, categories=classes[:1] * 2)).pictures[0].boxes) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_labels_as_windows_writes_them_are_read(tmp_path: Path, encoding: str) -> None:
+    """With a mark of their order in front; COCO in UTF-16, too."""
+    path = coco(tmp_path / "c")
+    path.write_bytes(path.read_text().encode(encoding))
+    assert len(read_dataset(path).pictures[0].boxes) == 1
+    folder = yolo(tmp_path / "y").parent / "labels"
+    (folder / "classes.txt").write_text("gun\nknife\n", encoding="utf-8-sig", newline="\r\n")
+    (folder / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n", encoding="utf-8-sig", newline="\r\n")
+    found = read_dataset(folder)
+    assert (found.names, len(found.pictures[0].boxes), found.problems.counts) == (("gun", "knife"), 1, {})
+
+
 def test_xml_of_any_encoding_that_python_knows_is_read(tmp_path: Path) -> None:
     """Expat knows none of more than a byte a letter, but for Unicode."""
     for encoding in ("gb2312", "shift_jis", "utf-16", "iso-8859-1"):
@@ -214,7 +263,9 @@ def test_pictures_are_read_upright_as_those_saw_them_who_labelled_them(
         assert np.array_equal(read_rgb(file), stored)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '{"images": [], "categories": [1, {}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 99999, '{"images": []}', '{"images": [], "categories": [1, {}]}']
+)
 def test_what_is_no_coco_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "annotations.json"
     path.write_text(text)
