@@ -68,7 +68,7 @@ def write_page(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Evaluation</title><style>{_STYLE}</style>"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
+    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8", errors="backslashreplace")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

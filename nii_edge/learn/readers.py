@@ -90,7 +90,8 @@ class Problems:
         self.counts[what] += 1
         examples = self.examples.setdefault(what, [])
         if len(examples) < MOST_EXAMPLES:
-            examples.append(str(where))
+            # names of files need not be UTF-8, what is printed must
+            examples.append(str(where).encode("utf-8", "backslashreplace").decode())
 
     def merge(self, other: Problems) -> None:
         """Take in what was wrong elsewhere."""
@@ -530,8 +531,10 @@ def _own(folder: Path, paths: Iterable[Path]) -> list[Path]:
 def _picture(folder: Path, stem: str, named: str | None) -> Path | None:
     """The picture that a VOC file speaks of."""
     candidates = [folder / named.strip()] if named else []
-    candidates += [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
-    candidates += [folder.parent / "JPEGImages" / f"{stem}{suffix}" for suffix in SUFFIXES]
+    endings = [*SUFFIXES, *map(str.upper, SUFFIXES)]
+    candidates += [
+        place / f"{stem}{ending}" for place in (folder, folder.parent / "JPEGImages") for ending in endings
+    ]
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -37,7 +37,7 @@ def write_report(
         *(_figure(one, names) for one in _worst(looked)),
     ]
     text = f"<!doctype html><html lang=en><meta charset=utf-8><title>Training</title><style>{_STYLE}</style>"
-    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
+    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8", errors="backslashreplace")
 
 
 def _by_class(tree: dict[str, Any]) -> list[tuple[Any, ...]]:

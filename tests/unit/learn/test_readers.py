@@ -187,6 +187,12 @@ def test_labels_as_windows_writes_them_are_read(tmp_path: Path, encoding: str) -
     assert (found.names, len(found.pictures[0].boxes), found.problems.counts) == (("gun", "knife"), 1, {})
 
 
+def test_a_voc_picture_may_have_an_ending_in_capitals(tmp_path: Path) -> None:
+    folder = voc(tmp_path)
+    (folder / "a.png").rename(folder / "a.PNG")
+    assert [one.file.name for one in read_dataset(folder).pictures] == ["a.PNG"]
+
+
 def test_xml_of_any_encoding_that_python_knows_is_read(tmp_path: Path) -> None:
     """Expat knows none of more than a byte a letter, but for Unicode."""
     for encoding in ("gb2312", "shift_jis", "utf-16", "iso-8859-1"):
