@@ -160,7 +160,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into
 
-        project_into(request.project_into, names, work / "projected", side, request.seed)
+        project_into(request.project_into, names, work / "projected", side, request.seed, dataset.problems)
         pools.append(([work / "projected"], 0.5))
     patience, best = _Patience(), _Best()
 
