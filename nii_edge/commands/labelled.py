@@ -29,7 +29,7 @@ from nii_edge.detect.manifest import Lane
 from nii_edge.edge.fit import format_of_decoded
 from nii_edge.edge.jobs import Decoded
 from nii_edge.errors import ConfigError, DataError, FrameError, RecordingError
-from nii_edge.learn.cache import bits_of
+from nii_edge.learn.cache import bits_of, oddity_of
 from nii_edge.learn.readers import Dataset, Labelled, Problems, Seen, Use, read_dataset
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Frame
@@ -103,12 +103,16 @@ def drawn(
 
 def with_bits(dataset: Dataset, told: Told = lambda _done, _of: None) -> Dataset:
     """The data set with how many bits the values of its pictures use, said among its problems if these are
-    fewer than they have. Frames of recordings, whose scanner's profile says what is white, have 16."""
+    fewer than they have, and what is odd about them (`oddity_of`). Frames of recordings, whose scanner's
+    profile says what is white, have 16."""
     own = [picture for picture in dataset.pictures if not picture.called]
     bits, deep = bits_of([picture.file for picture in own], told)
     if bits < 16:
         for file in deep:
             dataset.problems.add(f"picture of 16 bits, {bits} of them used (white is {2**bits - 1})", file)
+    for picture in own:
+        if why := oddity_of(picture.file):
+            dataset.problems.add(why, picture.file)
     pictures = (picture if picture.called else picture._replace(bits=bits) for picture in dataset.pictures)
     return dataset._replace(pictures=tuple(pictures))
 

@@ -19,12 +19,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.errors import DataError
+from nii_edge.errors import DataError, RecordingError
 from nii_edge.learn.pool import Sample, shrunk, write_shard
 from nii_edge.learn.readers import Dataset, Labelled, Problems, Seen
 from nii_edge.learn.upright import upright
 from nii_edge.records import Frame
 from nii_edge.xray.content import Rectangle, content
+from nii_edge.xray.picture_heads import read_head
 
 Floats = npt.NDArray[np.float32]
 
@@ -127,6 +128,22 @@ def _may_be_deep(path: Path) -> bool:
     except OSError:
         return False
     return head[:2] in (b"II", b"MM") or (head[:4] == b"\x89PNG" and head[24:] == b"\x10")
+
+
+def oddity_of(path: Path) -> str:
+    """What of a picture is not what its labels may be of, in words: that it is the first of several pages or
+    frames, or a TIFF whose zero is white. Empty if nothing is, or it cannot be read."""
+    if path.suffix.lower() not in (".tif", ".tiff", ".webp", ".gif"):
+        return ""
+    try:
+        data = path.read_bytes()
+        if data[:2] in (b"II", b"MM"):
+            head = read_head(data, "tiff")
+            return head.oddity if head.dtype is not None and head.samples in (1, 3) else ""
+    except (OSError, RecordingError):
+        return ""
+    moves = (data[:4] == b"RIFF" and b"ANIM" in data[:64]) or (data[:3] == b"GIF" and b"NETSCAPE2.0" in data)
+    return "animation, of which only the first picture is used" if moves else ""
 
 
 def _pixels(path: Path, size: tuple[int, int] | None = None) -> npt.NDArray[np.generic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,31 @@ def test_pictures_drawn_before_are_kept(tmp_path: Path) -> None:
     (again,) = read_labelled(Labels(path, None), tmp_path / "drawn").pictures
     assert again._replace(recorded=None) == one._replace(recorded=None)
     assert one.file.stat().st_mtime_ns == before
+
+
+def test_pictures_of_several_pages_or_frames_are_told(tmp_path: Path) -> None:
+    """Of which the first is taken; whether labels are of that one nobody knows."""
+    (tmp_path / "images").mkdir()
+    both = [np.full((60, 80, 3), 200, np.uint8), np.full((60, 80, 3), 100, np.uint8)]
+    cv2.imwritemulti(str(tmp_path / "images" / "a.tif"), both)
+    cv2.imwrite(str(tmp_path / "images" / "b.tif"), both[0])
+    cv2.imwrite(str(tmp_path / "images" / "c.webp"), both[0])
+    still = (tmp_path / "images" / "c.webp").read_bytes()
+    flags = struct.pack("<4sIB3x", b"VP8X", 10, 2) + bytes((79, 0, 0, 59, 0, 0))
+    part = (
+        struct.pack("<4sI", b"ANMF", 16 + len(still) - 12)
+        + bytes(6)
+        + bytes((79, 0, 0, 59, 0, 0, 100, 0, 0, 0))
+    )
+    moving = b"WEBP" + flags + struct.pack("<4sIIH", b"ANIM", 6, 0, 0) + 2 * (part + still[12:])
+    (tmp_path / "images" / "d.webp").write_bytes(struct.pack("<4sI", b"RIFF", len(moving)) + moving)
+    path = labels(tmp_path, "a.tif", "b.tif", "c.webp", "d.webp")
+    found = read_labelled(Labels(path, None), tmp_path / "drawn")
+    assert found.problems.counts == {
+        "TIFF of several pages, of which only the first is used": 1,
+        "animation, of which only the first picture is used": 1,
+    }
+    assert [int(read_rgb(one.file)[0, 0, 0]) for one in found.pictures] == pytest.approx([200] * 4, abs=2)
 
 
 def test_pictures_of_twelve_bits_are_as_bright_as_they_were_taken(tmp_path: Path) -> None:
