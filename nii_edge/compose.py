@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,7 @@ from nii_edge.edge.tip import TipPlan
 from nii_edge.errors import CalibrationError, ConfigError, ManifestError, NiiEdgeError, QuestionError
 from nii_edge.inference_process import model_id, open_detector, open_manifest, read_fit
 from nii_edge.locks import link_keys, read_security, who_may
-from nii_edge.policy import Policy
+from nii_edge.policy import AlarmRule, Policy
 from nii_edge.ports import Ledger
 from nii_edge.security import ClientKeys
 from nii_edge.signing import Signers, read_seal
@@ -201,7 +201,7 @@ def takes_manifests(config: EdgeConfig) -> bool:
     return config.collector is not None and config.manifest is not None and config.manifest.from_collector
 
 
-_WITHOUT_BUNDLE: Mapping[str, tuple[str, ...]] = {
+WITHOUT_BUNDLE: Mapping[str, tuple[str, ...]] = {
     VERIFIER: MANIFEST_LABELS, ODDITY: (ODD_LABEL,), LAYOUT: (LAYOUT_LABEL,), BARCODE: (TWICE,),
 }  # fmt: skip
 """The labels of detectors that are part of the daemon."""
@@ -213,7 +213,7 @@ def labels_of(config: EdgeConfig, bundles: Mapping[str, Bundle]) -> dict[str, tu
     own = {BARCODE} if config.barcodes is not None else set()
     if config.manifest is not None:
         own |= {VERIFIER, ODDITY} if config.manifest.same_layout is None else {VERIFIER, ODDITY, LAYOUT}
-    found |= {name: _WITHOUT_BUNDLE[name] for name in own}
+    found |= {name: WITHOUT_BUNDLE[name] for name in own}
     return found
 
 
@@ -271,6 +271,11 @@ def waiting_rules(policy: Policy, config: EdgeConfig, known: Mapping[str, tuple[
     ]
 
 
+def no_label(rule: AlarmRule, known: Collection[str]) -> str:
+    """In words, that a rule speaks of a label that its detector, which has the `known` ones, has not."""
+    return f"{rule.detector} has no label {rule.label!r}; it has {list(known)}"
+
+
 def check_policy(
     policy: Policy, path: Path, known: Mapping[str, tuple[str, ...]], config: EdgeConfig
 ) -> None:
@@ -278,16 +283,15 @@ def check_policy(
     that nobody can know of. Rules of other sites may speak of anything."""
     here = {i: r for i, r in enumerate(policy.alarms) if not r.sites or config.edge in r.sites}
     needed = {*policy.required_for_clear, *policy.may_be_not_applicable}
-    may_speak_of = {**_WITHOUT_BUNDLE, **known}  # a rule may wait for what is not configured yet
+    may_speak_of = {**WITHOUT_BUNDLE, **known}  # a rule may wait for what is not configured yet
     spoken_of = {rule.detector for rule in here.values()} - set(may_speak_of)
     for name in sorted((needed - set(known)) | spoken_of):
         raise ConfigError(
             f"{path}: detector {name!r} is not in the edge's `detectors` ({', '.join(sorted(known))})"
         )
     for i, rule in here.items():
-        labels = list(may_speak_of[rule.detector])
-        if rule.label not in labels:
-            raise ConfigError(f"{path}: {rule.detector} has no label {rule.label!r}; it has {labels}")
+        if rule.label not in may_speak_of[rule.detector]:
+            raise ConfigError(f"{path}: {no_label(rule, may_speak_of[rule.detector])}")
         for lane in sorted(set(rule.lanes) - set(config.scanners)):
             raise ConfigError(
                 f"{path}: $.alarms[{i}].lanes: {lane!r} is not in the edge's `scanners` "

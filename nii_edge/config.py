@@ -15,6 +15,7 @@ import msgspec
 import msgspec.inspect
 import yaml
 from msgspec import Meta
+from msgspec.inspect import DictType, EnumType, LiteralType
 
 from nii_edge.addresses import is_local
 from nii_edge.errors import ConfigError
@@ -594,14 +595,53 @@ def load(path: Path, kind: type[C], checked: Callable[[bytes], None] = lambda _:
 
 
 def _meant(said: str, kind: type[msgspec.Struct]) -> str:
-    """The keys that are like the one nobody knows, for a person who misspelt it."""
+    """The keys that are like the one nobody knows, for a person who misspelt it; or the values that may stand
+    where another one does."""
     unknown = re.search(r"unknown field `([^`]*)`", said)
     if unknown is None:
-        return ""
+        values = _values_at(said, msgspec.inspect.type_info(kind))
+        several = f"one of {', '.join(values)}" if len(values) > 2 else " or ".join(values)
+        return f"; expected {several}" if values else ""
     like = difflib.get_close_matches(
         unknown[1], sorted(_keys(msgspec.inspect.type_info(kind), set())), 3, 0.5
     )
     return f"; did you mean {' or '.join(like)}?" if like else ""
+
+
+def _values_at(said: str, root: msgspec.inspect.Type) -> list[str]:
+    """The few values that are allowed at the place that an error names, ``$.views[0].name``; none where it
+    may be many."""
+    place = re.search(r" - at (`key` in )?`\$([^`]*)`$", said)
+    if place is None:
+        return []
+    nodes = _alternatives(root)
+    for name in re.findall(r"\.([^.\[]+)|\[[^\]]*\]", place[2]):
+        nodes = [one for node in nodes for inner in _within(node, name) for one in _alternatives(inner)]
+    if place[1]:
+        nodes = [key for node in nodes if isinstance(node, DictType) for key in _alternatives(node.key_type)]
+    values: list[object] = []
+    for node in nodes:
+        if isinstance(node, LiteralType):
+            values += node.values
+        elif isinstance(node, EnumType):
+            values += [member.value for member in node.cls]
+    return sorted(set(map(str, values)))
+
+
+def _alternatives(node: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    return list(node.types) if isinstance(node, msgspec.inspect.UnionType) else [node]
+
+
+def _within(node: msgspec.inspect.Type, name: str) -> list[msgspec.inspect.Type]:
+    """What the field `name` of a record may be, or without one the entries of a list or mapping."""
+    if isinstance(node, msgspec.inspect.StructType) and name:
+        tags = [LiteralType((node.tag,))] if name == node.tag_field and isinstance(node.tag, str) else []
+        return [*tags, *(field.type for field in node.fields if field.encode_name == name)]
+    if isinstance(node, DictType):
+        return [node.value_type]
+    if isinstance(node, msgspec.inspect.TupleType):
+        return list(node.item_types)
+    return [node.item_type] if isinstance(node, msgspec.inspect.CollectionType) else []
 
 
 def _keys(node: object, seen: set[type]) -> set[str]:

@@ -41,16 +41,12 @@ def main() -> None:
     for mark in coco["annotations"]:
         marks.setdefault(mark["image_id"], []).append(mark)
     profiles = {path.stem: load(path, Profile) for path in (given.folder / "scanners").glob("*.yaml")}
-    eyes = {
-        name: Eye(
-            bundle,
-            optics=tuple(
-                read_optics(given.folder / "scanners" / f"{name}-{view}.cal", profile.penetration_limit)
-                for view in range(len(profile.views))
-            ),
-        )
+    optics = {
+        (name, view): read_optics(given.folder / "scanners" / f"{name}-{view}.cal", profile.penetration_limit)
         for name, profile in profiles.items()
+        for view in range(len(profile.views))
     }
+    eye = Eye(bundle)
     wanted: list[tuple[Wanted, ...]] = []
     found: list[tuple[Found, ...]] = []
     for source in McapSource(given.folder / "recording.mcap"):
@@ -64,7 +60,7 @@ def main() -> None:
             view=header.view, channels=form.channels, pixels=pixels, full_scale=form.air,
             opaque_below=profile.penetration_limit,
         )  # fmt: skip
-        found.append(eyes[header.scanner].look(frame))
+        found.append(eye.look(frame, optics[header.scanner, header.view]))
         scale_x, scale_y = header.width / image["width"], header.height / image["height"]
         own = []
         for mark in marks.get(image["id"], []):

@@ -175,6 +175,7 @@ class McapSource:
         self._path = path
         self.problems = []
         self._damaged = False
+        self._contents: mcap_chunks.Contents | None = None
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Frames by log time; views of a scan stand together where its first one stood.
@@ -200,6 +201,31 @@ class McapSource:
         with self._path.open("rb") as file:
             contents = mcap_chunks.survey(file, lambda _: None)
         return (contents.counts or {}).get(FRAMES, 0)
+
+    def again(self, header: FrameMessage, log_time_ns: int) -> SourceFrame:
+        """A frame that was read before, by its header and when it was recorded, without all the others.
+
+        Raises:
+            RecordingError: it is not there any more.
+        """
+        try:
+            with self._path.open("rb") as file:
+                self._contents = self._contents or mcap_chunks.survey(file, lambda _: None)
+                for chunk in sorted(
+                    self._contents.chunks, reverse=True
+                ):  # it is in one of the last before it
+                    alone = self._contents._replace(chunks=[chunk] if chunk.start_ns <= log_time_ns else [])
+                    for stored in mcap_chunks.messages(file, alone, (FRAMES,), lambda _: None):
+                        if stored.log_time_ns != log_time_ns:
+                            continue
+                        frame = self._decoded(stored, _FRAME)
+                        if frame is not None and frame.header == header:
+                            return SourceFrame(frame.header, frame.payload, log_time_ns)
+        except OSError as error:
+            raise RecordingError(f"{self._path}: cannot be read: {error.strerror or error}") from error
+        raise RecordingError(
+            f"{self._path}: the frame of {_utc(log_time_ns)} that was read before is not there any more"
+        )
 
     def verdicts(self) -> Iterator[VerdictMessage]:
         """The recorded verdicts by log time. Damage is told by `problems`."""

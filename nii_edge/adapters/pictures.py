@@ -25,6 +25,8 @@ SCANNER = "replay"
 ARRAY_ENDINGS = (".npy", ".npz")
 RECORDING_ENDING = ".mcap"
 MAX_CARTON = 128
+LEFTOVERS = ("__macosx", "thumbs.db", "desktop.ini")
+"""What systems leave in folders of pictures, besides names that begin with a dot."""
 
 
 def open_source(path: Path, channels: Channels | None = None) -> FrameSource:
@@ -208,9 +210,11 @@ def _views(array: PixelArray, seq: int, carton: str) -> Iterator[SourceFrame]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What lies in `folder`, naturally ordered, without names that begin with a dot."""
+    """What lies in `folder`, naturally ordered, without leftovers of systems."""
     try:
-        entries = [p for p in folder.iterdir() if not p.name.startswith(".")]
+        entries = [
+            p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in LEFTOVERS
+        ]
     except OSError as error:
         raise RecordingError(f"{folder}: cannot be read: {error.strerror or error}") from error
     return sorted(entries, key=lambda p: (_natural(p.name), p.name))

@@ -219,6 +219,8 @@ def train(
         OUT.print(
             f"{out}: mAP50 {summary.map50:.3f} on {summary.validation_images} pictures", highlight=False
         )
+        for line in summary.taken_names:
+            OUT.print(line, markup=False, highlight=False)
         for line in summary.cautions + summary.problems:
             OUT.print(line, style="yellow", markup=False, highlight=False)
 
@@ -292,6 +294,8 @@ def export(
         return
     figures = {key: value for key, value in tree.items() if isinstance(value, int | float)}
     OUT.print(f"{out}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), highlight=False)
+    for line in summary.taken_names:
+        OUT.print(line, markup=False, highlight=False)
     for line in summary.cautions + summary.problems:
         OUT.print(line, style="yellow", markup=False, highlight=False)
 

@@ -16,13 +16,15 @@ from rich.table import Table
 
 from nii_edge.bundle import load_bundle
 from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.commands.outcome import check_file_place
 from nii_edge.errors import DataError
 from nii_edge.intervals import wilson
 from nii_edge.learn.few import cautions
 from nii_edge.learn.looking import Eye, Looked, look_at, shipped_detector
-from nii_edge.learn.names import taught_names
+from nii_edge.learn.names import said, taught_names
 from nii_edge.learn.scoring import (
     Scores,
+    alike,
     average_precision,
     calibration_error,
     detection_rate,
@@ -64,7 +66,8 @@ class CartonRate(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `calibration_error_scaled`: scaled by the other half of the groups of pictures;
     `per_class`: AP at IoU 0.5; `interval`: of map50, 95 %, bootstrap over pictures (or cartons); `by`: map50
-    by what the labels say of pictures; `cautions`: why figures mean little, if they do; `cartons`: only
+    by what the labels say of pictures; `taken_names`: which names of the labels were taken for others of the
+    bundle's, in words; `cautions`: why figures mean little, if they do; `cartons`: only
     where labels know cartons."""
 
     map50: float
@@ -75,6 +78,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     per_class30: dict[str, float]
     images: int
     unmatched_names: list[str]
+    taken_names: list[str]
     cautions: list[str]
     problems: list[str]
     calibration_error: float
@@ -90,9 +94,11 @@ def evaluate(request: Request, told: Callable[[int, int], None]) -> Summary:
     temporary files. `told` hears how many are done, of how many: first drawn, then looked at.
 
     Raises:
-        ConfigError: the bundle cannot be used.
+        ConfigError: the bundle cannot be used, or the report not be written.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
+    if request.report is not None:
+        check_file_place(request.report)
     with TemporaryDirectory(prefix="nii_edge-") as work:
         return _evaluate(request, Path(work), told)
 
@@ -103,7 +109,8 @@ def _evaluate(request: Request, work: Path, told: Callable[[int, int], None]) ->
     names = tuple(label.name for label in bundle.manifest.labels)
     labels = Labels(request.annotations, request.images, request.lanes, "testing")
     dataset = read_labelled(labels, work, told)
-    pairs, strange = matched_names(names, dataset.names, taught_names(bundle.folder))
+    called = taught_names(bundle.folder)
+    pairs, strange = matched_names(names, dataset.names, called)
     if not pairs:
         raise DataError(
             f"{request.annotations}: its classes are {', '.join(dataset.names)}; "
@@ -133,6 +140,7 @@ def _evaluate(request: Request, work: Path, told: Callable[[int, int], None]) ->
         per_class30=scores.per_class30,
         images=len(looked),
         unmatched_names=sorted(name for name in strange if name in occurring),
+        taken_names=said(names, dataset.names, pairs, called),
         cautions=cautions(ours, names),
         problems=dataset.problems.lines(),
         calibration_error=round(_calibration(ours), 4),
@@ -246,7 +254,8 @@ def _carton_scores(looked: list[Looked], names: tuple[str, ...]) -> dict[str, tu
     Cartons with lawful goods of such a shape, declared knives for instance, are in neither group: the
     detector is right to see them, and the papers decide.
     """
-    prohibited = {index for index, name in enumerate(names) if name not in LAWFUL}
+    harmless = alike(LAWFUL, names)
+    prohibited = {index for index, name in enumerate(names) if name not in harmless}
     made: dict[str, tuple[float, bool]] = {}
     lawful: set[str] = set()
     for one in looked:
@@ -320,6 +329,8 @@ def show(summary: Summary, out: Console) -> None:
             f"cartons: Pd {rate.pd:.3f} {rate.pd_interval} at Pfa {rate.pfa:.3f} {rate.pfa_interval}",
             highlight=False,
         )
+    for line in summary.taken_names:
+        out.print(line, markup=False, highlight=False)
     for line in summary.cautions:
         out.print(line, style="yellow", markup=False, highlight=False)
     for name in summary.unmatched_names:

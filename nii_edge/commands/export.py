@@ -32,8 +32,9 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import Labels, read_labelled
+from nii_edge.commands.outcome import check_bundle_place
 from nii_edge.learn.few import cautions
-from nii_edge.learn.names import METRICS, taught_names
+from nii_edge.learn.names import METRICS, said, taught_names
 from nii_edge.learn.readers import Dataset
 from nii_edge.learn.scoring import matched_names
 
@@ -60,8 +61,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints, and metrics.json keeps beside what was known of the training: `map50`, `map` and
     `per_class` (AP at IoU 0.5) of what was written, `map50_exact` in 32 bits (16 with `--bits 16`),
     `map50_eight_bits` if these were tried, all on the pictures that were given; `weights`: name and version
-    of the bundle that they are from; `operating_points`: thresholds to choose from, by class; `cautions`: why
-    figures mean little, if they do."""
+    of the bundle that they are from; `operating_points`: thresholds to choose from, by class; `taken_names`:
+    which names of the labels were taken for others of the bundle's, in words; `cautions`: why figures mean
+    little, if they do."""
 
     map50: float
     map: float
@@ -75,6 +77,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     weights: str
     operating_points: dict[str, Operating]
+    taken_names: list[str]
     cautions: list[str]
     problems: list[str]
 
@@ -83,11 +86,10 @@ def run(request: Request) -> Summary:
     """Write the bundle.
 
     Raises:
-        ConfigError: the weights' bundle cannot be read, or `out` is a bundle already.
+        ConfigError: the weights' bundle cannot be read, or `out` is a bundle already or cannot be written.
         DataError: the labels cannot be used, or none of their names is one of the bundle's.
     """
-    if (request.out / "bundle.yaml").exists():
-        raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    check_bundle_place(request.out)
     with TemporaryDirectory(prefix="nii_edge-") as work:
         return _export(request, Path(work))
 
@@ -130,6 +132,7 @@ def _export(request: Request, work: Path) -> Summary:
         images=len(chosen.looked),
         weights=f"{manifest.name} {manifest.model_version}",
         operating_points=chosen.operating_points,
+        taken_names=said(names, dataset.names, pairs, called),
         cautions=cautions(chosen.looked, names),
         problems=own.problems.lines(),
     )

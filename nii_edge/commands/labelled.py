@@ -2,13 +2,15 @@
 values have as many bits as the data set uses.
 
 A frame is drawn once, as large as it is, in the colours that the operator sees and the front end gives to
-models of colours (`xray.render`), by its scanner's profile and calibration. What of it is content is found on
-the frame itself, as in the daemon, before it is drawn.
+models of colours (`xray.render`), by its scanner's profile and calibration: that teaches, and people see it.
+What of it is content is found on the frame itself, as in the daemon, before it is drawn; and what a bundle
+finds is measured on the frame itself, which is read again from its recording.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +29,11 @@ from nii_edge.detect.manifest import Lane
 from nii_edge.edge.fit import format_of_decoded
 from nii_edge.edge.jobs import Decoded
 from nii_edge.errors import ConfigError, DataError, FrameError, RecordingError
-from nii_edge.learn.cache import bits_of
-from nii_edge.learn.readers import Dataset, Labelled, Problems, Use, read_dataset
+from nii_edge.learn.cache import bits_of, oddity_of
+from nii_edge.learn.readers import Dataset, Labelled, Problems, Seen, Use, read_dataset
 from nii_edge.ports import SourceFrame
 from nii_edge.records import Frame
-from nii_edge.wire import MAX_SIDE, check_crc
+from nii_edge.wire import MAX_SIDE, FrameMessage, check_crc
 from nii_edge.xray import render
 from nii_edge.xray.content import Rectangle, content
 from nii_edge.xray.optics import Optics
@@ -53,19 +55,22 @@ class Labels(NamedTuple):
 
 
 class _Scanners(NamedTuple):
-    """What is known of scanners, by name, and a mark of it: when that changes, pictures are others."""
+    """A recording, and what is known of scanners, by name, with a mark of it: when that changes, pictures are
+    others."""
 
+    recording: McapSource
     lanes: Mapping[str, Lane]
     marks: Mapping[str, str]
 
 
 class _Drawn(NamedTuple):
-    """A frame's picture, what its header says of the carton, or which scan it is, and what of it the daemon
-    shows to a model that wants content."""
+    """A frame's picture, what its header says of the carton, or which scan it is, what of it the daemon
+    shows to a model that wants content, and how the frame itself is read."""
 
     file: Path
     carton: str
     content: Rectangle
+    recorded: Callable[[], Seen] | None = None
 
 
 def drawn(
@@ -98,12 +103,16 @@ def drawn(
 
 def with_bits(dataset: Dataset, told: Told = lambda _done, _of: None) -> Dataset:
     """The data set with how many bits the values of its pictures use, said among its problems if these are
-    fewer than they have. Frames of recordings, whose scanner's profile says what is white, have 16."""
+    fewer than they have, and what is odd about them (`oddity_of`). Frames of recordings, whose scanner's
+    profile says what is white, have 16."""
     own = [picture for picture in dataset.pictures if not picture.called]
     bits, deep = bits_of([picture.file for picture in own], told)
     if bits < 16:
         for file in deep:
             dataset.problems.add(f"picture of 16 bits, {bits} of them used (white is {2**bits - 1})", file)
+    for picture in own:
+        if why := oddity_of(picture.file):
+            dataset.problems.add(why, picture.file)
     pictures = (picture if picture.called else picture._replace(bits=bits) for picture in dataset.pictures)
     return dataset._replace(pictures=tuple(pictures))
 
@@ -128,7 +137,12 @@ def _with_file(picture: Labelled, found: _Drawn) -> Labelled:
     """What its labels say comes first; views of one scan belong together in any case."""
     about = picture.about if picture.about.get("carton") else {**picture.about, "carton": found.carton}
     return picture._replace(
-        file=found.file, frame="", called=picture.place, about=about, content=found.content
+        file=found.file,
+        frame="",
+        called=picture.place,
+        about=about,
+        content=found.content,
+        recorded=found.recorded,
     )
 
 
@@ -145,9 +159,9 @@ def _draw(
     made: dict[str, _Drawn] = {}
     epochs: dict[str, set[int]] = {}
     marks = {name: f"{zlib.crc32(pickle.dumps(lane)):08x}" for name, lane in lanes.items()}
-    scanners = _Scanners(lanes, marks)
     try:
         source = McapSource(recording)
+        scanners = _Scanners(source, lanes, marks)
         total = len(source)
         for number, frame in enumerate(source, 1):
             told(min(number, total), total)
@@ -183,10 +197,22 @@ def _told(
 ) -> _Drawn | None:
     """The frame's picture; None, among the problems, if it cannot be drawn."""
     try:
-        return _picture(source, scanners, folder)
+        picture = _picture(source, scanners, folder)
     except LeftOutError as reason:
         problems.add(f"frame cannot be drawn, {reason.why} (left out)", f"{place}: {reason}")
         return None
+    header, lane = source.header, scanners.lanes[source.header.scanner]
+    read = functools.partial(_recorded, scanners.recording, header, source.log_time_ns or 0, lane)
+    return picture._replace(recorded=read)
+
+
+def _recorded(recording: McapSource, header: FrameMessage, log_time_ns: int, lane: Lane) -> Seen:
+    """A frame that was drawn before. Raises DataError."""
+    try:
+        frame = _frame(recording.again(header, log_time_ns), lane)
+    except (RecordingError, LeftOutError, FrameError) as error:
+        raise DataError(str(error)) from error
+    return Seen(frame, lane.optics[frame.view] if lane.optics else None)
 
 
 def _picture(source: SourceFrame, scanners: _Scanners, folder: Path) -> _Drawn:

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nii_edge.adapters.mcap_recording import McapSource
+from nii_edge.compose import WITHOUT_BUNDLE, no_label
 from nii_edge.config import load
 from nii_edge.edge.decide import circumstances, decide_again
 from nii_edge.errors import ConfigError
-from nii_edge.policy import Policy, grade, weigh
+from nii_edge.policy import AlarmRule, Policy, grade, weigh
 from nii_edge.records import Band, Decision, Report, Verdict
 
 app = typer.Typer(help="How findings become verdicts.", no_args_is_help=True)
@@ -46,7 +47,9 @@ class Label(msgspec.Struct, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `changes`: how many scans would go from one decision to another, `ALARM>CLEAR`, and
     `named` some of their report numbers. `others`: gaps and recalls, which no policy touches. `unseen`: what
-    the policy speaks of and no record does. `bands_before`, `bands_after`, `band_changes`: bands instead.
+    the policy speaks of and no record does. `never`: in words, rules that can never alarm, since there is no
+    such label; `check` refuses them. `unseen_labels`: in words, of other labels that no record has, and those
+    that records have of that detector. `bands_before`, `bands_after`, `band_changes`: bands instead.
     `rules`: how many scans would have their band by which rule. `goods_unknown`: scans whose goods do not all
     have a known chapter, which are held to the strictest of the rules by chapter."""
 
@@ -63,6 +66,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     named: dict[str, list[str]]
     labels: dict[str, Label]
     unseen: list[str]
+    never: list[str]
+    unseen_labels: list[str]
     others: int
     unreadable: int
     problems: list[str]
@@ -84,7 +89,8 @@ def try_(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what a policy would have made of scans that have their verdict; nothing is changed.
+    """Say what a policy would have made of scans that have their verdict; nothing is changed. A policy with a
+    rule that can never alarm is an error, as for `nii-edge check`.
 
     Findings below what a detector reports at all are not in the records: thresholds under that change nothing
     here.
@@ -99,6 +105,10 @@ def try_(
         _err.print(problem, style="red", markup=False, highlight=False)
     if not result.scans:
         raise ConfigError(f"{source}: holds no verdicts; `nii-edge ledger export CONFIG` prints some")
+    for words in result.unseen_labels:
+        _err.print(words, style="yellow", markup=False, highlight=False)
+    if result.never:
+        raise ConfigError(f"{policy}: {'; '.join(result.never)}")
     if result.unreadable:
         raise typer.Exit(1)
 
@@ -158,12 +168,14 @@ def tried(policy: Policy, records: Iterable[Report], problems: Problems) -> Resu
     rules: Counter[str] = Counter()
     seen: set[str] = set()
     detectors: set[str] = set()
+    sites: set[str] = set()
     unknown = 0
     for report in records:
         verdict = report.verdict
         if report.alert_id in seen:
             continue
         seen.add(report.alert_id)
+        sites.add(verdict.id.edge)
         where = circumstances(verdict)
         ruling = decide_again(policy, verdict)
         weight = weigh(policy, ruling.decision, ruling.findings, where)
@@ -177,6 +189,7 @@ def tried(policy: Policy, records: Iterable[Report], problems: Problems) -> Resu
     detectors |= {name.partition("/")[0] for name in labels}
     spoken_of = {*policy.required_for_clear, *policy.may_be_not_applicable}
     ruled = {f"{rule.detector}/{rule.label}" for rule in policy.alarms}
+    here = [rule for rule in policy.alarms if not rule.sites or sites & set(rule.sites)]
     return Result(
         policy=policy.name,
         scans=len(seen),
@@ -191,9 +204,29 @@ def tried(policy: Policy, records: Iterable[Report], problems: Problems) -> Resu
         named=decisions.named | bands.named,
         labels=dict(sorted(labels.items())),
         unseen=sorted((spoken_of - detectors) | (ruled - set(labels))),
+        never=[
+            no_label(rule, known)
+            for rule in here
+            if rule.label not in (known := WITHOUT_BUNDLE.get(rule.detector, (rule.label,)))
+        ],
+        unseen_labels=[
+            _unseen(rule, labels)
+            for rule in here
+            if rule.detector not in WITHOUT_BUNDLE and f"{rule.detector}/{rule.label}" not in labels
+        ],
         others=problems.others,
         unreadable=problems.count,
         problems=problems.words,
+    )
+
+
+def _unseen(rule: AlarmRule, labels: Iterable[str]) -> str:
+    """In words, that no record has a rule's label, and what they have of its detector."""
+    own = [name.partition("/")[2] for name in sorted(labels) if name.startswith(f"{rule.detector}/")]
+    found = f"of {rule.detector} they have {', '.join(own)}" if own else f"nor anything of {rule.detector}"
+    return (
+        f"no record has {rule.detector}/{rule.label}, {found}: `nii-edge check` says whether there is such a "
+        "label"
     )
 
 

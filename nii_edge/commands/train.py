@@ -49,9 +49,10 @@ except ImportError as missing:
     ) from missing
 
 from nii_edge.commands.labelled import drawn, with_bits
+from nii_edge.commands.outcome import check_bundle_place
 from nii_edge.learn.few import cautions, learned_cautions
 from nii_edge.learn.looking import shipped_detector
-from nii_edge.learn.names import is_made_up, taught_names
+from nii_edge.learn.names import is_made_up, said, taught_names
 from nii_edge.learn.readers import MOST_LETTERS, Dataset, named, read_dataset
 from nii_edge.learn.scoring import matched_names
 
@@ -98,8 +99,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What --json prints. `map50`: of the exported bundle on the validation pictures, which were not trained
     on; `minutes` in all, those of interrupted starts up to their last checkpoint included; `images_per_s`
     while training; `map50_exact` in 32 bits, `map50_eight_bits` if these were tried; `operating_points`:
-    thresholds to choose from, by class; `names`: what the labels call the bundle's classes; `cautions`: why
-    figures mean little, if they do."""
+    thresholds to choose from, by class; `names`: what the labels call the bundle's classes;
+    `taken_names`: which of these began with what the weights know under another name, in words; `cautions`:
+    why figures mean little, if they do."""
 
     map50: float
     map: float
@@ -118,6 +120,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     map50_eight_bits: float | None
     operating_points: dict[str, Operating]
     names: dict[str, tuple[str, ...]]
+    taken_names: list[str]
 
 
 def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summary:
@@ -125,11 +128,10 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     `minutes` are of all its starts together.
 
     Raises:
-        ConfigError: `out` is a bundle already, or belongs to another run.
+        ConfigError: `out` is a bundle already, belongs to another run or cannot be written.
         DataError: the labels or pictures cannot be used.
     """
-    if (request.out / "bundle.yaml").exists():
-        raise ConfigError(f"{request.out}: is a bundle already; name another folder")
+    check_bundle_place(request.out)
     began = time.monotonic()
     dataset = named(read_dataset(request.annotations, request.images))
     _check_boxes(request, dataset)
@@ -158,7 +160,7 @@ def run(request: Request, told: Callable[[str, dict[str, float]], None]) -> Summ
     if request.project_into is not None:
         from nii_edge.learn.projecting import project_into
 
-        project_into(request.project_into, names, work / "projected", side, request.seed)
+        project_into(request.project_into, names, work / "projected", side, request.seed, dataset.problems)
         pools.append(([work / "projected"], 0.5))
     patience, best = _Patience(), _Best()
 
@@ -377,15 +379,29 @@ def _begun(request: Request, classes: Classes) -> Detector:
         return Detector(len(classes))
     if not path.is_file():
         raise ConfigError(f"{path}: not there; name a bundle that `nii-edge train` wrote")
-    theirs = tuple(label.name for label in manifest_beside(folder).labels)
-    words = [(index, word) for index, own in enumerate(classes) for word in own]
-    pairs, _ = matched_names(theirs, [word for _, word in words], taught_names(folder))
-    known: dict[int, int] = {}
-    for row, fit in pairs.items():  # the best ones first
-        known.setdefault(words[row][0], fit)
+    known, _ = _known(folder, classes)
     detector = detector_for(path, len(classes))
     load_weights(path, detector, tuple(known.get(index) for index in range(len(classes))))
     return detector
+
+
+def _known(folder: Path, classes: Classes) -> tuple[dict[int, int], list[str]]:
+    """The classes that weights know, and as which of theirs; in words, if under another name."""
+    theirs, called = tuple(label.name for label in manifest_beside(folder).labels), taught_names(folder)
+    words = [(index, word) for index, own in enumerate(classes) for word in own]
+    names = [word for _, word in words]
+    pairs, _ = matched_names(theirs, names, called)
+    best: dict[int, tuple[int, int]] = {}
+    for row, fit in pairs.items():  # the best ones first
+        best.setdefault(words[row][0], (row, fit))
+    lines = said(theirs, names, dict(best.values()), called)
+    return {index: fit for index, (_, fit) in best.items()}, [f"{line} of the weights" for line in lines]
+
+
+def _taken(request: Request, classes: Classes) -> list[str]:
+    """Which classes begin with what the weights know under another name."""
+    folder = request.weights or shipped_detector()
+    return [] if request.scratch or not (folder / FILE).is_file() else _known(folder, classes)[1]
 
 
 def _sizes(size: int) -> tuple[tuple[float, int], ...]:
@@ -485,4 +501,5 @@ def _summary(
         map50_eight_bits=None if chosen.rounded is None else round(chosen.rounded.map50, 4),
         operating_points=chosen.operating_points,
         names=dict(zip(dataset.names, dataset.called, strict=True)),
+        taken_names=_taken(request, _words(dataset)),
     )

@@ -21,16 +21,16 @@ from nii_edge.detect.looks import parted
 from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.augment import PAD
-from nii_edge.learn.cache import frame_of, read_frame, read_rgb
+from nii_edge.learn.cache import frame_of, read_rgb, seen
 from nii_edge.learn.export import halved, quantised, to_onnx
 from nii_edge.learn.looking import Eye, Looked, look_at
 from nii_edge.learn.names import METRICS
 from nii_edge.learn.network import Detector
 from nii_edge.learn.operating import Judged, Operating, at_false_alarms, best_f1, judged, operating_points
-from nii_edge.learn.readers import Dataset, Problems
-from nii_edge.learn.scoring import Found, Scores, average_precision
+from nii_edge.learn.readers import Dataset, Problems, Seen
+from nii_edge.learn.scoring import Found, Scores, alike, average_precision
 from nii_edge.learn.weights import FILE, save_weights
-from nii_edge.records import Category, Frame
+from nii_edge.records import Category
 from nii_edge.xray.frontend import model_input
 
 UNFINISHED = "weights.json"
@@ -112,6 +112,7 @@ def manifest_of(
     about: About, shape: Shape, names: Sequence[str], thresholds: Mapping[str, float]
 ) -> BundleManifest:
     """The manifest, but for the model's hash."""
+    own = {name: CATEGORIES[known] for name, known in alike(tuple(CATEGORIES), names).items()}
     return BundleManifest(
         version=1,
         name=about.name,
@@ -129,7 +130,7 @@ def manifest_of(
         labels=tuple(
             Label(
                 name=name,
-                category=CATEGORIES.get(name, "PI"),
+                category=own.get(name, "PI"),
                 threshold=round(float(thresholds.get(name, 0.3)), 3),
                 why=f"It looks like a {name.replace('_', ' ')} in the {{view}} view (score {{score}})",
             )
@@ -168,20 +169,20 @@ def scores_of(
     return average_precision([one.wanted for one in looked], [one.found for one in looked], names), looked
 
 
-def calibration_inputs(frames: Sequence[Frame], shape: Shape) -> list[npt.NDArray[np.float32]]:
+def calibration_inputs(frames: Sequence[Seen], shape: Shape) -> list[npt.NDArray[np.float32]]:
     """What the network sees of frames."""
     spec = input_of(shape)
-    return [model_input(frame, spec)[0] for frame in frames]
+    return [model_input(frame, spec, view)[0] for frame, view in frames]
 
 
-def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Frame]:
-    """The first readable pictures as frames."""
-    made: list[Frame] = []
+def frames_of(dataset: Dataset, rows: Sequence[int], most: int) -> list[Seen]:
+    """The first readable pictures as the daemon would look at them."""
+    made: list[Seen] = []
     for row in rows:
         if len(made) == most:
             break
         try:
-            made.append(read_frame(dataset.pictures[row].file, dataset.pictures[row].bits))
+            made.append(seen(dataset.pictures[row]))
         except DataError:
             continue
     return made
@@ -195,7 +196,7 @@ class Trial(NamedTuple):
 
     dataset: Dataset
     rows: Sequence[int]
-    calibration: Sequence[Frame]
+    calibration: Sequence[Seen]
     false_alarms: float | None = None
     spare: Sequence[int] = ()
 

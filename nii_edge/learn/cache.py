@@ -19,11 +19,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nii_edge.errors import DataError
+from nii_edge.errors import DataError, RecordingError
 from nii_edge.learn.pool import Sample, shrunk, write_shard
-from nii_edge.learn.readers import Dataset, Labelled, Problems
+from nii_edge.learn.readers import Dataset, Labelled, Problems, Seen
+from nii_edge.learn.upright import upright
 from nii_edge.records import Frame
 from nii_edge.xray.content import Rectangle, content
+from nii_edge.xray.picture_heads import read_head
 
 Floats = npt.NDArray[np.float32]
 
@@ -31,7 +33,7 @@ BITS = (8, 10, 12, 14, 16)
 """That values of 16-bit pictures use: what detectors and their makers' exports have."""
 BLACK = 0.17
 """Brightness up to which displays show black."""
-READ_AS = 3
+READ_AS = 4
 """Of how pictures are read: raised when that changes, so that no pool holds pictures read in two ways."""
 PER_SHARD = 512
 MIN_SIDE_PX = 2.0
@@ -42,15 +44,15 @@ OFF_BY = 2.0
 """Pixels by which a box may leave the picture without being counted."""
 
 
-def read_frame(path: Path, bits: int = 16) -> Frame:
+def read_frame(path: Path, bits: int = 16, size: tuple[int, int] | None = None) -> Frame:
     """The picture as a scanner would send it: grey is one channel, and 16 bits stay 16, so that the front end
     does to it what the daemon does. `bits`: that the values of a picture of 16 bits use; the largest of them
-    is white.
+    is white. `size`: what labels say, see `upright`.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    values, alpha = _parted(_pixels(path))
+    values, alpha = _parted(_pixels(path, size))
     if values.dtype not in (np.uint8, np.uint16) or values.shape[2] not in (1, 3):
         raise DataError(
             f"{path}: {values.shape[2]} channels of {values.dtype}; expected grey (1) or colours (3) of 8 or "
@@ -74,6 +76,14 @@ def read_frame(path: Path, bits: int = 16) -> Frame:
     )
 
 
+def seen(picture: Labelled) -> Seen:
+    """What the daemon would look at: of a recorded frame what was recorded, not the colours it was drawn in;
+    else the picture. Raises DataError."""
+    if picture.recorded is not None:
+        return picture.recorded()
+    return Seen(read_frame(picture.file, picture.bits, picture.size))
+
+
 def eight_bits(frame: Frame) -> npt.NDArray[np.uint8]:
     """The picture of `read_frame` (height, width, 3), 8 bits; grey as three equal colours."""
     values: npt.NDArray[Any] = frame.pixels
@@ -83,9 +93,9 @@ def eight_bits(frame: Frame) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(rgb, np.uint8)
 
 
-def read_rgb(path: Path, bits: int = 16) -> npt.NDArray[np.uint8]:
+def read_rgb(path: Path, bits: int = 16, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
     """The picture (height, width, 3), 8 bits, as `read_frame` and `eight_bits` make it. Raises DataError."""
-    return eight_bits(read_frame(path, bits))
+    return eight_bits(read_frame(path, bits, size))
 
 
 def bits_of(
@@ -120,8 +130,24 @@ def _may_be_deep(path: Path) -> bool:
     return head[:2] in (b"II", b"MM") or (head[:4] == b"\x89PNG" and head[24:] == b"\x10")
 
 
-def _pixels(path: Path) -> npt.NDArray[np.generic]:
-    """As they are in the file: (height, width, channels), blue before red. Raises DataError."""
+def oddity_of(path: Path) -> str:
+    """What of a picture is not what its labels may be of, in words: that it is the first of several pages or
+    frames, or a TIFF whose zero is white. Empty if nothing is, or it cannot be read."""
+    if path.suffix.lower() not in (".tif", ".tiff", ".webp", ".gif"):
+        return ""
+    try:
+        data = path.read_bytes()
+        if data[:2] in (b"II", b"MM"):
+            head = read_head(data, "tiff")
+            return head.oddity if head.dtype is not None and head.samples in (1, 3) else ""
+    except (OSError, RecordingError):
+        return ""
+    moves = (data[:4] == b"RIFF" and b"ANIM" in data[:64]) or (data[:3] == b"GIF" and b"NETSCAPE2.0" in data)
+    return "animation, of which only the first picture is used" if moves else ""
+
+
+def _pixels(path: Path, size: tuple[int, int] | None = None) -> npt.NDArray[np.generic]:
+    """As in the file, but `upright`: (height, width, channels), blue before red. Raises DataError."""
     try:
         data = np.fromfile(path, np.uint8)
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
@@ -129,7 +155,7 @@ def _pixels(path: Path) -> npt.NDArray[np.generic]:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if pixels is None:
         raise DataError(f"{path}: not a picture that can be decoded")
-    return np.atleast_3d(pixels)
+    return upright(np.atleast_3d(pixels), data.tobytes(), size)
 
 
 def _parted(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
@@ -153,7 +179,7 @@ def sample_of(picture: Labelled, problems: Problems, crop: bool = True, side: in
     Raises:
         DataError: it cannot be decoded.
     """
-    frame = read_frame(picture.file, picture.bits)
+    frame = read_frame(picture.file, picture.bits, picture.size)
     size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
     boxes, labels, _ = usable_boxes(picture, size, problems)
     top, left, bottom, right = (picture.content or content(frame)) if crop else (0, 0, *size)

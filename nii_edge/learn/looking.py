@@ -17,8 +17,8 @@ from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector
 from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import DataError, DetectorFaultError
-from nii_edge.learn.cache import eight_bits, frame_of, read_frame, usable_boxes
-from nii_edge.learn.readers import Dataset, Labelled, Problems
+from nii_edge.learn.cache import eight_bits, frame_of, read_frame, seen, usable_boxes
+from nii_edge.learn.readers import Dataset, Labelled, Problems, Seen
 from nii_edge.learn.scoring import Found, Wanted
 from nii_edge.records import Frame, Scan, ScanId, ScanType
 from nii_edge.xray.optics import Optics
@@ -40,23 +40,23 @@ class Eye:
     """One bundle, ready to look at frames: the daemon's findings, and below the bundle's thresholds what has
     at least the score `lowest` in one of its looks. Close it."""
 
-    def __init__(
-        self, bundle: Bundle, threads: int = 2, optics: tuple[Optics, ...] = (), lowest: float = LOWEST
-    ) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 2, lowest: float = LOWEST) -> None:
         manifest = bundle.manifest
         names = output_names(manifest.output)
         self._runtime = onnx_runtime.load(bundle.model, manifest.input, Inference(threads=threads), names)
-        lanes = {_SCAN.scanner: optics} if optics else None
-        whole = ModelDetector(bundle, self._runtime, manifest.name, 1, lanes)
+        self._lanes: dict[str, tuple[Optics, ...]] = {_SCAN.scanner: ()}
+        whole = ModelDetector(bundle, self._runtime, manifest.name, 1, self._lanes)
         self._detector = whole.telling(lowest / manifest.input.looks)  # scores are means over looks
         self._index = {label.name: number for number, label in enumerate(manifest.labels)}
 
-    def look(self, frame: Frame) -> tuple[Found, ...]:
-        """What is found in a frame, in its pixels.
+    def look(self, frame: Frame, view: Optics | None = None) -> tuple[Found, ...]:
+        """What is found in a frame, in its pixels. `view`: the calibration of the frame's view, if there is
+        one. Not thread-safe.
 
         Raises:
             DataError: the bundle cannot look at such frames.
         """
+        self._lanes[_SCAN.scanner] = () if view is None else (view,) * (frame.view + 1)
         scan = Scan(id=_SCAN, scan_type=ScanType.NON_OPERATIONAL, frames=(frame,))
         reason = self._detector.not_applicable(scan)
         if reason is not None:
@@ -87,19 +87,23 @@ def look_at(
     change: Changed | None = None,
     problems: Problems | None = None,
 ) -> list[Looked]:
-    """Look at pictures of a data set, `change` (of 8 bits) applied before; those that cannot be read are
-    counted in `problems`, by default its own."""
+    """Look at pictures of a data set as the daemon does (`cache.seen`), or with a `change` (of 8 bits) made
+    before; those that cannot be read are counted in `problems`, by default its own."""
     problems = dataset.problems if problems is None else problems
     chosen = range(len(dataset.pictures)) if rows is None else rows
     made = []
     for number, row in enumerate(chosen, 1):
         picture = dataset.pictures[row]
         try:
-            frame = read_frame(picture.file, picture.bits)
+            frame, view = (
+                seen(picture)
+                if change is None
+                else Seen(read_frame(picture.file, picture.bits, picture.size))
+            )
             size = int(frame.pixels.shape[0]), int(frame.pixels.shape[1])
             if change is not None:
                 frame = frame_of(np.ascontiguousarray(change(eight_bits(frame))))
-            found = eye.look(frame)
+            found = eye.look(frame, view)
         except DataError as error:
             problems.add("picture cannot be looked at (left out)", str(error))
             continue

@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 METRICS = "metrics.json"
 """Beside a bundle's card: what was measured, and under `names` what labels call its classes."""
 _NUMBERED = re.compile(r"class_\d+")
+_PLURALS = (
+    (r"s", ""), (r"ies", "y"), (r"ves", "f"), (r"ves", "fe"), (r"(?<=ch|sh|ss)es|(?<=[xz])es", ""),
+)  # fmt: skip
+"""Endings of English plurals and what they are instead of."""
+
+
+def plain(name: str) -> str:
+    """A name whatever its case, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFC", name).strip().lower())
+
+
+def singulars(name: str) -> set[str]:
+    """A `plain` name, and what it may be the plural of: ``knives`` of ``knife``, ``knive`` and ``knif``."""
+    word = plain(name)
+    cut = {re.sub(f"(?:{ending})$", instead, word) for ending, instead in _PLURALS}
+    return {word} | {one for one in cut if one and not word.endswith("ss")}
+
+
+def said(
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    pairs: Mapping[int, int],
+    called: Mapping[str, Collection[str]],
+) -> list[str]:
+    """In words, which names were taken for others than themselves (`pairs`: see `matched_names`) without
+    being `called` so in the labels that taught ours."""
+    return [
+        f"took {theirs[index]!r} for {ours[own]}"
+        for index, own in pairs.items()
+        if theirs[index] not in (ours[own], *called.get(ours[own], ()))
+    ]
 
 
 def is_made_up(name: str, called: Collection[str]) -> bool:

@@ -51,6 +51,7 @@ def write_page(
             ("class", "AP50", "AP30"),
             [(n, v, tree["per_class30"].get(n, 0)) for n, v in tree["per_class"].items()],
         ),
+        listed("Names", tree["taken_names"]),
         listed("Classes of the labels that the bundle has not (left out)", tree["unmatched_names"]),
         listed("Problems", tree["problems"]),
         *(_table((key, "mAP50"), list(values.items())) for key, values in tree["by"].items()),
@@ -67,7 +68,7 @@ def write_page(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Evaluation</title><style>{_STYLE}</style>"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
+    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8", errors="backslashreplace")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -159,7 +160,7 @@ def _meets(found: Found, mark: Wanted) -> bool:
 
 def _figure(one: Looked, names: Sequence[str]) -> str:
     try:
-        rgb = read_rgb(one.picture.file, one.picture.bits)
+        rgb = read_rgb(one.picture.file, one.picture.bits, one.picture.size)
     except DataError:
         return ""
     picture = drawn(rgb, one.wanted, one.found, names)

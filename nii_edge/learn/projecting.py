@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nii_edge.errors import DataError, RuntimeMissingError
 from nii_edge.learn.cache import bits_of, cut, read_frame
 from nii_edge.learn.pool import Sample, write_shard
-from nii_edge.learn.readers import SUFFIXES
+from nii_edge.learn.readers import SUFFIXES, Problems, pictures_in
 from nii_edge.learn.scoring import matched_names
 from nii_edge.xray.content import content
 
@@ -32,33 +32,43 @@ SIDES = (0.1, 0.4)
 PER_SHARD = 256
 
 
-def project_into(folder: Path, names: Sequence[str], pool: Path, side: int, seed: int) -> int:
+def project_into(
+    folder: Path, names: Sequence[str], pool: Path, side: int, seed: int, problems: Problems
+) -> int:
     """Write a pool of the pictures in `folder` with threats of those of `names` that can be simulated;
-    returns how many.
+    returns how many. Pictures that cannot be read are counted in `problems`.
 
     Raises:
-        DataError: no picture there, or none of the names can be simulated.
+        DataError: no picture there that can be read, or none of the names can be simulated.
         RuntimeMissingError: the extra `simulate` is not installed.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = pictures_in(folder)
     if not files:
         raise DataError(f"{folder}: no pictures; expected {', '.join(SUFFIXES)}")
     bits, _ = bits_of(files)
     rng = np.random.default_rng(seed)
     threats = _threats(names, rng)
     samples: list[Sample] = []
-    count, shard = min(PER_PICTURE * len(files), MOST), 0
-    for number in range(count):
+    made, shard = 0, 0
+    for number in range(min(PER_PICTURE * len(files), MOST)):
+        file = files[number % len(files)]
         try:
-            frame = read_frame(files[number % len(files)], bits)
-        except DataError:
+            frame = read_frame(file, bits)
+        except DataError as error:
+            if number < len(files):
+                problems.add("picture to project into cannot be decoded (left out)", error)
             continue
         small, _ = cut(frame, content(frame), side)
         samples.append(_with_threats(small, threats, rng))
-        if len(samples) == PER_SHARD or number == count - 1:
+        made += 1
+        if len(samples) == PER_SHARD:
             write_shard(pool / f"projected-{shard:04d}", samples, side)
             samples, shard = [], shard + 1
-    return count
+    if samples:
+        write_shard(pool / f"projected-{shard:04d}", samples, side)
+    if not made:
+        raise DataError(f"{folder}: not one picture can be read: {'; '.join(problems.lines())}")
+    return made
 
 
 def _threats(names: Sequence[str], rng: np.random.Generator) -> list[tuple[int, Floats]]:

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree as Xml
@@ -17,11 +17,17 @@ from xml.etree import ElementTree as Xml
 import yaml
 
 from nii_edge.errors import DataError
+from nii_edge.records import Frame
+from nii_edge.xray.optics import Optics
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 RECORDED = ".mcap#"
 """Between a recording and one of its frames in a COCO `file_name`: ``day.mcap#SCANNER/SEQ/VIEW``, or
 ``day.mcap#SCANNER/EPOCH/SEQ/VIEW`` where a recording has several epochs."""
+MACOSX = "__MACOSX"
+"""The folder of leftovers in archives that macOS packed."""
+NO_LABELS = re.compile(r"classes|labels|names|notes|train|valid?|test|readme.*", re.IGNORECASE)
+"""What texts are called that lie beside YOLO's labels."""
 MOST_EXAMPLES = 5
 MOST_LETTERS = 64
 """Of a class name in a bundle (`records.Name`)."""
@@ -35,6 +41,13 @@ PARTS: dict[Use, tuple[Part, ...]] = {
 """Of a data.yaml: both to train by, else the first that it names."""
 
 
+class Seen(NamedTuple):
+    """A frame as the daemon gives it to its detectors, and the calibration of its view, if there is one."""
+
+    frame: Frame
+    view: Optics | None = None
+
+
 class Labelled(NamedTuple):
     """One picture's labels. `boxes`: x0, y0, x1, y1 and an index into the names; in pixels, or with
     `relative` in fractions of the sides. `size`: (height, width) the labels speak of, None if they do not
@@ -43,7 +56,7 @@ class Labelled(NamedTuple):
     `file` is a recording; `called`: what the labels call a picture that lies elsewhere;
     `bits`: that its values use, if its pixels have 16 (`cache.bits_of`); `part`: of the data set, if
     the labels say; `content`: of a frame that was drawn, the top, left, bottom and right of what the daemon
-    shows of it; None: to be found on the picture."""
+    shows of it; None: to be found on the picture; `recorded` reads that frame itself (raises DataError)."""
 
     file: Path
     boxes: tuple[tuple[float, float, float, float, int], ...]
@@ -57,6 +70,7 @@ class Labelled(NamedTuple):
     bits: int = 16
     part: Part = ""
     content: tuple[int, int, int, int] | None = None
+    recorded: Callable[[], Seen] | None = None
 
     @property
     def place(self) -> str:
@@ -76,7 +90,8 @@ class Problems:
         self.counts[what] += 1
         examples = self.examples.setdefault(what, [])
         if len(examples) < MOST_EXAMPLES:
-            examples.append(str(where))
+            # names of files need not be UTF-8, what is printed must
+            examples.append(str(where).encode("utf-8", "backslashreplace").decode())
 
     def merge(self, other: Problems) -> None:
         """Take in what was wrong elsewhere."""
@@ -107,21 +122,23 @@ def read_dataset(annotations: Path, images: Path | None = None, use: Use = "trai
     """Read labels: a COCO file; a folder of VOC's XML files; YOLO's `data.yaml`, or a folder of its text
     files.
 
-    `images`: where the pictures are; beside the labels if None. `use`: what for, as a `data.yaml` names parts
-    of its pictures (`PARTS`).
+    `images`: where the pictures are; if None beside the labels, those of COCO in `images` there or beside its
+    file. `use`: what for, as a `data.yaml` names parts of its pictures (`PARTS`).
 
     Raises:
         DataError: not one of the three, or nothing usable in it; says what was found.
     """
     problems = Problems()
     if annotations.is_file() and annotations.suffix.lower() == ".json":
-        dataset = _coco(annotations, images or annotations.parent / "images", problems)
+        folders = (annotations.parent / "images", annotations.parent) if images is None else (images,)
+        dataset = _coco(annotations, folders, problems)
     elif annotations.is_file() and annotations.suffix.lower() in (".yaml", ".yml"):
         dataset = _yolo_yaml(annotations, images, use, problems)
-    elif annotations.is_dir() and any(annotations.glob("*.xml")):
+    elif annotations.is_dir() and _own(annotations, annotations.glob("*.xml")):
         dataset = _voc(annotations, images or annotations, problems)
-    elif annotations.is_dir() and any(annotations.glob("*.txt")):
-        dataset = _yolo_folder(annotations, images or annotations, _names_beside(annotations), problems)
+    elif annotations.is_dir() and _own(annotations, annotations.glob("*.txt")):
+        pictures = images or _pictures_of(annotations)
+        dataset = _yolo_folder(annotations, pictures, _names_beside(annotations), problems)
     else:
         found = "not labels of a known kind" if annotations.exists() else "there is no such file or folder"
         raise DataError(
@@ -136,10 +153,10 @@ def read_dataset(annotations: Path, images: Path | None = None, use: Use = "trai
     return dataset
 
 
-def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
+def _coco(path: Path, images: Sequence[Path], problems: Problems) -> Dataset:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tree = json.loads(path.read_bytes())  # in any of JSON's encodings
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a COCO file: it cannot be read as JSON: {error}") from error
     categories = sorted(
         (one for one in _objects(path, tree, "categories", problems) if _is_id(one.get("id"))),
@@ -147,9 +164,10 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     )
     if not categories:
         raise DataError(f"{path}: not a COCO file: none of its `categories` has an `id`, a number or a text")
-    index = {one["id"]: number for number, one in enumerate(categories)}
     names = tuple(str(one.get("name", one["id"])) for one in categories)
-    rows = [row for row in _objects(path, tree, "images", problems) if _is_id(row.get("id"))]
+    _refuse_twins(path, [one["id"] for one in categories], names)
+    index = {one["id"]: number for number, one in enumerate(categories)}
+    rows = _once([row for row in _objects(path, tree, "images", problems) if _is_id(row.get("id"))], problems)
     marks = _objects(path, tree, "annotations", problems) if tree.get("annotations") is not None else []
     own = _by_picture(marks, {row["id"] for row in rows}, index, problems)
     pictures = []
@@ -163,13 +181,34 @@ def _coco(path: Path, images: Path, problems: Problems) -> Dataset:
     return Dataset(names, tuple(pictures), problems)
 
 
-def _named_file(name: str, images: Path, beside: Path) -> tuple[Path, str]:
+def _refuse_twins(path: Path, ids: Sequence[Any], names: Sequence[str]) -> None:
+    """Raises DataError if classes share an id: nobody knows which of them a label means."""
+    for one in dict.fromkeys(ids):
+        own = sorted({name for other, name in zip(ids, names, strict=True) if other == one})
+        if len(own) > 1:
+            raise DataError(f"{path}: {' and '.join(own)} of its `categories` have the same `id`, {one}")
+
+
+def _once(rows: list[dict[str, Any]], problems: Problems) -> list[dict[str, Any]]:
+    """Each picture once, but for those whose id is another's, too: nobody knows which of them is labelled."""
+    own: dict[Any, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        own.setdefault(row["id"], {}).setdefault(str(row.get("file_name")), row)
+    for files in own.values():
+        for file in files if len(files) > 1 else ():
+            problems.add("picture with the id of another one (left out)", file)
+    return [row for files in own.values() if len(files) == 1 for row in files.values()]
+
+
+def _named_file(name: str, images: Sequence[Path], beside: Path) -> tuple[Path, str]:
     """The picture that a COCO file names, and no frame; or a recording beside the labels, or among the
-    pictures, and which of its frames (`RECORDED`)."""
+    pictures, and which of its frames (`RECORDED`). A name may have Windows' backslashes."""
     recording, mark, frame = name.partition(RECORDED)
-    if not mark or not frame or (images / name).is_file():
-        return images / name, ""
-    places = [folder / (recording + RECORDED[:-1]) for folder in (beside, images)]
+    files = [folder / each for each in (name, name.replace("\\", "/")) for folder in images]
+    found = next((file for file in files if file.is_file()), None)
+    if not mark or not frame or found is not None:
+        return found or files[0], ""
+    places = [folder / (recording + RECORDED[:-1]) for folder in (beside, *images)]
     return next((place for place in places if place.is_file()), places[0]), frame
 
 
@@ -234,9 +273,9 @@ def _is_id(value: object) -> bool:
 def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
     found: list[tuple[Path, list[tuple[str, list[float]]], tuple[int, int] | None]] = []
     names: set[str] = set()
-    for path in sorted(folder.glob("*.xml")):
+    for path in _own(folder, folder.glob("*.xml")):
         try:
-            root = Xml.parse(path).getroot()  # noqa: S314 - expat expands no external entities
+            root = _xml(path.read_bytes())
         except (Xml.ParseError, OSError, LookupError, ValueError) as error:  # the last two: its encoding
             problems.add(f"XML cannot be read ({type(error).__name__})", path)
             continue
@@ -263,9 +302,20 @@ def _voc(folder: Path, images: Path, problems: Problems) -> Dataset:
     return Dataset(ordered, tuple(pictures), problems)
 
 
+def _xml(data: bytes) -> Xml.Element:
+    """Its root. Raises ParseError, LookupError, ValueError."""
+    declared = re.match(rb"<\?xml[^>]*?encoding=[\"']([\w.-]+)[\"'][^>]*\?>", data)
+    try:
+        return Xml.fromstring(data)  # noqa: S314 - expat expands no external entities
+    except ValueError:  # one that expat does not know, as of Chinese or Japanese
+        if declared is None:
+            raise
+        return Xml.fromstring(data[declared.end() :].decode(declared[1].decode()))  # noqa: S314
+
+
 def _yolo_yaml(path: Path, images: Path | None, use: Use, problems: Problems) -> Dataset:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         names = _yolo_names(tree)
         folders: dict[Part, Path] = {"": images} if images else _yolo_folders(path, tree, use, problems)
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -295,6 +345,15 @@ def _labels_of(folder: Path) -> Path:
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"  # the last: others are the user's own
     return Path(*parts)
+
+
+def _pictures_of(folder: Path) -> Path:
+    """Where YOLO keeps the pictures of a folder of labels: beside them, or under `images` instead."""
+    parts = list(folder.absolute().parts)
+    if pictures_in(folder) or "labels" not in parts:
+        return folder
+    parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
+    return Path(*parts) if Path(*parts).is_dir() else folder
 
 
 def _yolo_folders(path: Path, tree: Any, use: Use, problems: Problems) -> dict[Part, Path]:
@@ -383,7 +442,7 @@ def _names_beside(folder: Path) -> tuple[str, ...]:
     for path in (folder / "classes.txt", folder.parent / "classes.txt"):
         if path.is_file():
             try:
-                lines = path.read_text(encoding="utf-8").splitlines()
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}: the names of the classes cannot be read: {error}") from error
             return tuple(line.strip() for line in lines if line.strip())
@@ -395,13 +454,14 @@ def _yolo_folder(
 ) -> Dataset:
     """`folder`: of labels; `without`: folders within that of the pictures that are left alone."""
     rows: list[tuple[Path, list[tuple[float, float, float, float, int]]]] = []
-    most = -1
-    for file in _pictures(images):
+    most, read = -1, set[Path]()
+    for file in pictures_in(images):
         if without and any(other.resolve() in file.resolve().parents for other in without):
             continue
         path = folder / file.relative_to(images).with_suffix(".txt")
         if not path.is_file():
             path = folder / f"{file.stem}.txt"
+        read.add(path)
         if not path.is_file():  # YOLO's way of saying that nothing is in it
             problems.add("picture without a file of labels (taken for empty)", file)
         boxes = []
@@ -416,10 +476,23 @@ def _yolo_folder(
             most = max(most, int(fields[0]))
             boxes.append((*_corners(fields[1:]), int(fields[0])))
         rows.append((file, boxes))
+    if not without:
+        _count_widows(folder, read, problems)
+    if not names and most >= 0:
+        problems.add(
+            "no names of classes: neither data.yaml nor classes.txt (called class_0 and so on)", folder
+        )
     names = names or tuple(f"class_{number}" for number in range(most + 1))
     return Dataset(
         names, tuple(Labelled(file, tuple(boxes), relative=True) for file, boxes in rows), problems
     )
+
+
+def _count_widows(folder: Path, read: Collection[Path], problems: Problems) -> None:
+    """Labels in YOLO's folder that no picture has `read`."""
+    for path in _own(folder, folder.glob("*.txt")):
+        if path not in read and not NO_LABELS.fullmatch(path.stem):
+            problems.add("labels without a picture", path)
 
 
 def _corners(fields: list[float]) -> tuple[float, float, float, float]:
@@ -432,7 +505,7 @@ def _corners(fields: list[float]) -> tuple[float, float, float, float]:
 
 def _lines(path: Path, problems: Problems) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except FileNotFoundError:
         return []  # YOLO's way of saying: nothing in this picture
     except (OSError, UnicodeDecodeError) as error:
@@ -440,15 +513,28 @@ def _lines(path: Path, problems: Problems) -> list[str]:
         return []
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    yield from sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder, in whatever depth (`_own`)."""
+    return [path for path in _own(folder, folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+
+
+def _own(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Files and folders that are the user's own, sorted: what begins with a dot, or lies in something that
+    does, and `__MACOSX` are leftovers of systems and tools, whatever they end in (``._a.png``)."""
+    return sorted(
+        path
+        for path in paths
+        if not any(part.startswith(".") or part == MACOSX for part in path.relative_to(folder).parts)
+    )
 
 
 def _picture(folder: Path, stem: str, named: str | None) -> Path | None:
     """The picture that a VOC file speaks of."""
     candidates = [folder / named.strip()] if named else []
-    candidates += [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
-    candidates += [folder.parent / "JPEGImages" / f"{stem}{suffix}" for suffix in SUFFIXES]
+    endings = [*SUFFIXES, *map(str.upper, SUFFIXES)]
+    candidates += [
+        place / f"{stem}{ending}" for place in (folder, folder.parent / "JPEGImages") for ending in endings
+    ]
     return next((path for path in candidates if path.is_file()), None)
 
 

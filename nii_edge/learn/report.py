@@ -31,12 +31,13 @@ def write_report(
         _table(("class", "in the labels", "AP50"), _by_class(tree)),
         _table(("class", "point", "threshold", "found", "right", "false alarms a picture"), _points(tree)),
         *(curve(line(key), "share of the time", name, _top(line(key))) for key, name in _CURVES),
+        listed("Names", tree["taken_names"]),
         listed("Problems", tree["problems"]),
         "<h2>Worst validation pictures</h2><p>Red: labelled. Blue: found, with its score.</p>",
         *(_figure(one, names) for one in _worst(looked)),
     ]
     text = f"<!doctype html><html lang=en><meta charset=utf-8><title>Training</title><style>{_STYLE}</style>"
-    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8")
+    path.write_text(text + "".join(parts) + "</html>", encoding="utf-8", errors="backslashreplace")
 
 
 def _by_class(tree: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.errors import RuntimeMissingError
-from nii_edge.learn.names import is_made_up
+from nii_edge.learn.names import is_made_up, plain, singulars
 
 IOUS = tuple(float(value) for value in np.round(np.arange(0.5, 0.96, 0.05), 2))
 MOST = 100
@@ -200,21 +199,29 @@ def matched_names(
 
     Whatever is `called` just as in the labels that taught ours is what it was there. All others of ours are
     taken once at most: by what they are called, then by their own names, in both cases equal names first,
-    then those that differ in case, blanks, underscores or hyphens only, then those of which either has a
-    plural s. Names that were made up (`is_made_up`) count for nothing.
+    then those that differ in case, blanks, underscores or hyphens only, then those of which either is a
+    plural (`singulars`), unless several may be meant. Names that were made up (`is_made_up`) count for
+    nothing.
     """
     own = [() if is_made_up(name, called.get(name, ())) else (name,) for name in ours]
     taught = [tuple(called.get(name, ())) for name in ours]
     known = {word: index for index, words in enumerate(taught) for word in words}
     pairs = {index: known[name] for index, name in enumerate(theirs) if name in known}
-    ways: tuple[Callable[[str], str], ...] = (str, _plain, _singular)
-    for words, way in [(words, way) for words in (taught, own) for way in ways]:
-        free = _free(words, way, set(pairs.values()))
-        for index, name in enumerate(theirs):
-            fit = None if index in pairs else free.get(way(name))
-            if fit is not None and fit not in pairs.values():
-                pairs[index] = fit
+    ways: tuple[Callable[[str], str], ...] = (str, plain)
+    for words in (taught, own):
+        for way in ways:
+            free = _free(words, way, set(pairs.values()))
+            for index, name in enumerate(theirs):
+                fit = None if index in pairs else free.get(way(name))
+                if fit is not None and fit not in pairs.values():
+                    pairs[index] = fit
+        pairs |= _plurals(words, theirs, pairs)
     return pairs, [name for index, name in enumerate(theirs) if index not in pairs]
+
+
+def alike(ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
+    """Those of their names that are some of ours (`matched_names`), and which."""
+    return {theirs[index]: ours[own] for index, own in matched_names(ours, theirs)[0].items()}
 
 
 def _free(words: Sequence[Sequence[str]], way: Callable[[str], str], taken: set[int]) -> dict[str, int]:
@@ -226,12 +233,24 @@ def _free(words: Sequence[Sequence[str]], way: Callable[[str], str], taken: set[
     return made
 
 
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _singular(name: str) -> str:
-    return _plain(name).removesuffix("s")
+def _plurals(
+    words: Sequence[Sequence[str]], theirs: Sequence[str], pairs: Mapping[int, int]
+) -> dict[int, int]:
+    """Names of theirs and what they are of ours but for a plural, where each may be just one of the other's
+    that are not in `pairs`; the first of those that are alike."""
+    free = [index for index in range(len(words)) if index not in pairs.values()]
+    forms = {index: {form for word in words[index] for form in singulars(word)} for index in free}
+    fits = {
+        index: [own for own in free if forms[own] & singulars(name)]
+        for index, name in enumerate(theirs)
+        if index not in pairs
+    }
+    found: dict[int, int] = {}
+    for index, owns in fits.items():
+        meant = {plain(theirs[other]) for other, others in fits.items() if set(others) & set(owns)}
+        if len(owns) == 1 and len(meant) == 1 and owns[0] not in found.values():
+            found[index] = owns[0]
+    return found
 
 
 def detection_rate(

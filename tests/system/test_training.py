@@ -34,10 +34,10 @@ from nii_edge.detect.model_detector import ModelDetector, check_golden  # noqa: 
 from nii_edge.errors import ConfigError, DataError  # noqa: E402
 from nii_edge.learn import bundling, together  # noqa: E402
 from nii_edge.learn.backbone import FROZEN, Lite0, _Same, load_imagenet  # noqa: E402
-from nii_edge.learn.bundling import Shape, in_memory, input_of, scores_of  # noqa: E402
+from nii_edge.learn.bundling import About, Shape, in_memory, input_of, manifest_of, scores_of  # noqa: E402
 from nii_edge.learn.cache import frame_of, read_rgb  # noqa: E402
 from nii_edge.learn.export import LOWEST_SCORE, NMS_IOU, halved, to_onnx  # noqa: E402
-from nii_edge.learn.looking import Eye  # noqa: E402
+from nii_edge.learn.looking import Eye, shipped_detector  # noqa: E402
 from nii_edge.learn.names import taught_names  # noqa: E402
 from nii_edge.learn.network import Detector  # noqa: E402
 from nii_edge.learn.pool import Pool  # noqa: E402
@@ -230,9 +230,10 @@ def test_the_quick_way_to_a_gradient_is_the_same() -> None:
 def test_evaluate_says_the_same_and_lists_strange_names(
     trained: tuple[Path, Path, training.Summary], tmp_path: Path
 ) -> None:
-    """On labels with one more class: the mean is over the classes both know."""
+    """On labels with one more class: the mean is over the classes both know, one of them in the plural."""
     annotations, out, _ = trained
     tree: dict[str, Any] = json.loads(annotations.read_text())
+    tree["categories"][0]["name"] = "Bars"
     tree["categories"].append({"id": 5, "name": "umbrella"})
     tree["annotations"].append({"id": 7777, "image_id": 1, "category_id": 5, "bbox": [40, 40, 20, 20]})
     (tmp_path / "c.json").write_text(json.dumps(tree))
@@ -242,14 +243,28 @@ def test_evaluate_says_the_same_and_lists_strange_names(
     summary = evaluating.evaluate(asked, lambda _done, _of: None)
     assert summary.map50 > 0.8
     assert summary.unmatched_names == ["umbrella"]
+    assert summary.taken_names == ["took 'Bars' for bar"]
     assert summary.images == 60
     assert summary.interval[0] <= summary.map50 <= summary.interval[1]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<svg" in page
     assert "<li>umbrella</li>" in page
+    assert f"<li>{html.escape(summary.taken_names[0])}</li>" in page
     assert len(summary.problems) >= 4
     for line in summary.problems:
         assert f"<li>{html.escape(line)}</li>" in page
+
+
+def test_a_training_says_which_classes_begin_with_what_weights_know() -> None:
+    """By the names of the shipped detector's weights; and categories are theirs, too."""
+    shipped = shipped_detector()
+    classes = (("Knives",), ("umbrella",), ("gun",), ("lithium pack", "lithium_pack"))
+    known, lines = training._known(shipped, classes)
+    names = [label.name for label in load_bundle(shipped).manifest.labels]
+    assert {index: names[fit] for index, fit in known.items()} == {0: "knife", 2: "gun", 3: "lithium_pack"}
+    assert lines == ["took 'Knives' for knife of the weights"]
+    made = manifest_of(About("n", "1", "d", "l", "c"), ONCE, ("Bottles", "pressed-block", "Knives"), {})
+    assert [label.category for label in made.labels] == ["OTHER", "CONTRABAND", "PI"]
 
 
 def test_labels_that_taught_a_bundle_are_known_to_it_whatever_their_letters(

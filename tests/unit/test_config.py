@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -196,6 +197,64 @@ def test_the_trees_used_above_are_right_without_their_mistake(tmp_path: Path) ->
     """What is refused above is refused for its mistake alone."""
     load(write(tmp_path, yaml.safe_dump(edge_tree())), EdgeConfig)
     load(write(tmp_path, yaml.safe_dump(policy_tree())), Policy)
+
+
+class Colour(Enum):
+    """Some values."""
+
+    RED, BLUE = "red", "blue"
+
+
+class One(Config, frozen=True, kw_only=True, tag="one", tag_field="head"):
+    """One of two."""
+
+
+class Two(Config, frozen=True, kw_only=True, tag="two", tag_field="head"):
+    """The other one."""
+
+
+class Choices(Config, frozen=True, kw_only=True):
+    """Few values, wherever they may stand."""
+
+    letter: Literal["a", "b"] | None = None
+    number: Literal[1, 2] = 1
+    colour: Colour = Colour.RED
+    several: tuple[Literal["c", "d"], ...] = ()
+    by_name: dict[str, tuple[Colour, ...]] = {}  # noqa: RUF012 - never changed
+    of: dict[Literal["e", "f"], int] = {}  # noqa: RUF012 - never changed
+    head: One | Two | None = None
+    inner: Choices | None = None
+    any: str = ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("letter: none", "`$.letter`; expected a or b"),
+        ("letter: no", "got `bool` - at `$.letter`; expected a or b"),
+        ("number: 3", "`$.number`; expected 1 or 2"),
+        ("colour: green", "`$.colour`; expected blue or red"),
+        ("several: [c, x]", "`$.several[1]`; expected c or d"),
+        ("by_name: {x.y: [red, green]}", "`$.by_name[...][1]`; expected blue or red"),
+        ("of: {x: 1}", "`$.of`; expected e or f"),
+        ("head: {head: three}", "`$.head.head`; expected one or two"),
+        ("inner: {inner: {colour: green}}", "`$.inner.inner.colour`; expected blue or red"),
+        ("any: 3", "got `int` - at `$.any`"),
+    ],
+)
+def test_where_few_values_are_allowed_they_are_listed(tmp_path: Path, text: str, expected: str) -> None:
+    """At any depth, in lists and mappings, for words, numbers, enumerations and kinds of record."""
+    with pytest.raises(ConfigError) as error:
+        load(write(tmp_path, text), Choices)
+    assert str(error.value).endswith(expected)
+
+
+def test_a_palette_that_there_is_not_is_told_those_that_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "scanner.yaml"
+    text = (ROOT / "nii_edge" / "demo" / "scanner.yaml").read_text()
+    path.write_text(re.sub("(?m)^palette: .*$", "palette: pink", text))
+    with pytest.raises(ConfigError, match=r"'pink' .*`; expected one of grey, none, orange-green-blue$"):
+        load(path, Profile)
 
 
 @pytest.mark.parametrize(

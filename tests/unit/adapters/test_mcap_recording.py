@@ -276,6 +276,26 @@ def repacked(data: bytes, **options: Any) -> bytes:
     return out.getvalue()
 
 
+def test_a_frame_is_read_again_without_the_others(
+    whole: tuple[bytes, list[SourceFrame]], tmp_path: Path
+) -> None:
+    """From one chunk each and from one that holds all; where it is damaged or gone by then it is named."""
+    data, frames = whole
+    (tmp_path / "again.mcap").write_bytes(data)
+    (tmp_path / "one.mcap").write_bytes(repacked(data))
+    for path in (tmp_path / "again.mcap", tmp_path / "one.mcap"):
+        source = McapSource(path)
+        for one in reversed(frames):
+            assert source.again(one.header, one.log_time_ns or 0) == one
+        with pytest.raises(RecordingError, match="not there any more"):
+            source.again(frames[0].header, START + 2)
+    source = McapSource(tmp_path / "again.mcap")
+    (tmp_path / "again.mcap").write_bytes(data.replace(payload(3), payload(4)))
+    assert source.again(frames[3].header, START + 4) == frames[3]
+    with pytest.raises(RecordingError, match="not there any more"):
+        source.again(frames[2].header, START + 3)
+
+
 def test_missing_checksums_are_told(whole: tuple[bytes, list[SourceFrame]], tmp_path: Path) -> None:
     """A file whose chunks have no CRC is read, and that nobody checks it is a problem."""
     frames, problems = read(tmp_path / "a.mcap", repacked(whole[0], enable_crcs=False))

@@ -84,14 +84,16 @@ def test_pictures_come_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_what_is_no_picture_is_told_and_not_sent(tmp_path: Path) -> None:
-    """Texts, subfolders and pipes are named, not sent, leave no hole in the numbers; dot files are not
-    mentioned."""
+    """Texts, subfolders and pipes are named, not sent, leave no hole in the numbers; what systems leave
+    there is not mentioned."""
     (tmp_path / "a.png").write_bytes(encoded(".png", GREY8))
     (tmp_path / "b.txt").write_text("notes")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "inside.png").write_bytes(encoded(".png", GREY8))
     os.mkfifo(tmp_path / "d.png")
-    (tmp_path / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "__MACOSX").mkdir()
+    for name in (".DS_Store", "Thumbs.db", "._a.png"):
+        (tmp_path / name).write_bytes(b"x")
     (tmp_path / "e.png").write_bytes(encoded(".png", GREY8))
     source = PictureSource(tmp_path)
     assert [(f.header.carton, f.header.seq) for f in source] == [("a.png", 1), ("e.png", 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,22 @@ import numpy as np
 import pytest
 from harness import ROOT
 
+from nii_edge.adapters import onnx_runtime
 from nii_edge.adapters.calibration_files import read_optics
 from nii_edge.adapters.mcap_recording import McapSource, RecordingWriter
+from nii_edge.bundle import load_bundle
 from nii_edge.commands.labelled import Labels, read_labelled
-from nii_edge.commands.recorded_scans import frame_of
-from nii_edge.config import ModelInput, Profile, load
+from nii_edge.commands.recorded_scans import frame_of, known_lanes
+from nii_edge.config import Inference, ModelInput, Profile, load
+from nii_edge.detect.heads import output_names
+from nii_edge.detect.model_detector import ModelDetector
+from nii_edge.detect.shapes import LOWEST
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.learn.cache import frame_of as frame_of_picture
 from nii_edge.learn.cache import read_frame, read_rgb, sample_of
+from nii_edge.learn.looking import Eye, look_at, shipped_detector
 from nii_edge.learn.readers import Problems
+from nii_edge.records import Scan, ScanId, ScanType
 from nii_edge.wire import FrameMessage
 from nii_edge.xray.content import content
 from nii_edge.xray.frontend import model_input
@@ -108,6 +116,71 @@ def test_a_frame_teaches_what_the_daemon_would_show_of_it(tmp_path: Path) -> Non
     narrower = wanted[0] + 9, wanted[1] + 7, wanted[2] - 9, wanted[3] - 7
     sample = sample_of(one._replace(boxes=(), content=narrower), Problems())
     assert sample.rgb.shape[:2] == (narrower[2] - narrower[0], narrower[3] - narrower[1])
+
+
+def test_a_frame_is_evaluated_as_the_daemon_looks_at_it(tmp_path: Path) -> None:
+    """By its counts and calibration: the same boxes and scores, of all views, which the drawn picture does
+    not give; and if it was drawn before, too."""
+    folder = recorded(tmp_path / "data")
+    sources = list(McapSource(DEMO / "demo.mcap"))[:4]
+    names = [f"recording.mcap#{one.header.scanner}/{one.header.seq}/{one.header.view}" for one in sources]
+    path = labels(folder, *names)
+    (lane,) = known_lanes(folder / "scanners").values()
+    bundle = load_bundle(shipped_detector())
+    spec, head = bundle.manifest.input, bundle.manifest.output
+    runtime = onnx_runtime.load(bundle.model, spec, Inference(threads=1), output_names(head))
+    daemons = ModelDetector(bundle, runtime, "objects", 1, {LANE: lane.optics}).telling(LOWEST / spec.looks)
+    read_labelled(Labels(path, None), tmp_path / "drawn")
+    dataset = read_labelled(Labels(path, None), tmp_path / "drawn")
+    as_drawn = dataset._replace(pictures=tuple(p._replace(recorded=None) for p in dataset.pictures))
+    eye, by_colours, boxes = Eye(bundle, 1), 0, 0
+    try:
+        rows = zip(sources, look_at(eye, dataset), look_at(eye, as_drawn), strict=True)
+        for source, looked, other in rows:
+            scan = Scan(
+                id=ScanId(edge="e", scanner=LANE, epoch=0, seq=1),
+                scan_type=ScanType.OPERATIONAL,
+                frames=(frame_of(lane.profile, source),),
+            )
+            (findings,) = daemons.detect([scan])
+            told = [(one.label, one.score, one.box.x0, one.box.y1) for one in findings if one.box]
+            seen = [(one.label, one.score, one.box[0], one.box[3]) for one in looked.found]
+            assert told == [(bundle.manifest.labels[label].name, *rest) for label, *rest in seen]
+            boxes += len(told)
+            by_colours += looked.found != other.found
+    finally:
+        eye.close()
+        runtime.close()
+    assert boxes, "nothing to compare"
+    assert by_colours, "the drawn picture would have done"
+
+
+def test_what_rounds_a_network_is_what_the_daemon_would_show_it(tmp_path: Path) -> None:
+    """The frames for eight bits are the recorded ones."""
+    pytest.importorskip("torch")
+    from nii_edge.learn.bundling import Shape, calibration_inputs, frames_of, input_of
+
+    folder = recorded(tmp_path / "data")
+    found = read_labelled(Labels(labels(folder, f"recording.mcap#{LANE}/{SEQ}/1"), None), tmp_path / "drawn")
+    (lane,) = known_lanes(folder / "scanners").values()
+    (given,) = frames_of(found, [0], 9)
+    (shown,) = calibration_inputs([given], Shape(160))
+    source = next(one for one in McapSource(DEMO / "demo.mcap") if one.header.view == 1)
+    wanted, _ = model_input(frame_of(lane.profile, source), input_of(Shape(160)), lane.optics[1])
+    assert np.array_equal(shown, wanted)
+
+
+def test_a_recording_that_is_another_one_by_now_is_named(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "data")
+    path = labels(folder, f"recording.mcap#{LANE}/{SEQ}/0")
+    found = read_labelled(Labels(path, None), tmp_path / "drawn")
+    (folder / "recording.mcap").write_bytes(b"no recording")
+    eye = Eye(load_bundle(shipped_detector()), 1)
+    try:
+        assert look_at(eye, found) == []
+    finally:
+        eye.close()
+    assert found.problems.counts == {"picture cannot be looked at (left out)": 1}
 
 
 def test_frames_of_sixteen_bits_keep_them(tmp_path: Path) -> None:
@@ -216,8 +289,33 @@ def test_pictures_drawn_before_are_kept(tmp_path: Path) -> None:
     (one,) = read_labelled(Labels(path, None), tmp_path / "drawn").pictures
     before = one.file.stat().st_mtime_ns
     (again,) = read_labelled(Labels(path, None), tmp_path / "drawn").pictures
-    assert again == one
+    assert again._replace(recorded=None) == one._replace(recorded=None)
     assert one.file.stat().st_mtime_ns == before
+
+
+def test_pictures_of_several_pages_or_frames_are_told(tmp_path: Path) -> None:
+    """Of which the first is taken; whether labels are of that one nobody knows."""
+    (tmp_path / "images").mkdir()
+    both = [np.full((60, 80, 3), 200, np.uint8), np.full((60, 80, 3), 100, np.uint8)]
+    cv2.imwritemulti(str(tmp_path / "images" / "a.tif"), both)
+    cv2.imwrite(str(tmp_path / "images" / "b.tif"), both[0])
+    cv2.imwrite(str(tmp_path / "images" / "c.webp"), both[0])
+    still = (tmp_path / "images" / "c.webp").read_bytes()
+    flags = struct.pack("<4sIB3x", b"VP8X", 10, 2) + bytes((79, 0, 0, 59, 0, 0))
+    part = (
+        struct.pack("<4sI", b"ANMF", 16 + len(still) - 12)
+        + bytes(6)
+        + bytes((79, 0, 0, 59, 0, 0, 100, 0, 0, 0))
+    )
+    moving = b"WEBP" + flags + struct.pack("<4sIIH", b"ANIM", 6, 0, 0) + 2 * (part + still[12:])
+    (tmp_path / "images" / "d.webp").write_bytes(struct.pack("<4sI", b"RIFF", len(moving)) + moving)
+    path = labels(tmp_path, "a.tif", "b.tif", "c.webp", "d.webp")
+    found = read_labelled(Labels(path, None), tmp_path / "drawn")
+    assert found.problems.counts == {
+        "TIFF of several pages, of which only the first is used": 1,
+        "animation, of which only the first picture is used": 1,
+    }
+    assert [int(read_rgb(one.file)[0, 0, 0]) for one in found.pictures] == pytest.approx([200] * 4, abs=2)
 
 
 def test_pictures_of_twelve_bits_are_as_bright_as_they_were_taken(tmp_path: Path) -> None:

@@ -118,3 +118,28 @@ def test_what_a_changed_policy_would_have_done_with_the_cartons(tmp_path: Path) 
     assert found["rules"] == {"alarms[0] (chapter 64)": 2, "default_alarm_at": 1, "unknown_band": 1}
     assert found["goods_unknown"] == 2
     assert found["labels"]["manifest/mass_differs"]["refers_after"] == 2
+
+
+def test_labels_that_no_record_has_are_said(tmp_path: Path) -> None:
+    """With those that there are; where there cannot be such a label it is an error, as for `check`, unless
+    it is another site's."""
+    lines = [msgspec.json.encode(Archived(number=1, archived_at_ns=1, report=one)) for one in REPORTS]
+    wrong = {"detector": "manifest", "label": "no_paper", "at": 0.2}
+    status, out, err = tried(tmp_path, lines, alarms=[wrong])
+    assert status != 0
+    assert "manifest has no label 'no_paper'; it has [" in err
+    assert "'no_papers'" in err
+    found = json.loads(out)
+    assert (found["scans"], len(found["never"]), found["unseen"]) == (5, 1, ["manifest/no_paper"])
+    status, out, err = tried(tmp_path, lines, alarms=[{**wrong, "sites": ["other"]}])
+    assert (status, json.loads(out)["never"], err) == (0, [], "")
+    rules = [
+        {"detector": "shielding", "label": "impenetrable", "at": 0.2},
+        {"detector": "object", "label": "gun", "at": 0.2},
+        {"detector": "manifest", "label": "mass_differs", "at": 0.2},
+    ]
+    status, out, err = tried(tmp_path, lines, alarms=rules)
+    assert status == 0
+    assert "no record has shielding/impenetrable, of shielding they have impenetrable_area:" in err
+    assert "no record has object/gun, nor anything of object:" in err
+    assert json.loads(out)["unseen_labels"] == err.splitlines()

@@ -17,7 +17,7 @@ import pytest
 from nii_edge.errors import DataError
 from nii_edge.learn.cache import bits_of, fill, read_rgb, sample_of, usable_boxes
 from nii_edge.learn.pool import Pool
-from nii_edge.learn.readers import Dataset, Labelled, Problems, named, read_dataset
+from nii_edge.learn.readers import Dataset, Labelled, Problems, named, pictures_in, read_dataset
 from nii_edge.records import Name
 
 
@@ -138,7 +138,140 @@ def test_names_and_xml_in_other_letters_are_said(tmp_path: Path) -> None:
     assert sum(dataset.problems.counts.values()) == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '{"images": [], "categories": [1, {}]}'])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("images/a.png", "images/a.png"),
+        ("images/b/a.png", "b\\a.png"),
+        ("a.png", "a.png"),
+        ("c/a.png", "c/a.png"),
+    ],
+)
+def test_coco_names_its_pictures_from_where_people_keep_them(tmp_path: Path, place: str, name: str) -> None:
+    """In `images`, or beside the file as exports of annotation tools have it; but where `--images` says, if
+    it does."""
+    picture(tmp_path / place)
+    path = coco(tmp_path / "other", images=[{"id": 7, "file_name": name}])
+    (path.parent / "images" / "a.png").unlink()
+    path = path.rename(tmp_path / "c.json")
+    (one,) = read_dataset(path).pictures
+    assert (one.file, len(one.boxes)) == (tmp_path / place, 1)
+    with pytest.raises(DataError, match="picture is not there"):
+        read_dataset(path, tmp_path / "other")
+
+
+def test_ids_that_several_have_label_nothing(tmp_path: Path) -> None:
+    """Of pictures: these are left out. Of classes: the file is refused. What is there twice is there once."""
+    picture(tmp_path / "images" / "b.png")
+    rows = [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}, {"id": 8, "file_name": "a.png"}]
+    found = read_dataset(coco(tmp_path, images=rows))
+    assert [len(one.boxes) for one in found.pictures] == [0]
+    assert found.problems.counts["picture with the id of another one (left out)"] == 2
+    assert [len(one.boxes) for one in read_dataset(coco(tmp_path, images=rows[:1] * 2)).pictures] == [1]
+    classes = [{"id": 9, "name": "knife"}, {"id": 9, "name": "gun"}]
+    with pytest.raises(DataError, match="gun and knife of its `categories` have the same `id`, 9"):
+        read_dataset(coco(tmp_path, categories=classes))
+    assert len(read_dataset(coco(tmp_path, categories=classes[:1] * 2)).pictures[0].boxes) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_labels_as_windows_writes_them_are_read(tmp_path: Path, encoding: str) -> None:
+    """With a mark of their order in front; COCO in UTF-16, too."""
+    path = coco(tmp_path / "c")
+    path.write_bytes(path.read_text().encode(encoding))
+    assert len(read_dataset(path).pictures[0].boxes) == 1
+    folder = yolo(tmp_path / "y").parent / "labels"
+    (folder / "classes.txt").write_text("gun\nknife\n", encoding="utf-8-sig", newline="\r\n")
+    (folder / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n", encoding="utf-8-sig", newline="\r\n")
+    found = read_dataset(folder)
+    assert (found.names, len(found.pictures[0].boxes), found.problems.counts) == (("gun", "knife"), 1, {})
+
+
+def test_a_voc_picture_may_have_an_ending_in_capitals(tmp_path: Path) -> None:
+    folder = voc(tmp_path)
+    (folder / "a.png").rename(folder / "a.PNG")
+    assert [one.file.name for one in read_dataset(folder).pictures] == ["a.PNG"]
+
+
+def test_xml_of_any_encoding_that_python_knows_is_read(tmp_path: Path) -> None:
+    """Expat knows none of more than a byte a letter, but for Unicode."""
+    for encoding in ("gb2312", "shift_jis", "utf-16", "iso-8859-1"):
+        folder = voc(tmp_path / encoding)
+        word = "Messer" if encoding == "iso-8859-1" else "\u5200"
+        text = (folder / "a.xml").read_text().replace("knife", word)
+        text = f'<?xml version="1.0" encoding="{encoding}"?>\n{text}'
+        (folder / "a.xml").write_bytes(text.encode(encoding))
+        found = read_dataset(folder)
+        assert (found.names, len(found.pictures), found.problems.counts) == ((word,), 1, {})
+    (folder / "b.xml").write_bytes(
+        b'<?xml version="1.0" encoding="gb2312"?><annotation>\xff\xff</annotation>'
+    )
+    assert read_dataset(folder).problems.counts == {"XML cannot be read (UnicodeDecodeError)": 1}
+
+
+def test_yolo_s_labels_alone_have_their_pictures_beside_them(tmp_path: Path) -> None:
+    """Under `images`; labels whose picture is not there, and that nobody says names, are told."""
+    folder = yolo(tmp_path / "labels" / "mine").parent / "labels"
+    (folder / "gone.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (folder / "classes.txt").write_text("gun\nknife\n")
+    found = read_dataset(folder)
+    assert (found.names, [one.file.name for one in found.pictures]) == (("gun", "knife"), ["a.png"])
+    assert found.problems.counts == {"labels without a picture": 1}
+    (folder / "classes.txt").unlink()
+    (folder / "gone.txt").unlink()
+    found = read_dataset(folder)
+    assert found.names == ("class_0", "class_1")
+    assert found.problems.counts == {
+        "no names of classes: neither data.yaml nor classes.txt (called class_0 and so on)": 1
+    }
+
+
+def exif(orientation: int, little: bool) -> bytes:
+    """One directory of two tags."""
+    order = "<" if little else ">"
+    head = struct.pack(f"{order}2sHIH", b"II" if little else b"MM", 42, 8, 2)
+    tags = [
+        struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in ((0x100, 7), (0x112, orientation))
+    ]
+    return head + b"".join(tags) + bytes(4)
+
+
+def with_exif(data: bytes, found: bytes) -> bytes:
+    """A JPEG, PNG or WebP that says so."""
+    if data[:2] == b"\xff\xd8":
+        body = b"Exif\0\0" + found
+        return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+    chunk = b"eXIf" + found
+    chunk = struct.pack(">I", len(found)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[:33] + chunk + data[33:]
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_read_upright_as_those_saw_them_who_labelled_them(
+    tmp_path: Path, ending: str, orientation: int
+) -> None:
+    """As OpenCV shows them where it heeds EXIF; and as stored where labels speak of that size. What is cut
+    off says nothing."""
+    pixels = np.full((48, 80, 3), 250, np.uint8)
+    pixels[8:24, 8:40] = (10, 120, 200)
+    file = tmp_path / f"a{ending}"
+    data = with_exif(cv2.imencode(ending, pixels)[1].tobytes(), exif(orientation, ending == ".png"))
+    file.write_bytes(data)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[:, :, ::-1]
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.array_equal(read_rgb(file), shown)
+    assert np.array_equal(read_rgb(file, size=shown.shape[:2]), shown)
+    assert np.array_equal(read_rgb(file, size=(48, 80)), stored if orientation > 4 else shown)
+    place = data.index(b"II*\0" if ending == ".png" else b"MM\0*")
+    file.write_bytes(data[: place + 4] + b"\xff" * 4 + data[place + 8 :])
+    if ending == ".jpg":
+        assert np.array_equal(read_rgb(file), stored)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 99999, '{"images": []}', '{"images": [], "categories": [1, {}]}']
+)
 def test_what_is_no_coco_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "annotations.json"
     path.write_text(text)
@@ -150,6 +283,22 @@ def test_a_set_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
     """The refusal says what was wrong."""
     with pytest.raises(DataError, match=r"1 x picture is not there"):
         read_dataset(coco(tmp_path, images=[{"id": 7, "file_name": "b.png"}]))
+
+
+@pytest.mark.parametrize("layout", [voc, yolo])
+def test_leftovers_of_systems_are_no_pictures_and_no_labels(tmp_path: Path, layout: Any) -> None:
+    """What macOS, Windows and notebooks leave beside pictures; nothing of it is counted. A folder of the
+    user's own may lie in one that begins with a dot."""
+    place = layout(tmp_path / ".data" / "set") if layout is voc else layout(tmp_path / ".data")
+    for folder in (tmp_path / ".data", tmp_path / ".data" / "set", tmp_path / ".data" / "images"):
+        for name in ("._a.png", "._a.xml", "._a.txt", ".DS_Store", "Thumbs.db", "__MACOSX/a.png",
+                     ".ipynb_checkpoints/a-checkpoint.png"):  # fmt: skip
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"\0\5\x16\7 no picture")
+    found = read_dataset(place)
+    assert [(one.file.name, len(one.boxes)) for one in found.pictures] == [("a.png", 1)]
+    assert not found.problems.counts
+    assert [file.name for file in pictures_in(found.pictures[0].file.parent)] == ["a.png"]
 
 
 def test_things_that_cannot_be_seen_are_ignored(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nii_edge.learn.names import said
 from nii_edge.learn.scoring import (
     Found,
     Wanted,
+    alike,
     average_precision,
     calibration_error,
     detection_rate,
@@ -75,6 +77,16 @@ def test_names_match_whatever_their_dress() -> None:
         (("gun", "guns"), ("Guns", "Gun"), {0: 1, 1: 0}),
         (("glass",), ("gla",), {}),
         (("pressed_block",), ("Pressed-Block ",), {0: 0}),
+        (("knife", "gun", "wrench"), ("Knives", "Guns", "Wrenches"), {0: 0, 1: 1, 2: 2}),
+        (("scissors", "lithium_pack"), ("scissor", "Lithium  - Packs"), {0: 0, 1: 1}),
+        (
+            ("battery", "box", "glass", "shelf"),
+            ("boxes", "Batteries", "shelves", "glasses"),
+            {0: 1, 1: 0, 2: 3, 3: 2},
+        ),
+        (("gun",), ("Guns", "GUNS"), {0: 0}),
+        (("knife",), ("Knives", "Knifes"), {}),  # either may be meant
+        (("leaf", "leafe"), ("Leaves",), {}),
     ],
 )
 def test_equal_names_come_first_and_each_is_taken_once(
@@ -106,6 +118,16 @@ def test_classes_are_known_by_what_their_labels_called_them(
     found, strange = matched_names(("class_0", "gun"), theirs, called)
     assert found == pairs
     assert strange == [name for index, name in enumerate(theirs) if index not in pairs]
+
+
+def test_names_that_were_taken_for_others_are_said() -> None:
+    """Not those that are equal, or that the labels which taught had."""
+    ours, called = ("knife", "gun", "class_2"), {"class_2": ["\u5200"], "gun": ["Gun"]}
+    theirs = ("Knives", "Gun", "\u5200", "umbrella")
+    pairs, _ = matched_names(ours, theirs, called)
+    assert said(ours, theirs, pairs, called) == ["took 'Knives' for knife"]
+    assert said(ours, ("knife", "GUN"), {0: 0, 1: 1}, {}) == ["took 'GUN' for gun"]
+    assert alike(("bottle", "inner_parcel"), ("Bottles", "knife")) == {"Bottles": "bottle"}
 
 
 def test_detection_rate_keeps_false_alarms_below_what_is_allowed() -> None:
