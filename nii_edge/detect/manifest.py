@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nii_edge.config import Barcodes, Profile, ScaleCheck
-from nii_edge.detect import anomaly, evidence, fusion, heat, mass, paper_rules, parcels, scale, shapes
+from nii_edge.detect import (
+    anomaly,
+    double_wall,
+    evidence,
+    fusion,
+    heat,
+    mass,
+    paper_rules,
+    parcels,
+    scale,
+    shapes,
+)
 from nii_edge.detect.carton_fit import CartonFit
 from nii_edge.detect.declared import contradicted
 from nii_edge.detect.evidence import FUSED, SHOWN_FROM, SPEAKS_FROM, VERIFIER
@@ -35,6 +46,7 @@ LABELS: tuple[str, ...] = (
     FUSED, *dict.fromkeys(GROUPS), paper_rules.NO_PAPERS, paper_rules.BAD_PAPERS, paper_rules.NOT_DECLARED,
     paper_rules.OVER_LIMIT, paper_rules.UNLIKELY_VALUE, paper_rules.WRONG_WORDS,
     paper_rules.NET_OVER_GROSS, paper_rules.PACKAGES, *scale.LABELS,
+    double_wall.DOUBLE_WALL,
 )  # fmt: skip
 """Every label that a policy may speak of."""
 
@@ -147,11 +159,15 @@ class ManifestDetector:
             [*said, *scale.against_papers(scan.scale_kg, papers, self._rules.scale)], papers
         )
 
-    def _findings(self, remarks: Sequence[paper_rules.Remark], papers: Papers | None) -> tuple[Finding, ...]:
-        return tuple(
+    def _findings(
+        self, remarks: Sequence[paper_rules.Remark], papers: Papers | None, where: Box | None = None
+    ) -> tuple[Finding, ...]:
+        """`where` in a view what all of them are about is seen."""
+        found = [
             self._finding(remark.label, remark.score, remark.why, papers, line=remark.line)
             for remark in remarks
-        )
+        ]
+        return tuple(msgspec.structs.replace(finding, box=where) for finding in found)
 
     def detect(self, scans: Sequence[Scan]) -> list[tuple[Finding, ...]]:
         """The findings of each scan.
@@ -198,6 +214,7 @@ class ManifestDetector:
             *scale.xrays_against_papers(measures, papers, self._rules.scale),
         ]
         found += self._findings(weights, papers)
+        found += self._findings(double_wall.remarks(measures), papers, measures.wall_at)
         seen = self._seen(scan)
         compared, ways = self._compared(measures, papers, seen)
         if papers.master_bill:

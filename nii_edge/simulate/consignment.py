@@ -30,14 +30,15 @@ from nii_edge.simulate.loads import (
     without_missing,
 )
 from nii_edge.simulate.papers import Fault, HouseBill, MasterBill
-from nii_edge.simulate.scene import Placed, Scene, Size, joined, set_down
+from nii_edge.simulate.scene import Placed, Scene, Size, joined, set_down, shift
 from nii_edge.simulate.shapes import rotation
 from nii_edge.simulate.shapes.transform import Axis
+from nii_edge.simulate.walls import Walled, bare, double_wall, lining
 
 Story = Literal[
     "plain", "multipack", "consolidation", "mixed", "part_filled", "turned",
     "master_carton", "extra_parcels", "swapped_goods", "hidden_object", "undeclared_material", "shielding",
-    "wrong_weight",
+    "wrong_weight", "lined", "double_wall",
 ]  # fmt: skip
 
 LIES: dict[Story, Fault] = {
@@ -48,10 +49,11 @@ LIES: dict[Story, Fault] = {
     "undeclared_material": "undeclared_material",
     "shielding": "shielding",
     "wrong_weight": "weight",
+    "double_wall": "double_wall",
 }
 """The fault that each lying story is about; a lie may bring others with it (a hidden object also weighs)."""
-TWINS: tuple[Story, ...] = ("plain", "multipack", "consolidation", "mixed", "part_filled", "turned")
-_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", *LIES} - PARCELLED)
+TWINS: tuple[Story, ...] = ("plain", "multipack", "consolidation", "mixed", "part_filled", "turned", "lined")
+_TIDY = frozenset({"plain", "multipack", "part_filled", "turned", "lined", *LIES} - PARCELLED)
 """Stories whose cartons are packed in rows."""
 
 MANY_PARCELS = 10
@@ -235,7 +237,17 @@ def _loaded(
     if lie == "master_carton":
         things = [placed._replace(declared=False, line=-1) for placed in things]
     filling = void_fill(rng, room, packed) if rng.random() < 0.6 else []
-    return [*things, *filling, Placed(carton_shell(rng, room), "carton")], load
+    walls = _walls(rng, told, room)
+    shell = Placed(shift(carton_shell(rng, walls.room), *walls.middle), "carton")
+    return [*things, *filling, *walls.things, shell], load
+
+
+def _walls(rng: Generator, told: tuple[Story, Story | None], room: Size) -> Walled:
+    """What lies along the carton's walls; `told` as in `_loaded`."""
+    story, lie = told
+    if lie == "double_wall":
+        return double_wall(rng, room)
+    return lining(rng, room) if story == "lined" else bare(room)
 
 
 def _some_undeclared(rng: Generator, things: list[Placed]) -> list[Placed]:

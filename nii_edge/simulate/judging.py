@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from nii_edge.simulate.bulk import all_masses
 from nii_edge.simulate.papers import Fault, Line
 from nii_edge.simulate.scene import Scene
+from nii_edge.simulate.walls import SLAB
 
 OBJECTS = ("gun", "knife", "scissors", "wrench")
 """Labels that must not lie undeclared in a carton."""
@@ -34,6 +35,8 @@ def faults(scene: Scene, lines: Sequence[Line], density: Mapping[str, float]) ->
         found.add("undeclared_parcels")
     if labels & set(OBJECTS):
         found.add("prohibited_object")
+    if SLAB in labels:
+        found.add("double_wall")
     if labels & set(MATERIALS):
         found.add("undeclared_material")
     if any(placed.role == "shielding" for placed in undeclared):

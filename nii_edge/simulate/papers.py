@@ -12,7 +12,7 @@ import msgspec
 
 Fault = Literal[
     "undeclared_parcels", "other_goods", "prohibited_object", "undeclared_material", "shielding", "weight",
-    "count",
+    "count", "double_wall",
 ]  # fmt: skip
 """Why a carton may not pass, judged by what is in it and what its papers say."""
 

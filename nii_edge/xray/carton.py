@@ -18,11 +18,12 @@ from nii_edge.errors import FrameError
 from nii_edge.records import Box, Frame, Reason
 from nii_edge.xray.carton_map import COUNTS, MAP_MM, MOST_SQUARES, Map, Read, hottest
 from nii_edge.xray.geometry import Box as Outline
-from nii_edge.xray.geometry import Rays, chords, fit_box, rays_of
+from nii_edge.xray.geometry import Rays, Sight, chords, fit_box, rays_of, sight_of
 from nii_edge.xray.material import Material, MaterialClass, MaterialTable, log_of, look_up
 from nii_edge.xray.optics import Optics, planes_of
 from nii_edge.xray.texture import TEXTURE, texture
 from nii_edge.xray.transmission import Planes
+from nii_edge.xray.walls import Wall, find
 
 Floats = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ class Measures(NamedTuple):
     how far the views' masses are apart, as a share. What a network reads from the maps of all views:
     `parcels`, (len(carton_map.COUNTS),), how likely each number of inner parcels is; `hidden`, the log-odds
     that something lies among the goods that does not belong to them, and `hidden_at`, where that is most
-    likely."""
+    likely. `wall`: what lies along one whole side, most like a double wall, and `wall_at`, where."""
 
     length: float
     width: float
@@ -73,11 +74,14 @@ class Measures(NamedTuple):
     parcels: Values
     hidden: float
     hidden_at: Box | None
+    wall: Wall | None = None
+    wall_at: Box | None = None
 
     @property
     def finite(self) -> bool:
         """True if no measure is broken: missing evidence weighs nothing, and none may pass for that."""
         single = [value for value in self if isinstance(value, float)]
+        single += [] if self.wall is None else [self.wall.quality, self.wall.depth, self.wall.weight]
         several = (self.texture, self.parcels)
         return bool(np.isfinite(single).all() and all(np.isfinite(values).all() for values in several))
 
@@ -127,7 +131,14 @@ def measure(
         return measures
     reading = read(located.maps, described(measures))
     place = _place(located, *hottest(reading.heat), profile.belt_axis)
-    return measures._replace(parcels=reading.parcels, hidden=reading.hidden, hidden_at=place)
+    wall = find(located.maps, located.sights)
+    return measures._replace(
+        parcels=reading.parcels,
+        hidden=reading.hidden,
+        hidden_at=place,
+        wall=wall,
+        wall_at=None if wall is None else _place(located, wall.view, wall.place, profile.belt_axis),
+    )
 
 
 def _place(located: Located, number: int, box: tuple[int, int, int, int], belt_axis: str) -> Box | None:
@@ -163,14 +174,15 @@ def described_as(
 
 class Located(NamedTuple):
     """A carton that was found in its frames: what is measured, before anybody read the `maps` of its views,
-    which `views` these are, and which `lines` and detector pixels (`across`) of the frames they show, first
-    and last."""
+    which `views` these are, which `lines` and detector pixels (`across`) of the frames they show, first and
+    last, and how the rays of the maps' rows run through the box (`sights`)."""
 
     measures: Measures
     maps: tuple[Map, ...]
     views: tuple[int, ...]
     lines: tuple[tuple[int, int], ...]
     across: tuple[tuple[int, int], ...]
+    sights: tuple[Sight, ...]
 
 
 def locate(profile: Profile, optics: Sequence[Optics], frames: Sequence[Frame]) -> Located | None:
@@ -227,7 +239,7 @@ def longest(profile: Floats, threshold: float) -> tuple[int, int] | None:
 
 
 def _measured(seen: Sequence[_Seen], box: Outline, belt_pitch: float) -> Located:
-    grams, blind, shares, textures, maps = [], [], [], [], []
+    grams, blind, shares, textures, maps, sights = [], [], [], [], [], []
     for view in seen:
         a, b = view.lines
         _, distance = chords(view.rays, box)
@@ -251,7 +263,9 @@ def _measured(seen: Sequence[_Seen], box: Outline, belt_pitch: float) -> Located
         ]  # fmt: skip
         extent = (b - a + 1) * belt_pitch, (last - first + 1) * pitch
         small = _resized(cut, extent, GRID_MM)
-        maps.append(_resized(cut, extent, max(MAP_MM, max(extent) / MOST_SQUARES)))
+        square = max(MAP_MM, max(extent) / MOST_SQUARES)
+        maps.append(_resized(cut, extent, square))
+        sights.append(sight_of(view.rays, box, (first, last), maps[-1].shape[1], square))
         textures.append(texture(*small))
     organic, inorganic, metal_share = np.mean(shares, axis=0)
     length = float(np.mean([view.lines[1] - view.lines[0] + 1 for view in seen])) * belt_pitch
@@ -281,6 +295,7 @@ def _measured(seen: Sequence[_Seen], box: Outline, belt_pitch: float) -> Located
         tuple(view.number for view in seen),
         tuple(view.lines for view in seen),
         tuple(view.across for view in seen),
+        tuple(sights),
     )
 
 

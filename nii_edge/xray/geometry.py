@@ -85,6 +85,36 @@ def chords(rays: Rays, box: Box) -> tuple[Values, Values]:
     return length, np.where(length > 0, (enter + leave) / 2, 0.0)
 
 
+class Sight(NamedTuple):
+    """How a view's rays run through a carton, row by row of its map. `path` (rows,): mm in the box; `aside`
+    (rows,): where along y the middle of that is, mm; `lean` (rows,): the sine of the angle between the ray
+    and the vertical, towards +y; `faces`: the sides of the carton that the first and the last row are at;
+    `square`: mm a side of the map's squares."""
+
+    path: Values
+    aside: Values
+    lean: Values
+    faces: tuple[str, str]
+    square: float
+
+
+def sight_of(rays: Rays, box: Box, across: tuple[int, int], rows: int, square: float) -> Sight:
+    """That of the pixels from one to another, both inclusive, in so many rows."""
+    first, last = across
+    length, distance = chords(rays, box)
+    places = np.linspace(first, last + 1, rows, endpoint=False) + (last + 1 - first) / rows / 2 - 0.5
+    pixels = np.arange(len(length))
+    upward = rays.direction[:, 0] * np.sign(rays.direction[:, 1] + 1e-12)
+    path, aside, lean = (
+        np.interp(places, pixels, each)
+        for each in (length, rays.origin[:, 0] + distance * rays.direction[:, 0], upward)
+    )
+    ends = [rays.origin[p] + max(distance[(first + last) // 2], 1.0) * rays.direction[p] for p in across]
+    y, z = ends[1] - ends[0]
+    faces = ("left", "right") if abs(y) >= abs(z) else ("bottom", "top")
+    return Sight(path, aside, lean, faces if (y if abs(y) >= abs(z) else z) > 0 else faces[::-1], square)
+
+
 def fit_box(views: list[tuple[Rays, int, int]]) -> Box:
     """The box on the belt whose shadow in each view reaches from one pixel to another (both inclusive).
 

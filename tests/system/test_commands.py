@@ -49,7 +49,7 @@ def test_check_says_what_would_run() -> None:
     found = json.loads(done.stdout)
     assert (found["ok"], found["problems"]) == (True, [])
     text = "\n".join(found["would_run"])
-    assert all(word in text for word in ("lane-1", "shielding@1.0.0#", "CPUExecutionProvider", "default-2"))
+    assert all(word in text for word in ("lane-1", "shielding@1.0.0#", "CPUExecutionProvider", "default-3"))
 
 
 def test_check_says_that_a_detector_of_colours_gets_grey(tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_a_flipped_bit_in_the_ledger_is_seen(evidence: Evidence) -> None:
     entry = one_report(evidence)
     with closing(sqlite3.connect(evidence.ledger)) as db:
         body = bytearray(db.execute("SELECT body FROM journal WHERE entry = ?", (entry,)).fetchone()[0])
-    at = body.rindex(b"default-2")
+    at = body.rindex(b"default-3")
     body[at] ^= 1
     change(evidence.ledger, "UPDATE journal SET body = ? WHERE entry = ?", bytes(body), entry)
     assert evidence.audit().wrong >= 3

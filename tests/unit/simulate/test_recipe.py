@@ -62,6 +62,16 @@ def test_training_and_test_share_no_scanner_no_display_and_no_bottle() -> None:
     assert not bottles[0] & bottles[1]
 
 
+def test_double_walls_are_simulated_beside_the_frozen_test_not_in_it() -> None:
+    """All but their stories is the frozen test's."""
+    test, walls = load_recipe(FOLDER / "test.yaml"), load_recipe(FOLDER / "double_wall.yaml")
+    assert {name for name, weight in walls.consignments.stories.items() if weight} == {"double_wall", "lined"}
+    own = walls.for_consignments()._replace(stories=test.for_consignments().stories)
+    assert own == test.for_consignments()
+    for name in ("train.yaml", "fit.yaml", "test.yaml"):
+        assert not {"double_wall", "lined"} & set(load_recipe(FOLDER / name).consignments.stories)
+
+
 FROZEN = "2d65433523728873"
 """Of all that the frozen test is drawn from. It may only change to make the test harder; say so where the
 figures are (docs/TRAINING.md, docs/DETECTION.md) and give the new ones."""
