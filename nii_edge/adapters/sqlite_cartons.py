@@ -51,7 +51,7 @@ def open_cartons(path: Path, stamp: str) -> Opened:
         return Opened(SqliteCartons(path, stamp), "")
     except LedgerDamagedError as error:
         aside = _set_aside(path)
-        return Opened(SqliteCartons(path, stamp), f"{error}; it is {aside} now")
+        return Opened(SqliteCartons(path, stamp), f"it is {aside.name} now: {error}")
 
 
 def _set_aside(path: Path) -> Path:

@@ -114,16 +114,18 @@ def _on_picture(seen: Seen, frame: tuple[int, int], size: tuple[int, int]) -> Se
     x0, y0, x1, y1 = seen.box
     rows, columns = (_nearest(*ends) for ends in ((y0, y1, frame[0], size[0]), (x0, x1, frame[1], size[1])))
     box = (int(columns[0][0]), int(rows[0][0]), int(columns[0][-1]) + 1, int(rows[0][-1]) + 1)
-    return seen._replace(box=box, mask=seen.mask[np.ix_(rows[1], columns[1])])
+    # whatever a pixel shows some of it does: what is thin may lie between the middles of pixels
+    part = np.logical_or.reduceat(seen.mask, rows[1], axis=0)
+    return seen._replace(box=box, mask=np.logical_or.reduceat(part, columns[1], axis=1))
 
 
 def _nearest(begin: int, end: int, of: int, to: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """The pixels, of `to`, with their middles in pixels `begin` to `end` of `of`, one at least; and in which
-    of these they lie."""
+    of these they begin."""
     first = min(int(begin * to / of + 0.5), to - 1)
     last = max(int(end * to / of + 0.5), first + 1)
     pixels = np.arange(first, last)
-    return pixels, np.clip(((pixels + 0.5) * of / to).astype(np.intp), begin, end - 1) - begin
+    return pixels, np.clip((pixels * of / to).astype(np.intp), begin, end - 1) - begin
 
 
 def runs(seen: Seen, height: int, width: int) -> list[int]:
