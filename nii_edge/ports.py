@@ -469,8 +469,9 @@ class CartonTold(NamedTuple):
 class CartonStore(Protocol):
     """The cartons that passed, on disk. One thread at a time. Every method may raise LedgerError."""
 
-    def rows(self) -> list[CartonRow]:
-        """All that can be read, in the order in which they passed, and no more than there may be."""
+    def rows(self) -> tuple[list[CartonRow], int]:
+        """All that can be read, in the order in which they passed, and no more than there may be; and how
+        many others there were, which are deleted."""
 
     def write(self, changes: Sequence[CartonRow | CartonTold]) -> None:
         """Keep all or, if it raises, none; of a carton that passes twice the first, of too many the last."""

@@ -119,7 +119,7 @@ class Collecting:
     def spoil(self, barcode: str, problem: PaperProblem) -> None:
         """Note with a carton, if it can be told which, a problem that was counted already."""
         barcode = barcode.strip()
-        if 0 < len(barcode) <= MAX_CODE:
+        if 0 < len(barcode) <= MAX_CODE and barcode.isprintable():
             self._spoilt.setdefault(problem, set()).add(barcode)
 
     def papers(self) -> list[Papers]:

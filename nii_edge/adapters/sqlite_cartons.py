@@ -23,6 +23,8 @@ PURPOSE, SCHEMA = "cartons", 1
 MOST_ROWS = 50_000
 """Cartons that are kept, 1 to 3 kB each: of more, the oldest are forgotten."""
 MAX_BODY = 64 * 1024
+MOST_BYTES = 256 << 20
+"""Of all bodies that are read at a start, the newest first."""
 BUSY_MS = 1_000
 _META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"  # as `ensure_schema` makes it
 _CARTONS = (
@@ -118,22 +120,41 @@ class SqliteCartons:
             self._db.execute("DELETE FROM cartons")
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (stamp,))
 
-    def rows(self) -> list[CartonRow]:
-        """All that can be read, in the order in which they passed, and no more than there may be."""
-        found = []
+    def rows(self) -> tuple[list[CartonRow], int]:
+        """All that can be read, in the order in which they passed, and no more than there may be; and how
+        many others there were, which are deleted: they would keep their cartons from being written again."""
+        found: list[CartonRow] = []
+        numbers: list[tuple[int]] = []
+        room = MOST_BYTES
         query = (
-            "SELECT scan_type, master, carton, passed_ns, told, body, crc FROM cartons "
+            "SELECT number, scan_type, master, carton, passed_ns, told, body, crc FROM cartons "
             "WHERE length(body) <= ? AND typeof(body) = 'blob' ORDER BY number DESC LIMIT ?"
         )
         with translated(self._path), closing(self._db.cursor()) as cursor:
-            for scan_type, master, carton, passed_ns, told, body, crc in cursor.execute(
-                query, (MAX_BODY, MOST_ROWS)
-            ):
+            for row in cursor.execute(query, (MAX_BODY, MOST_ROWS)):
+                number, scan_type, master, carton, passed_ns, told, body, crc = row
+                room -= len(body)
+                if room < 0:
+                    break
                 with suppress(ValueError):  # no kind of scan that there is
                     if zlib.crc32(body) == crc:
                         kind = ScanType(scan_type)
                         found.append(CartonRow(kind, master, carton, passed_ns, body, bool(told)))
-        return found[::-1]
+                        numbers.append((number,))
+        return found[::-1], self._keep_only(numbers)
+
+    def _keep_only(self, numbers: list[tuple[int]]) -> int:
+        """Delete all other rows; how many these were."""
+        with translated(self._path):
+            (there,) = self._db.execute("SELECT count(*) FROM cartons").fetchone()
+            if there == len(numbers):
+                return 0
+            with transaction(self._db):
+                self._db.execute("CREATE TEMP TABLE sound (number INTEGER PRIMARY KEY)")
+                self._db.executemany("INSERT INTO sound VALUES (?)", numbers)
+                self._db.execute("DELETE FROM cartons WHERE number NOT IN (SELECT number FROM sound)")
+                self._db.execute("DROP TABLE sound")
+        return int(there) - len(numbers)
 
     def write(self, changes: Sequence[CartonRow | CartonTold]) -> None:
         """Keep all or, if it raises, none; of a carton that passes twice the first, of too many the last."""
@@ -157,7 +178,7 @@ class SqliteCartons:
 
     def forget(self, now_ns: int, quiet_ns: int) -> None:
         """Forget the master bills of which no carton has passed for so long, counted back from the last one
-        of all: a clock that is ahead at the start makes nobody forget."""
+        of all: a clock that is ahead at the start makes nobody forget before a carton has passed by it."""
         with translated(self._path), transaction(self._db):
             (last,) = self._db.execute("SELECT max(passed_ns) FROM cartons").fetchone()
             before = max(0, min(now_ns, last if isinstance(last, int) else now_ns) - quiet_ns)

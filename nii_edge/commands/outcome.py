@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def check_file_place(file: Path) -> None:
     """Raises ConfigError if `file` could not be written."""
     if file.is_dir():
         raise ConfigError(f"{file}: is a folder; name a file")
+    if file.exists() and not os.access(file, os.W_OK):
+        raise ConfigError(f"{file}: is there and may not be written; name another file")
     _check(file, file.parent)
 
 

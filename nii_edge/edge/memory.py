@@ -127,15 +127,23 @@ class Memory:
         raises: without them screening begins as it would for the first time."""
         rows: list[CartonRow] = []
         self._try(self._forget)
-        self._try(lambda store: rows.extend(store.rows()))
+        unreadable: list[int] = []
+
+        def read(store: CartonStore) -> None:
+            found, passed_over = store.rows()
+            rows.extend(found)
+            unreadable.append(passed_over)
+
+        self._try(read)
         found: list[Resumed] = []
         for row in rows:
             with suppress(ValueError, RecursionError):  # msgspec's errors are the former
                 found.append(Resumed(checked(row, self._edge), row.told))
-        self._count("refused", len(rows) - len(found))
+        refused = len(rows) - len(found) + sum(unreadable)
+        self._count("refused", refused)
         self._count("resumed", len(found))
-        if rows:
-            self._log.info("cartons that passed before", resumed=len(found), refused=len(rows) - len(found))
+        if rows or refused:
+            self._log.info("cartons that passed before", resumed=len(found), refused=refused)
         waiting = {recall_id(each.known.scan) for each in found if not each.told}
         done = recalled(waiting) if waiting else set()
         for place, each in enumerate(found):
@@ -183,6 +191,10 @@ class Memory:
             changes.append(self._waiting.popleft())
         if changes and self._try(lambda store: store.write(changes)):
             self._count("kept", sum(isinstance(change, CartonRow) for change in changes))
+        elif changes:
+            room = MOST_WAITING - len(self._waiting)
+            self._waiting.extendleft(reversed(changes[-room:] if room else []))
+            self._count("lost", max(0, len(changes) - room))
         if self._clock.monotonic() - self._forgot_at >= FORGET_EVERY_S:
             self._try(self._forget)
 

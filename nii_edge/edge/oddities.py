@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nii_edge.detect.anomaly import Consignment, Oddity, probability
 from nii_edge.detect.evidence import FUSED, VERIFIER
@@ -43,31 +44,45 @@ class _First(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Passing:
-    """One master bill: its cartons since the start and, if some passed before it, `whole` with these, too;
-    the first scan of each, by barcode; and the views of a few that were not odd."""
+class _Group:
+    """Cartons that are held against each other, and the first scan of each, by barcode."""
 
-    since_start: Consignment
-    whole: Consignment | None = None
-    teachers: list[tuple[Blocks, ...]] = field(default_factory=list)
+    cartons: Consignment
     scans: dict[str, _First] = field(default_factory=dict)
 
+    def told(self, carton: str, scan: ScanId) -> None:
+        """That scan of it need not be recalled."""
+        if carton in self.scans and self.scans[carton].scan == scan:
+            self.cartons.told(carton)
+
+
+@dataclass(slots=True)
+class _Passing:
+    """One master bill: its cartons since the start and, if some passed before it, `whole` with these, too;
+    and the views of a few that were not odd."""
+
+    since_start: _Group
+    whole: _Group | None = None
+    teachers: list[tuple[Blocks, ...]] = field(default_factory=list)
+
     @property
-    def groups(self) -> list[Consignment]:
+    def groups(self) -> list[_Group]:
         """Those that a carton is held against, each by itself."""
         return [self.since_start] if self.whole is None else [self.since_start, self.whole]
 
-    def told(self, carton: str) -> None:
-        """It need not be recalled."""
+    def told(self, carton: str, scan: ScanId) -> None:
+        """That scan of it need not be recalled."""
         for group in self.groups:
-            group.told(carton)
+            group.told(carton, scan)
 
 
 class _Look(NamedTuple):
-    """How odd a carton is among the `before` cartons of a group that went before."""
+    """How odd a carton is among the `before` cartons of a group that went before; whether it is `new`
+    there."""
 
     before: int
     odd: Oddity | None
+    new: bool
 
     @property
     def chance(self) -> float:
@@ -108,11 +123,11 @@ class Oddities:
         known = carton.known
         passing = self._of(known.scan_type, known.master_bill)
         if passing.whole is None:
-            passing.whole = Consignment(self._fit.null)
-        passing.whole.teach(known.carton, np.array(known.values))
-        passing.scans.setdefault(known.carton, _First(known.scan, known.where, known.declared))
+            passing.whole = _Group(Consignment(self._fit.null))
+        passing.whole.cartons.teach(known.carton, np.array(known.values))
+        passing.whole.scans.setdefault(known.carton, _First(known.scan, known.where, known.declared))
         if carton.told:
-            passing.told(known.carton)
+            passing.whole.told(known.carton, known.scan)
         if known.views and len(passing.teachers) < MOST_TEACHERS:
             passing.teachers.append(known.blocks())
 
@@ -130,12 +145,9 @@ class Oddities:
             why = "the carton was not measured, or its papers name no master bill"
             return Judged((*outcomes, Outcome(detector=DETECTOR, not_applicable=why)))
         passing = self._of(case.scan_type, traits.master_bill)
-        sizes = [len(group) for group in passing.groups]
-        values = np.array(traits.values)
-        looks = [_Look(len(group), group.look(carton, values)) for group in passing.groups]
-        new = sizes != [len(group) for group in passing.groups]
-        if new:
-            passing.scans.setdefault(carton, _First(case.id, where, traits.declared))
+        first = _First(case.id, where, traits.declared)
+        looks = [_look(group, carton, np.array(traits.values), first) for group in passing.groups]
+        new = any(look.new for look in looks)
         oddest = min(looks, key=lambda look: look.chance)
         own = tuple(each.blocks() for each in traits.views)
         compared: Compared | None = None
@@ -151,7 +163,7 @@ class Oddities:
             views = tuple(thinned(each) for each in own)
             passing.teachers.append(views)
         if alarm:
-            passing.told(carton)
+            passing.told(carton, case.id)
         self._keep(case, carton, traits, where, views, alarm)
         self._call_back(case, traits.master_bill, passing)
         weighed = tuple(
@@ -199,7 +211,7 @@ class Oddities:
 
     def _of(self, scan_type: ScanType, master_bill: str) -> _Passing:
         key = (scan_type, master_bill)
-        passing = self._passing.pop(key, None) or _Passing(Consignment(self._fit.null))
+        passing = self._passing.pop(key, None) or _Passing(_Group(Consignment(self._fit.null)))
         self._passing[key] = passing  # the newest at the end
         if len(self._passing) > MOST_CONSIGNMENTS:
             del self._passing[next(iter(self._passing))]
@@ -207,11 +219,12 @@ class Oddities:
 
     def _call_back(self, case: Case, master_bill: str, passing: _Passing) -> None:
         for group in passing.groups:
-            for carton, odd in group.turned_odd(
-                lambda carton, odd: self._alarms(odd, passing.scans[carton].where)
+            scans = group.scans
+            for carton, odd in group.cartons.turned_odd(
+                lambda carton, odd, scans=scans: self._alarms(odd, scans[carton].where)  # type: ignore[misc]
             ):
-                passing.told(carton)
-                self._call(case, carton, passing.scans[carton], odd, len(group) - 1)
+                passing.told(carton, scans[carton].scan)
+                self._call(case, carton, scans[carton], odd, len(group.cartons) - 1)
                 if self._memory is not None:
                     self._memory.told(case.scan_type, master_bill, carton)
 
@@ -245,6 +258,16 @@ class Oddities:
             why=f"{words}, most in {odd.trait}.",
             declared=declared,
         )
+
+
+def _look(group: _Group, carton: str, values: npt.NDArray[np.float64], first: _First) -> _Look:
+    """At a carton, which is one of the group then."""
+    before = len(group.cartons)
+    odd = group.cartons.look(carton, values)
+    new = len(group.cartons) > before
+    if new:
+        group.scans.setdefault(carton, first)
+    return _Look(before, odd, new)
 
 
 def _joint_score(outcome: Outcome) -> float:

@@ -278,7 +278,7 @@ def fill(
             READ_AS,
             side,
             crop,
-            [(str(p.file), _stamp(p.file), p.bits, p.boxes, p.content) for p in part],
+            [(str(p.file), _stamp(p.file), p.size, p.bits, p.boxes, p.content) for p in part],
         )
         key = hashlib.sha256(repr(told_of).encode()).hexdigest()[:16]
         path = folder / f"{start:07d}-{key}"

@@ -115,6 +115,7 @@ def _on_picture(seen: Seen, frame: tuple[int, int], size: tuple[int, int]) -> Se
     rows, columns = (_nearest(*ends) for ends in ((y0, y1, frame[0], size[0]), (x0, x1, frame[1], size[1])))
     box = (int(columns[0][0]), int(rows[0][0]), int(columns[0][-1]) + 1, int(rows[0][-1]) + 1)
     # whatever a pixel shows some of it does: what is thin may lie between the middles of pixels
+    rows[1][0] = columns[1][0] = 0
     part = np.logical_or.reduceat(seen.mask, rows[1], axis=0)
     return seen._replace(box=box, mask=np.logical_or.reduceat(part, columns[1], axis=1))
 

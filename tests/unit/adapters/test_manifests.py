@@ -245,6 +245,19 @@ def test_lists_of_unequal_length_shift_nothing(tmp_path: Path, lists: dict[str, 
         ]
 
 
+def test_a_number_that_is_no_text_costs_its_row_alone(tmp_path: Path) -> None:
+    """Half of a character, in a list that is too short besides: the next master bill is taken, by a store
+    too."""
+    bill = {"number": "H1", "packages": 1, "lines": [{"description": "socks"}]}
+    trees = [
+        {"number": "M1", "cartons": 2, "barcodes": ["\ud800"], "house_bills": []},
+        {"number": "M2", "cartons": 1, "barcodes": ["B7"], "house_bills": [{**bill, "carton": 0}]},
+    ]
+    rows = of_json(tmp_path / "m.json", trees)
+    assert [papers.barcode for papers in rows.papers()] == ["B7"]
+    assert rows.spoilt() == {}
+
+
 @pytest.mark.parametrize(("field", "theirs"), [("house_bill", "House Bills"), ("barcode", "Barcodes")])
 def test_a_flat_line_is_no_master_bill_for_a_name_that_the_columns_file_gives(
     tmp_path: Path, field: Field, theirs: str

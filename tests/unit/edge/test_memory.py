@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from harness import until
 
 from nii_edge.adapters import sqlite_cartons
 from nii_edge.adapters.sqlite_cartons import Opened, open_cartons
 from nii_edge.adapters.system_clock import SystemClock
 from nii_edge.detect.anomaly import APART, MASS, TRAITS
 from nii_edge.detect.heat import FEATURES
+from nii_edge.edge import memory
 from nii_edge.edge.jobs import ViewBlocks
 from nii_edge.edge.memory import QUIET_H, Known, Memory, Resumed
 from nii_edge.errors import LedgerError
@@ -155,6 +157,10 @@ def test_rows_that_are_damaged_are_left_out(tmp_path: Path, damage: str) -> None
         file.execute(damage)
     found, life = again(tmp_path)
     assert [each.known for each in found] == ([known(2)] if "WHERE" in damage else [])
+    if "passed_ns" not in damage:  # so old that they are forgotten first
+        assert life.count("refused") == 2 - len(found)
+    kept(tmp_path, known(1))
+    assert known(1) in [each.known for each in again(tmp_path)[0]], "its damaged row was in its place"
     assert life.count("set_aside") == life.count("failed") == 0
 
 
@@ -246,7 +252,7 @@ def test_the_store_is_bounded_and_forgets_what_is_done(
             each.scan_type, bill, each.carton, now - age * week, msgspec.msgpack.encode(each), False
         )
         store.write([row])
-    assert [row.carton for row in store.rows()] == ["c3", "c4", "c5", "c6"]
+    assert [row.carton for row in store.rows()[0]] == ["c3", "c4", "c5", "c6"]
     store.close()
     assert [each.known.carton for each in again(tmp_path)[0]] == ["c3", "c4"]
 
@@ -258,8 +264,25 @@ def test_a_clock_that_is_ahead_makes_nobody_forget(tmp_path: Path) -> None:
     store = open_cartons(tmp_path / "cartons.db", "fit").store
     for wrong in (now + 100 * week, now - 100 * week):
         store.forget(wrong, week)
-        assert [row.carton for row in store.rows()] == ["c1", "c2"]
+        assert [row.carton for row in store.rows()[0]] == ["c1", "c2"]
     store.close()
+
+
+def test_what_could_not_be_written_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody holds the file for longer than is waited for it."""
+    monkeypatch.setattr(memory, "REOPEN_EVERY_S", 0.0)
+    life = Life(tmp_path)
+    life.read()
+    with closing(sqlite3.connect(tmp_path / "cartons.db", isolation_level=None)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        for number in (1, 2):
+            life.memory.put(known(number), told=False)
+        life.memory.nudge()
+        until(lambda: (life.count("failed") or 0) >= 1, what="that a write failed")
+        file.execute("ROLLBACK")
+    life.memory.stop()
+    assert life.count("kept") == 2
+    assert [each.known.carton for each in again(tmp_path)[0]] == ["c1", "c2"]
 
 
 def test_a_file_that_fails_while_it_is_written_ends_nothing(tmp_path: Path) -> None:

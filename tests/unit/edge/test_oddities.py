@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -265,6 +267,33 @@ def test_after_a_restart_bad_ones_that_came_first_are_recalled_once(tmp_path: Pa
         third.judge()
     assert third.recalls == []
     third.end()
+
+
+@pytest.mark.parametrize("hostile", ["told", "lenient"])
+def test_what_is_on_disk_keeps_no_carton_from_being_recalled(tmp_path: Path, hostile: str) -> None:
+    """Though it says that the very cartons to come passed before, and were told, or were such goods as nobody
+    minds."""
+    before = Belt(tmp_path)
+    before.begin()
+    before.chapters = LENIENT if hostile == "lenient" else (61,)
+    for name in ("bad-1", "bad-2"):
+        before.judge(carton=name)
+    before.end()
+    if hostile == "told":
+        with closing(sqlite3.connect(tmp_path / "cartons.db", isolation_level=None)) as file:
+            file.execute("UPDATE cartons SET told = 1")
+    clean, belt = Belt(), Belt(tmp_path)
+    belt.begin(seq=100)
+    clean.seq(100)
+    for each in (clean, belt):
+        each.judge(STRANGE, carton="bad-1")
+        each.judge(STRANGE, carton="bad-2")
+        for _ in range(9):
+            each.judge()
+    names = [(recall.scan.seq, recall.carton) for recall in clean.recalls]
+    assert names == [(101, "bad-1"), (102, "bad-2")]
+    assert set(names) <= {(recall.scan.seq, recall.carton) for recall in belt.recalls}
+    belt.end()
 
 
 def test_what_is_on_disk_makes_no_carton_look_better(tmp_path: Path) -> None:
