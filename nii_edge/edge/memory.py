@@ -155,6 +155,8 @@ class Memory:
     def put(self, known: Known, told: bool) -> None:
         """A carton was measured. Waits for nothing."""
         body = msgspec.msgpack.encode(known)
+        if len(self._waiting) == MOST_WAITING:
+            self._count("lost", 1)
         self._waiting.append(CartonRow(*_name(known), self._clock.wall_ns(), body, told))
 
     def told(self, scan_type: ScanType, master_bill: str, carton: str) -> None:
