@@ -37,6 +37,9 @@ STORIES = {
 """How often each story is told: those with parcels and with something hidden more than elsewhere."""
 FEW_EVERY, FEWEST = 2, 4
 """In every so manieth consignment, cartons of many senders' parcels may hold as few as these."""
+SCANNERS, MADE_UP_GOODS = (0, 40), 0.4
+"""Scanners that are made up beside the four of the recipe, and the share of goods that are: where tubes and
+detectors stand, how sharp a picture is and what lies in parcels shall not be learned by heart."""
 HIDDEN_STORIES = ("hidden_object", "shielding", "undeclared_material")
 ROLES = ("parcel", "hidden", "shielding")
 EVERY = 20
@@ -57,7 +60,8 @@ def maps(work: Path, seed: int, consignments: int) -> None:
 
     cv2.setNumThreads(1)
     recipe = load_recipe(ROOT / "configs" / "simulate" / "train.yaml")
-    told = msgspec.structs.replace(recipe.consignments, stories=STORIES)
+    recipe = msgspec.structs.replace(recipe, made_up_scanners=SCANNERS)
+    told = msgspec.structs.replace(recipe.consignments, stories=STORIES, made_up_goods=MADE_UP_GOODS)
     few = msgspec.structs.replace(told, parcels=FEWEST)
     usual, other = (msgspec.structs.replace(recipe, consignments=each) for each in (told, few))
     (work / "cartons").mkdir(parents=True, exist_ok=True)
@@ -203,9 +207,9 @@ def _optimiser(network: CartonNetwork) -> torch.optim.Optimizer:
 def headings() -> list[str]:
     """Those of all goods there are."""
     from nii_edge.detect.bank import DIGITS
-    from nii_edge.simulate.goods import KINDS
+    from nii_edge.simulate.goods import KINDS, MADE_UP
 
-    return sorted({kind.code[:DIGITS] for kind in KINDS.values()})
+    return sorted({kind.code[:DIGITS] for name, kind in KINDS.items() if name != MADE_UP})
 
 
 def fresh(start: Path | None = None) -> CartonNetwork:

@@ -71,7 +71,7 @@ def absorbed_shares(energies: Values, layers: Layers) -> Values:
     return np.stack((1 - np.exp(-per_mm * layers.low), through * (1 - np.exp(-per_mm * layers.high))))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def response(tube: Tube, layers: Layers) -> Response:
     """The response of a tube and a detector, in about `BINS` energy bins."""
     source = spectrum(tube)
@@ -194,7 +194,7 @@ def _power_of_two(exponent: Floats, power: Floats, bits: Integers, whole: Floats
         power[n] = (np.float32(1) + r * (np.float32(1) + r * series)) * whole[n]
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _bins(tube: Tube, layers: Layers) -> tuple[npt.NDArray[np.int64], Values]:
     """The bin of each fine energy, and what both layers see there.
 

@@ -69,7 +69,7 @@ def pixel_arcs(view: View) -> Values:
     return arcs
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def rays_of(view: View) -> Rays:
     """The rays of a view.
 

@@ -13,10 +13,11 @@ from nii_edge.errors import ConfigError
 from nii_edge.simulate import threats
 from nii_edge.simulate.consignment import LIES, MANY_PARCELS, TWINS, ConsignmentRecipe, Story
 from nii_edge.simulate.families import FAMILIES, HELD_OUT
-from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS
+from nii_edge.simulate.goods import HELD_OUT_GOODS, KINDS, MADE_UP
 from nii_edge.simulate.judging import EXTRA_PARCELS
 from nii_edge.simulate.luggage import LuggageRecipe
 from nii_edge.simulate.luggage.bags import DESIGNS, HELD_OUT_BAGS
+from nii_edge.simulate.made_up import made_up_scanner
 from nii_edge.simulate.makes import SCANNERS
 from nii_edge.simulate.scanner import VirtualScanner
 from nii_edge.simulate.shells import PARCELS, SHIELDS, Which, Wrapped
@@ -24,6 +25,7 @@ from nii_edge.simulate.shells import PARCELS, SHIELDS, Which, Wrapped
 Weight = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Number = Annotated[int, Meta(ge=0)]
 
 
 class Luggage(Config, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class Consignments(Config, frozen=True, kw_only=True):
     `litres`: smallest and largest carton; `hidden_labels`: what may be hidden in them; `careful`: the share
     of cartons full of undeclared parcels whose papers are written to look right; `parcels`: the fewest in a
     carton of many senders' parcels; `shells`: what these are packed in, as the recipe's `families` if left
-    out."""
+    out; `made_up_goods`: the share of articles that are of no sort there is (`goods.MADE_UP`)."""
 
     stories: dict[Story, Weight]
     cartons: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]]
@@ -52,12 +54,14 @@ class Consignments(Config, frozen=True, kw_only=True):
     careful: Share = 0.0
     parcels: Annotated[int, Meta(ge=EXTRA_PARCELS + 1)] = MANY_PARCELS
     shells: Wrapped | None = None
+    made_up_goods: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
 
 class Recipe(Config, frozen=True, kw_only=True):
     """The whole of it. `families`: which shape families there are of prohibited things, of the packaging of
     parcels and of shielding; `scanners` and `displays`: which scanners see them, and on which makers'
-    displays pictures are drawn."""
+    displays pictures are drawn; `made_up_scanners`: the numbers of scanners besides, the first and the one
+    behind the last, that are made up (`made_up_scanner`)."""
 
     version: Literal[1]
     name: str
@@ -66,6 +70,7 @@ class Recipe(Config, frozen=True, kw_only=True):
     displays: Which
     luggage: Luggage
     consignments: Consignments
+    made_up_scanners: tuple[Number, Number] = (0, 0)
 
     def __post_init__(self) -> None:
         _known("luggage.labels", self.luggage.labels, threats.LABELS)
@@ -75,7 +80,7 @@ class Recipe(Config, frozen=True, kw_only=True):
         _some_weight("consignments.stories", self.consignments.stories.values())
         spans = (
             ("luggage.clutter", self.luggage.clutter), ("consignments.cartons", self.consignments.cartons),
-            ("consignments.litres", self.consignments.litres),
+            ("consignments.litres", self.consignments.litres), ("made_up_scanners", self.made_up_scanners),
         )  # fmt: skip
         for path, (low, high) in spans:
             if low > high:
@@ -84,7 +89,8 @@ class Recipe(Config, frozen=True, kw_only=True):
     def makes(self) -> tuple[VirtualScanner, ...]:
         """The virtual scanners."""
         held_out = frozenset(name for name, scanner in SCANNERS.items() if scanner.held_out)
-        return tuple(SCANNERS[name] for name in _chosen(SCANNERS, held_out, self.scanners))
+        described = tuple(SCANNERS[name] for name in _chosen(SCANNERS, held_out, self.scanners))
+        return described + tuple(made_up_scanner(number) for number in range(*self.made_up_scanners))
 
     def display_families(self) -> tuple[str, ...]:
         """The makers' displays, keys of `simulate.families.FAMILIES`."""
@@ -104,11 +110,13 @@ class Recipe(Config, frozen=True, kw_only=True):
 
     def for_consignments(self) -> ConsignmentRecipe:
         """What `consignment.make_consignment` takes."""
+        sorts = _chosen([kind for kind in KINDS if kind != MADE_UP], HELD_OUT_GOODS, self.consignments.goods)
+        share = self.consignments.made_up_goods
         return ConsignmentRecipe(
             stories=dict(self.consignments.stories),
             cartons=self.consignments.cartons,
             litres=self.consignments.litres,
-            goods=_chosen(KINDS, HELD_OUT_GOODS, self.consignments.goods),
+            goods=sorts + (MADE_UP,) * round(len(sorts) * share / (1 - share)),
             families={label: families(label, self.families) for label in self.consignments.hidden_labels},
             shells=PARCELS[self.consignments.shells or self.families],
             shields=SHIELDS[self.families],

@@ -166,7 +166,7 @@ def air_level(scanner: VirtualScanner, drift: Drift) -> Floats:
     return (drift.output * now / then).astype(np.float32)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def pixels_of(scanner: VirtualScanner, view: int) -> Pixels:
     """The pixels of one view of this unit; the same for the same `serial`.
 
@@ -201,7 +201,7 @@ def opaque_below(scanner: VirtualScanner, sigmas: float = 3.0) -> float:
     return half + math.sqrt(half**2 + (sigmas * electronic) ** 2)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def check_scanner(scanner: VirtualScanner) -> None:
     """Refuse a scanner whose fans do not cover its tunnel, or that has no view.
 

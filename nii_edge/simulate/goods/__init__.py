@@ -16,6 +16,7 @@ from nii_edge.simulate.objects import (
     hardware,
     kitchen,
     leisure,
+    made_up,
     soft,
     toiletries,
 )
@@ -149,6 +150,7 @@ KINDS: dict[str, Kind] = {
     "spectacles": Kind("900410", ("sunglasses",), (2, 30), ("box", "polybag"), toiletries.glasses),
     "umbrellas": Kind("660199", ("umbrellas",), (3, 14), ("polybag",), leisure.umbrella),
     "candles": Kind("340600", ("candles",), (1.5, 15), ("box",), toiletries.candle),
+    "anything": Kind("999900", ("merchandise",), (1, 60), ("box", "blister", "polybag", "sleeve", "foam", "none"), made_up.anything),
     "frames": Kind("441400", ("wooden frames for pictures",), (2, 14), ("box", "polybag"), leisure.frame),
 }  # fmt: skip
 """Every sort of goods by name. Knives, scissors, wrenches, bottles and batteries are among them: declared,
@@ -160,6 +162,9 @@ HELD_OUT_GOODS = frozenset({
     "umbrellas",
 })  # fmt: skip
 """Sorts of goods for tests only."""
+
+MADE_UP = "anything"
+"""No sort of goods that there is: only what is drawn with it on purpose has it (`made_up_goods` of a recipe)."""
 
 VAGUE_WORDS = ("daily necessities", "gift", "samples", "household articles", "present", "accessories", "9")
 """What papers say that wish to say nothing."""
