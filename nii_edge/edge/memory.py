@@ -155,13 +155,17 @@ class Memory:
     def put(self, known: Known, told: bool) -> None:
         """A carton was measured. Waits for nothing."""
         body = msgspec.msgpack.encode(known)
-        if len(self._waiting) == MOST_WAITING:
-            self._count("lost", 1)
-        self._waiting.append(CartonRow(*_name(known), self._clock.wall_ns(), body, told))
+        self._queue(CartonRow(*_name(known), self._clock.wall_ns(), body, told))
 
     def told(self, scan_type: ScanType, master_bill: str, carton: str) -> None:
         """A carton was recalled. Waits for nothing."""
-        self._waiting.append(CartonTold(scan_type, master_bill, carton))
+        self._queue(CartonTold(scan_type, master_bill, carton))
+
+    def _queue(self, change: CartonRow | CartonTold) -> None:
+        """Have it written soon; a full queue loses its first for it."""
+        if len(self._waiting) == MOST_WAITING:
+            self._count("lost", 1)
+        self._waiting.append(change)
 
     def nudge(self) -> None:
         """A verdict is on disk: now there is time."""

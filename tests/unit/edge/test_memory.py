@@ -307,3 +307,17 @@ def test_a_file_that_fails_while_it_is_written_ends_nothing(tmp_path: Path) -> N
         full().store.write(
             [CartonRow(ScanType.OPERATIONAL, "M", f"d{k}", 1, bytes(9_000), False) for k in range(9)]
         )
+
+
+def test_what_a_full_queue_pushes_out_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the disk; the first ones are lost, one by one, whatever came after them."""
+    monkeypatch.setattr(memory, "MOST_WAITING", 3)
+    life = Life(tmp_path)
+    for number in range(1, 6):  # nothing is written before it is started
+        life.memory.put(known(number), told=False)
+    life.memory.told(ScanType.OPERATIONAL, "M", "c5")
+    assert life.count("lost") == 3
+    life.read()
+    life.memory.stop()
+    found, _ = again(tmp_path)
+    assert [(each.known, each.told) for each in found] == [(known(4), False), (known(5), True)]
