@@ -37,7 +37,7 @@ class PaperProblem(StrEnum):
     TOO_LONG = "TOO_LONG"  # a text over its limit; it was cut
     BAD_NUMBER = "BAD_NUMBER"  # a quantity, weight or value that is no number; left out
     NEGATIVE = "NEGATIVE"  # below zero, or a quantity or weight of zero; left out
-    BAD_ORIGIN = "BAD_ORIGIN"  # no ISO 3166 alpha-2 code; left out
+    BAD_ORIGIN = "BAD_ORIGIN"  # not two letters, as ISO 3166 has them; left out
     UNKNOWN_HS = "UNKNOWN_HS"  # no code of the Harmonized System as the regime wants it
     LISTED_TWICE = "LISTED_TWICE"  # the same carton stands under two master bills, or a row stands twice
     CONTRADICTION = "CONTRADICTION"  # rows of one carton or bill disagree

@@ -1,9 +1,10 @@
-"""How a detector is made, from nothing but the simulator, in four steps, and what its input may be.
+"""How a detector is made, from nothing but the simulator, in five steps, and what its input may be.
 
     python tools/train_detector.py sprites WORK --seed 11        things, bags and cartons (extra `simulate`)
     python tools/train_detector.py pictures WORK --seed 1        scenes of them, on makers' displays
     python tools/train_detector.py train WORK --minutes 60       the network (extra `train`); goes on
     python tools/train_detector.py bundle WORK VALIDATION OUT    export, thresholds, golden frames, card
+    python tools/train_detector.py metrics OUT VALIDATION        its metrics.json
     python tools/train_detector.py compare WORK TEST             mAP of every --variant trained in WORK
 
 WORK is a folder of several GB. VALIDATION is one that `nii-edge simulate` wrote with the training recipe.
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
+import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
@@ -212,6 +214,35 @@ def bundle(work: Path, validation: Path, out: Path, variant: str, shape: Shape) 
         sys.stderr.write(f"{label.name}: threshold {label.threshold}\n")
 
 
+def metrics(folder: Path, validation: Path) -> None:
+    """What the bundle in `folder` finds on pictures, and what other thresholds would: its metrics.json."""
+    from nii_edge.bundle import load_bundle
+    from nii_edge.commands.export import renamed
+    from nii_edge.config import BoxesHead
+    from nii_edge.learn.bundling import Shape, scores_of, write_metrics
+    from nii_edge.learn.operating import operating_points
+    from nii_edge.learn.readers import read_dataset
+    from nii_edge.learn.scoring import matched_names
+
+    held = load_bundle(folder)
+    given, output = held.manifest.input, held.manifest.output
+    dataset = read_dataset(validation / "annotations.json", validation / "images")
+    pairs, _ = matched_names(CLASSES, dataset.names)
+    own = renamed(dataset, pairs, CLASSES)
+    apart = output.apart if isinstance(output, BoxesHead) else 1.0
+    rows, shape = range(len(own.pictures)), Shape(given.size[0], given.looks, given.pieces, apart)
+    thresholds = {label.name: label.threshold for label in held.manifest.labels}
+    _, seen = scores_of(held.model, shape, own, rows, CLASSES)
+    scores, looked = scores_of(held.model, shape, own, rows, CLASSES, thresholds=thresholds)
+    tree = {
+        "map50": round(scores.map50, 4), "map": round(scores.map, 4), "per_class": scores.per_class,
+        "images": len(looked), "sha256": held.manifest.sha256, "trained": None,
+        "operating_points": msgspec.to_builtins(operating_points(seen, thresholds, looked)),
+    }  # fmt: skip
+    write_metrics(folder, tree)
+    sys.stderr.write(f"{folder}: mAP50 {scores.map50:.4f} on {len(looked)} pictures\n")
+
+
 def compare(work: Path, folder: Path) -> None:
     """Tell what each input that was tried reaches on the same pictures, in 32 bits, with one look."""
     import torch
@@ -245,7 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=("sprites", "pictures", "train", "bundle", "compare"))
+    parser.add_argument("step", choices=("sprites", "pictures", "train", "bundle", "metrics", "compare"))
     parser.add_argument("work", type=Path)
     parser.add_argument("validation", type=Path, nargs="?")
     parser.add_argument("out", type=Path, nargs="?", default=SHIPPED)
@@ -276,8 +307,8 @@ def main() -> None:
         )
     elif given.validation is None:
         parser.error(f"{given.step} needs a folder of pictures")
-    elif given.step == "compare":
-        compare(given.work, given.validation)
+    elif given.step in ("compare", "metrics"):
+        {"compare": compare, "metrics": metrics}[given.step](given.work, given.validation)
     else:
         from nii_edge.learn.bundling import Shape
 

@@ -57,6 +57,11 @@ class _Bill:
         self.lines: list[Line] = []
 
 
+def _is_barcode(text: str) -> bool:
+    """Whether a scanner may read it; U+FFFD stands where a file had what is no character."""
+    return len(text) <= MAX_CODE and text.isprintable() and "\ufffd" not in text
+
+
 class _Carton:
     """A carton whose rows are still coming."""
 
@@ -108,7 +113,7 @@ class Collecting:
             if len(self.nameless) < MAX_NAMELESS:
                 self.nameless.append(row.where[:200])
             return
-        if len(barcode) > MAX_CODE or not barcode.isprintable():
+        if not _is_barcode(barcode):
             self.complain(
                 row.where, PaperProblem.BAD_BARCODE, f"{barcode[:20]!r}: {len(barcode)} characters; at most "
                 f"{MAX_CODE}, printable"
@@ -119,7 +124,7 @@ class Collecting:
     def spoil(self, barcode: str, problem: PaperProblem) -> None:
         """Note with a carton, if it can be told which, a problem that was counted already."""
         barcode = barcode.strip()
-        if 0 < len(barcode) <= MAX_CODE and barcode.isprintable():
+        if barcode and _is_barcode(barcode):
             self._spoilt.setdefault(problem, set()).add(barcode)
 
     def papers(self) -> list[Papers]:

@@ -260,8 +260,9 @@ def _contradicts(before: str, now: str) -> bool:
 
 
 def _of_before(papers: Papers, before: _Before | None) -> Papers:
-    """What stands in for papers whose master bill could not be read stays under the one it was under."""
-    nameless = not papers.master_bill and not papers.lines and PaperProblem.BAD_ROW in papers.problems
+    """What names no master bill and no goods, since its row says no more or cannot be read, stays under the
+    bill it was under: no second one lists it."""
+    nameless = not papers.master_bill and not papers.lines
     if before is None or not nameless:
         return papers
     return msgspec.structs.replace(papers, master_bill=before.master)

@@ -29,7 +29,10 @@ DataOption = Annotated[
 ]
 DetectorOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="The bundle whose shapes are evidence; the shipped one."),
+    typer.Option(
+        metavar="DIR",
+        help="The bundle whose shapes are evidence; the one that the shipped fit was made with (detector 0.4.0).",
+    ),
 ]
 LanesOption = Annotated[
     Path | None,

@@ -213,7 +213,8 @@ def _bootstrapped(looked: list[Looked], names: tuple[str, ...], seed: int) -> tu
 
 
 def _by(looked: list[Looked], names: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """map50 by scanner, display and story of the picture, and by how much covers an object."""
+    """map50 by scanner, display and story of the picture, by how cluttered it is, and by how much covers an
+    object."""
     made: dict[str, dict[str, float]] = {}
     for key in ("scanner", "display", "story"):
         values = sorted({str(one.picture.about[key]) for one in looked if one.picture.about.get(key)})
@@ -224,6 +225,14 @@ def _by(looked: list[Looked], names: tuple[str, ...]) -> dict[str, dict[str, flo
                 )
                 for value in values
             }
+    clutter = [one.clutter for one in looked]
+    if len(set(clutter)) > 2:
+        made["clutter"] = {
+            f"{low:.3f}-{high:.3f}": round(
+                _scores([one for one in looked if low <= one.clutter < high], names).map50, 4
+            )
+            for low, high in itertools.pairwise([0.0, *np.percentile(clutter, (33, 67)).tolist(), 1.01])
+        }
     covered = [
         float(extra["cover_g_cm2"]) for one in looked for extra in one.extras if "cover_g_cm2" in extra
     ]

@@ -196,25 +196,30 @@ def _bank(out: dict[str, Any], data: _Data) -> None:
     bad = np.isin(data.lies, CONTENTS)
     known = np.isfinite(data.scores.bank) & (headings != "")
 
-    def by_heading(places: npt.NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    def by_heading(places: npt.NDArray[np.int64], scores: Values) -> dict[str, dict[str, float]]:
         found = {}
         for heading in sorted(set(headings[places][known[places]].tolist())):
             own = places[known[places] & (headings[places] == heading)]
             good, wrong = own[data.honest[own]], own[bad[own]]
             if len(good) >= LEAST_IN_BANK and len(wrong) >= 2:
-                value = auroc(data.scores.bank[good], data.scores.bank[wrong])
+                value = auroc(scores[good], scores[wrong])
                 found[heading] = {"auroc": value, "honest": len(good), "odd": len(wrong)}
         return found
 
     def mean(places: npt.NDArray[np.int64]) -> float:
-        values = [bank["auroc"] for bank in by_heading(places).values()]
+        values = [bank["auroc"] for bank in by_heading(places, data.scores.bank).values()]
         return float(np.mean(values)) if values else float("nan")
 
+    def trivial(scores: Values) -> float:
+        """The same of a trivial score: whichever way round is better, the same for all headings."""
+        values = [bank["auroc"] for bank in by_heading(every, scores).values()]
+        return max(float(np.mean(values)), 1 - float(np.mean(values))) if values else float("nan")
+
     every = np.arange(len(data.lies))
-    out["banks"] = by_heading(every)
+    out["banks"] = by_heading(every, data.scores.bank)
     out["auroc_bank"] = mean(every)
     out["intervals"]["auroc_bank"] = data.over(mean)
-    out["baselines"]["auroc_bank"] = _trivial(data, data.honest & known, bad & known)
+    out["baselines"]["auroc_bank"] = {name: trivial(values) for name, values in data.trivial.items()}
 
 
 def _heading(carton: Carton) -> str:

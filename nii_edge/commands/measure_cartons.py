@@ -18,8 +18,9 @@ from nii_edge.adapters.array_files import write_arrays
 from nii_edge.commands import evaluate_cartons, fit_cartons
 from nii_edge.commands.carton_stock import Stock
 from nii_edge.commands.cartons import Carton, frames_of, papers_of, recorded, regime, seconds
-from nii_edge.commands.sight import Eyes, Sight
-from nii_edge.detect import anomaly, evidence, fusion, mass
+from nii_edge.commands.outcome import check_file_place
+from nii_edge.commands.sight import Eyes, Sight, scan_of, shield_detector
+from nii_edge.detect import anomaly, evidence, fusion, heat, mass
 from nii_edge.detect.carton_fit import CartonFit, to_arrays
 from nii_edge.errors import ConfigError, DataError
 from nii_edge.inference_process import read_fit
@@ -133,8 +134,10 @@ def fit_and_write(request: FitRequest, out: Path, told: Told) -> dict[str, Any]:
     """Fit everything on freshly simulated consignments (kept in `data`), or on folders, and write it.
 
     Raises:
-        ConfigError: recipe, folders or detector cannot be used. DataError: too few cartons of a kind.
+        ConfigError: recipe, folders or detector cannot be used, or `out` not be written. DataError: too few
+        cartons of a kind.
     """
+    check_file_place(out)
     eyes = Eyes(request.network, request.detector)
     sight = Sight(eyes)
     if request.folders:
@@ -172,10 +175,12 @@ def check_fitted(file: Path, wanted: str, given: str) -> None:
 def _seconds_each(
     recipe: Recipe, seed: int, fit: CartonFit, learned: fit_cartons.History, sight: Sight
 ) -> float:
-    """Seconds for all carton detectors on one carton of two views, on two cores."""
+    """Seconds for all carton detectors, that for shielding among them, on one carton of two views, on two
+    cores."""
     makes = [make for make in recipe.makes() if len(make.views) == 2] or list(recipe.makes())
     made = produce(Job(recipe, "consignment", seed, 0, makes[0].name, False))
     unit, papers, rules = calibrated(makes[0]), papers_of(made), regime()
+    shields = shield_detector(made.scanner, unit.optics)
     site = learned.site()
     consignment = anomaly.Consignment(fit.null)
     threads = cv2.getNumThreads()
@@ -185,6 +190,9 @@ def _seconds_each(
         frames = frames_of(made, number)
         measures = measure(unit.profile, unit.optics, frames, sight.read)
         seen = sight.look(made.scanner, unit.optics, frames)
+        shields.detect([scan_of(made.scanner, frames)])
+        for frame in frames:
+            heat.blocks_of(frame, unit.optics[frame.view])
         if measures is None:
             return float("nan")
         measures = mass.weighed(fit.mass, measures)

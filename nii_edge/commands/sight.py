@@ -14,9 +14,10 @@ from nii_edge.config import Inference
 from nii_edge.detect import shapes
 from nii_edge.detect.carton_fit import from_arrays
 from nii_edge.detect.model_detector import ModelDetector
-from nii_edge.errors import ConfigError
-from nii_edge.inference_process import open_shapes
+from nii_edge.errors import BundleError, ConfigError
+from nii_edge.inference_process import open_detector, open_shapes
 from nii_edge.records import Frame, Scan, ScanId, ScanType
+from nii_edge.resources import shipped
 from nii_edge.xray.optics import Optics
 
 
@@ -36,7 +37,10 @@ class Sight:
         self._folder = eyes.detector
         self._detectors: dict[str, ModelDetector] = {}
         self.network = network_of(eyes.network)
-        self.read = CartonReader(self.network)
+        try:
+            self.read = CartonReader(self.network)
+        except BundleError as error:
+            raise BundleError(f"{eyes.network}: {error}") from error
 
     @property
     def network_digest(self) -> str:
@@ -55,13 +59,24 @@ class Sight:
         if scanner not in self._detectors:
             detector, _ = open_shapes(self._folder, Inference(threads=1), {scanner: tuple(optics)})
             self._detectors[scanner] = detector.glancing().lowered(shapes.LOWEST)
-        scan = Scan(
-            id=ScanId(edge="cartons", scanner=scanner, epoch=0, seq=1),
-            scan_type=ScanType.NON_OPERATIONAL,
-            frames=tuple(frames),
-        )
-        (found,) = self._detectors[scanner].detect([scan])
+        (found,) = self._detectors[scanner].detect([scan_of(scanner, frames)])
         return shapes.seen(found)
+
+
+def scan_of(scanner: str, frames: Sequence[Frame]) -> Scan:
+    """One carton's frames as a detector gets them."""
+    return Scan(
+        id=ScanId(edge="cartons", scanner=scanner, epoch=0, seq=1),
+        scan_type=ScanType.NON_OPERATIONAL,
+        frames=tuple(frames),
+    )
+
+
+def shield_detector(scanner: str, optics: Sequence[Optics]) -> ModelDetector:
+    """The shipped one for shielding and dense blocks. Raises BundleError, RuntimeMissingError."""
+    folder = max((shipped("models") / "shielding").iterdir())
+    detector, _, _ = open_detector("shielding", folder, Inference(threads=2), {scanner: tuple(optics)})
+    return detector
 
 
 def network_of(file: Path) -> bytes:

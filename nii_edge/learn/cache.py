@@ -222,12 +222,16 @@ def usable_boxes(
         if x1 - x0 < MIN_SIDE_PX or y1 - y0 < MIN_SIDE_PX:
             problems.add("box is empty (left out)", picture.place)
             continue
-        if any(
-            label == other and _iou((x0, y0, x1, y1), box) > SAME_BOX
+        over = {
+            other
             for other, box in zip(labels, boxes, strict=True)
-        ):
+            if other >= 0 and _iou((x0, y0, x1, y1), box) > SAME_BOX
+        }
+        if label in over:
             problems.add("box is there twice (left out)", picture.place)
             continue
+        if over and index not in picture.ignored:
+            problems.add("box is there with another class, too (both stay)", picture.place)
         boxes.append((x0, y0, x1, y1))
         labels.append(-1 if index in picture.ignored else label)
         which.append(index)

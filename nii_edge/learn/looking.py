@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,14 +27,21 @@ from nii_edge.xray.optics import Optics
 _SCAN = ScanId(edge="evaluate", scanner="evaluate", epoch=0, seq=1)
 
 
+CLUTTER_SIDE, NOT_GROUND = 320, 242
+"""Pixels of the longer side that edges are looked for on, and the grey value, of 255, below which something
+lies there."""
+
+
 class Looked(NamedTuple):
     """A picture that could be read, what its labels want (indices into the data set's names) and what was
-    found (indices into the bundle's labels). `extras`: what else the labels say of each wanted thing."""
+    found (indices into the bundle's labels). `extras`: what else the labels say of each wanted thing.
+    `clutter`: see `clutter_of`."""
 
     picture: Labelled
     wanted: tuple[Wanted, ...]
     found: tuple[Found, ...]
     extras: tuple[dict[str, Any], ...] = ()
+    clutter: float = 0.0
 
 
 class Eye:
@@ -117,9 +125,23 @@ def look_at(
             for box, label, k in zip(boxes, labels, rows_used, strict=True)
         )
         extras = tuple(picture.extras[k] if k < len(picture.extras) else {} for k in rows_used)
-        made.append(Looked(picture, wanted, found, extras))
+        made.append(Looked(picture, wanted, found, extras, clutter_of(frame)))
         told(number, len(chosen))
     return made
+
+
+def clutter_of(frame: Frame) -> float:
+    """How cluttered a picture is, 0 to 1: the share of edges (Canny) in what is darker than its ground."""
+    pixels = np.nan_to_num(frame.pixels.astype(np.float32), posinf=0.0, neginf=0.0)
+    grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+    scale = CLUTTER_SIDE / max(grey.shape)
+    if scale < 1:
+        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+    ground = max(float(np.percentile(grey, 99)), 1e-6)
+    shown = np.clip(grey * (255 / ground), 0, 255).astype(np.uint8)
+    edges = cv2.Canny(shown, 40, 120) > 0
+    return float(edges.sum() / max(int((shown < NOT_GROUND).sum()), int(edges.sum()), 1))
 
 
 def evidence_detector() -> Path:

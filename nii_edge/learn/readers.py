@@ -158,13 +158,8 @@ def _coco(path: Path, images: Sequence[Path], problems: Problems) -> Dataset:
         tree = json.loads(path.read_bytes())  # in any of JSON's encodings
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a COCO file: it cannot be read as JSON: {error}") from error
-    categories = sorted(
-        (one for one in _objects(path, tree, "categories", problems) if _is_id(one.get("id"))),
-        key=lambda one: (isinstance(one["id"], str), one["id"]),
-    )
-    if not categories:
-        raise DataError(f"{path}: not a COCO file: none of its `categories` has an `id`, a number or a text")
-    names = tuple(str(one.get("name", one["id"])) for one in categories)
+    categories = _categories(path, tree, problems)
+    names = tuple(str(one["name"]) for one in categories)
     _refuse_twins(path, [one["id"] for one in categories], names)
     index = {one["id"]: number for number, one in enumerate(categories)}
     rows = _once([row for row in _objects(path, tree, "images", problems) if _is_id(row.get("id"))], problems)
@@ -179,6 +174,30 @@ def _coco(path: Path, images: Sequence[Path], problems: Problems) -> Dataset:
         else:
             problems.add(f"{'recording' if frame else 'picture'} is not there", file)
     return Dataset(names, tuple(pictures), problems)
+
+
+def _categories(path: Path, tree: Any, problems: Problems) -> list[dict[str, Any]]:
+    """The classes of a COCO file by their ids, each with a name; those that labels speak of where it lists
+    none. Raises DataError if there are none at all."""
+    listed = tree.get("categories") if isinstance(tree, dict) else None
+    told = [] if listed in (None, []) else _objects(path, tree, "categories", problems)
+    found = [one for one in told if _is_id(one.get("id"))]
+    if not found:
+        marks = _objects(path, tree, "annotations", problems)
+        ids = {mark["category_id"] for mark in marks if _is_id(mark.get("category_id"))}
+        found = [{"id": one} for one in ids]
+        problems.add("no `categories` with an `id` (classes are called class_ID)", path)
+    if not found:
+        raise DataError(
+            f"{path}: not a COCO file: none of its `categories` has an `id`, a number or a text, and no "
+            "label has a `category_id`"
+        )
+    for one in found:
+        if not str(one.get("name", "")).strip():
+            one["name"] = f"class_{one['id']}"
+            if told:
+                problems.add("class without a name", one["name"])
+    return sorted(found, key=lambda one: (isinstance(one["id"], str), one["id"]))
 
 
 def _refuse_twins(path: Path, ids: Sequence[Any], names: Sequence[str]) -> None:
@@ -316,20 +335,23 @@ def _xml(data: bytes) -> Xml.Element:
 def _yolo_yaml(path: Path, images: Path | None, use: Use, problems: Problems) -> Dataset:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(tree, dict):
+            raise TypeError
         names = _yolo_names(tree)
         folders: dict[Part, Path] = {"": images} if images else _yolo_folders(path, tree, use, problems)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as YAML: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path}: not YOLO's data.yaml: it has no `names`, a list or numbers to names"
+            f"{path}: not YOLO's data.yaml: its `names` are neither a list nor numbers to names"
         ) from error
     pictures: list[Labelled] = []
+    nameless = not names
     for part in _wanted(folders, use):
         folder = folders[part]
         inner = [other for other in folders.values() if folder.resolve() in other.resolve().parents]
-        own = _yolo_folder(_labels_of(folder), folder, names, problems, inner)
-        names = own.names
+        own = _yolo_folder(_labels_of(folder), folder, () if nameless else names, problems, inner)
+        names = max(names, own.names, key=len) if nameless else names
         pictures += [picture._replace(part=part) for picture in own.pictures]
     return Dataset(names, tuple(pictures), problems)
 
@@ -379,14 +401,18 @@ def _yolo_folders(path: Path, tree: Any, use: Use, problems: Problems) -> dict[P
 
 
 def _yolo_names(tree: Any) -> tuple[str, ...]:
-    """By number; where none has a name, `nc` says how many there are."""
+    """By number; where none has a name, `nc` says how many there are, or nothing does: empty."""
     names = tree.get("names")
     if names is None and isinstance(tree.get("nc"), int):
         return tuple(f"class_{number}" for number in range(tree["nc"]))
     if isinstance(names, dict):
         most = max((int(key) for key in names), default=-1)
         return tuple(str(names.get(k, names.get(str(k), f"class_{k}"))) for k in range(most + 1))
-    return tuple(map(str, tree["names"]))
+    if names is None:
+        return ()
+    if not isinstance(names, list):
+        raise TypeError
+    return tuple(map(str, names))
 
 
 def _yolo_place(path: Path, tree: Any, told: object) -> Path | None:

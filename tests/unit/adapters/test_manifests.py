@@ -871,3 +871,32 @@ def test_a_correction_that_cannot_be_read_marks_what_the_store_has(tmp_path: Pat
         again = reader.find("B-1")
     assert again is not None
     assert again.problems == ()
+
+
+def test_a_row_that_says_no_more_than_a_barcode_moves_no_carton(tmp_path: Path) -> None:
+    """It replaces what was declared by nothing, which speaks against the carton, until its papers come again:
+    no second master bill lists it."""
+    store = tmp_path / "m.db"
+    full, bare = write(tmp_path / "a.csv", GOOD), tmp_path / "b.csv"
+    write(bare, {"barcode": GOOD["barcode"]})
+    imported(full, store)
+    imported(bare, store)
+    with closing(ManifestReader(store)) as reader:
+        papers = reader.find(GOOD["barcode"])
+    assert papers is not None
+    assert (papers.master_bill, papers.problems) == (GOOD["master_bill"], (PaperProblem.NO_LINES,))
+    imported(full, store)
+    with closing(ManifestReader(store)) as reader:
+        papers = reader.find(GOOD["barcode"])
+    assert papers is not None
+    assert papers.lines
+    assert not papers.problems
+
+
+def test_a_barcode_with_a_byte_of_nothing_is_none(tmp_path: Path) -> None:
+    """What stands for it in the file's text is not what a scanner would read."""
+    path = write(tmp_path / "m.csv", {**GOOD, "barcode": "B\x002"})
+    assert path.read_bytes().count(b"\x00") == 1
+    rows = collected(path)
+    assert rows.papers() == []
+    assert rows.count == {PaperProblem.BAD_BARCODE: 1}

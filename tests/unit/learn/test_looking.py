@@ -11,7 +11,7 @@ from nii_edge.bundle import Bundle, load_bundle
 from nii_edge.config import Inference
 from nii_edge.detect.heads import output_names
 from nii_edge.detect.model_detector import ModelDetector
-from nii_edge.learn.looking import Eye
+from nii_edge.learn.looking import Eye, clutter_of
 from nii_edge.records import Frame, Scan, ScanId, ScanType
 
 SHIPPED = load_bundle(ROOT / "models" / "detector" / "0.5.0")
@@ -59,3 +59,32 @@ def test_above_the_thresholds_an_eye_sees_what_the_daemon_tells() -> None:
         eye.close()
         runtime.close()
     assert others, "the pictures are no test"
+
+
+def test_what_has_more_in_it_is_more_cluttered() -> None:
+    """Whatever the ground around it, the number of channels and of bits."""
+
+    def frame(things: int, around: int, full: int = 255) -> Frame:
+        pixels = np.full((200 + 2 * around, 300 + 2 * around, 3), 0.95 * full, np.float32)
+        pixels[around : 200 + around, around : 300 + around] = 0.7 * full
+        for k in range(things):
+            x, y = around + 20 + 28 * (k % 10), around + 20 + 40 * (k // 10)
+            pixels[y : y + 24, x : x + 14] = 0.3 * full
+        kind = np.uint8 if full == 255 else np.uint16
+        return Frame(
+            view=0,
+            channels=("red", "green", "blue"),
+            pixels=pixels.astype(kind),
+            full_scale=float(full),
+            opaque_below=0.0,
+        )
+
+    found = [clutter_of(frame(things, 20)) for things in (0, 5, 20, 40)]
+    assert found == sorted(found)
+    assert 0 <= found[0] < 0.5 * found[3] < 0.5
+    assert abs(clutter_of(frame(20, 80)) / found[2] - 1) < 0.35
+    assert abs(clutter_of(frame(20, 20, 65_535)) / found[2] - 1) < 0.05
+    grey = frame(20, 20)
+    assert (
+        clutter_of(msgspec.structs.replace(grey, channels=("high",), pixels=grey.pixels[:, :, 0])) == found[2]
+    )

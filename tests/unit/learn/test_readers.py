@@ -541,3 +541,52 @@ def test_a_size_of_nothing_is_no_size(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps(tree))
     (one,) = read_dataset(tmp_path / "labels.json").pictures
     assert one.size is None
+
+
+def test_coco_without_names_of_classes_goes_by_their_ids(tmp_path: Path) -> None:
+    """Counted, and said; classes that are listed keep their names."""
+    marks = [
+        {"id": k, "image_id": 7, "category_id": label, "bbox": [30, 20, 60, 40]}
+        for k, label in enumerate((4, 2, 4))
+    ]
+    for categories in ([], [{"name": "gun"}]):
+        found = read_dataset(coco(tmp_path, categories=categories, annotations=marks))
+        assert found.names == ("class_2", "class_4")
+        assert [label for *_, label in found.pictures[0].boxes] == [1, 0, 1]
+        assert any("no `categories` with an `id`" in line for line in found.problems.lines())
+    some = [{"id": 2, "name": " "}, {"id": 4, "name": "gun"}, {"id": 5}]
+    found = read_dataset(coco(tmp_path, categories=some, annotations=marks))
+    assert found.names == ("class_2", "gun", "class_5")
+    assert found.problems.counts["class without a name"] == 2
+    with pytest.raises(DataError, match="no label has a `category_id`"):
+        read_dataset(coco(tmp_path, categories=[], annotations=[]))
+
+
+def test_yolo_without_names_of_classes_goes_by_their_numbers(tmp_path: Path) -> None:
+    """Those of the part with the most of them: validation may have fewer."""
+    path = yolo(tmp_path)
+    picture(tmp_path / "val" / "images" / "b.png")
+    (tmp_path / "val" / "labels").mkdir()
+    (tmp_path / "val" / "labels" / "b.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    path.write_text("train: images\nval: val/images\n")
+    found = read_dataset(path)
+    assert found.names == ("class_0", "class_1")
+    assert [label for one in found.pictures for *_, label in one.boxes] == [1, 0]
+    assert any("no names of classes" in line for line in found.problems.lines())
+    for names in ("names: 7", "names: gun"):
+        path.write_text(f"{names}\ntrain: images\n")
+        with pytest.raises(DataError, match="neither a list nor numbers to names"):
+            read_dataset(path)
+
+
+def test_a_box_of_two_classes_is_counted_and_both_stay(tmp_path: Path) -> None:
+    """Nobody knows which of them is meant."""
+    one = Labelled(
+        tmp_path, ((10, 10, 50, 50, 0), (10, 10, 50, 50, 1), (10, 10, 50, 50, 0), (10, 10, 20, 20, 1))
+    )
+    problems = Problems()
+    _, labels, _ = usable_boxes(one, (80, 120), problems)
+    assert labels.tolist() == [0, 1, 1]
+    assert problems.counts == {
+        "box is there with another class, too (both stay)": 1, "box is there twice (left out)": 1,
+    }  # fmt: skip
