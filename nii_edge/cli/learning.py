@@ -31,7 +31,7 @@ DetectorOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="The bundle whose shapes are evidence; the one that the shipped fit was made with (detector 0.4.0).",
+        help="The bundle whose shapes are evidence; detector 0.4.0, as shipped.",
     ),
 ]
 LanesOption = Annotated[
