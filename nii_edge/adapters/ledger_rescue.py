@@ -167,15 +167,17 @@ def _carry_over(path: Path, edge: str) -> str:
     records = scans = 0
     with (
         contextlib.closing(SqliteLedger(into, edge)) as fresh,
-        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as old,
     ):
         old.text_factory = bytes
-        changes = _saved(old, edge)
+        high: dict[tuple[str, int], int] = {}
+        changes = _saved(old, edge, high)
         while several := list(itertools.islice(changes, AT_ONCE)):
             for change in _taken(fresh, several):
                 scans += 1
                 records += any(isinstance(part, Conclude | Miss | Recalled) for part in change)
-        fresh.raise_high_water(_epochs(old))
+        _epochs(old, high)
+        fresh.raise_high_water(high)
         fresh.settle()  # a log that cannot be merged when it is closed says nothing
     log = Path(f"{into}-wal")
     if log.exists() and log.stat().st_size:
@@ -197,25 +199,79 @@ def _taken(fresh: SqliteLedger, several: list[list[Change]]) -> list[list[Change
     return several
 
 
-def _saved(old: sqlite3.Connection, edge: str) -> Iterator[list[Change]]:
-    """Changes that make the fresh ledger hold what the old one still owed."""
+def _saved(old: sqlite3.Connection, edge: str, high: dict[tuple[str, int], int]) -> Iterator[list[Change]]:
+    """Changes that make the fresh ledger hold what the old one still owed. `high` gets the highest number of
+    each epoch that a whole record speaks of: rows of other tables have no check sum."""
     whole: set[int] = set()
-    for entry, kind, body, crc, state in _rows(old, "SELECT entry, kind, body, crc, state FROM journal"):
+    for entry, kind, body, crc, state in _journal(old):
         record = _decoded(kind, body) if isinstance(body, bytes) and zlib.crc32(body) == crc else None
         if record is None:
             continue
         whole.add(entry)
+        _raise(high, record)
         if state != b"archived":
             yield _owed(record, old)
-    for scanner, epoch, seq, scan_type, received, entry in _rows(
-        old, "SELECT scanner, epoch, seq, scan_type, received_at_ns, entry FROM scans"
-    ):
+    for scanner, epoch, seq, scan_type, received, carton, entry in _scans(old):
         if entry not in whole:
             with contextlib.suppress(ValueError, AttributeError, msgspec.ValidationError):
                 scan = msgspec.convert(
                     {"edge": edge, "scanner": scanner.decode(), "epoch": epoch, "seq": seq}, ScanId
                 )
-                yield [Intend(scan, ScanType(scan_type.decode()), int(received))]
+                named = None if carton is None else carton.decode()
+                yield [Intend(scan, ScanType(scan_type.decode()), int(received), named)]
+
+
+def _journal(old: sqlite3.Connection) -> Iterator[tuple]:  # type: ignore[type-arg]
+    """All entries that can be read, wherever pages are damaged: from either end up to the damage, and between
+    these one by one."""
+    columns = "SELECT entry, kind, body, crc, state FROM journal"
+    last: list[int] = []
+    for order in ("ASC", "DESC"):
+        ended = 0
+        for row in _rows(old, f"{columns} ORDER BY entry {order}"):
+            if order == "DESC" and row[0] <= last[0]:
+                return
+            ended = row[0]
+            yield row
+        last.append(ended)
+    end = last[1]
+    if not end:  # the last page is damaged: scans say how far it went
+        known = "SELECT entry FROM scans INDEXED BY scans_by_entry WHERE entry IS NOT NULL"
+        end = 1 + max((row[0] for row in _rows(old, f"{known} ORDER BY entry DESC LIMIT 1")), default=0)
+    for entry in range(last[0] + 1, end):
+        yield from _rows(old, f"{columns} WHERE entry = ?", (entry,))
+
+
+def _scans(old: sqlite3.Connection) -> Iterator[tuple]:  # type: ignore[type-arg]
+    """Scans that can be read, from either end of the table up to the damage, and those in flight, which have
+    an index of their own; each once. Without names of cartons if these are what cannot be read."""
+    seen: set[tuple[object, ...]] = set()
+    for carton, rest in itertools.product(
+        ("carton", "NULL"),
+        (
+            "ORDER BY scanner, epoch, seq", "ORDER BY scanner DESC, epoch DESC, seq DESC",
+            "INDEXED BY in_flight WHERE entry IS NULL",
+        ),
+    ):  # fmt: skip
+        columns = f"scanner, epoch, seq, scan_type, received_at_ns, {carton}, entry"
+        for row in _rows(old, f"SELECT {columns} FROM scans {rest}"):  # noqa: S608
+            if row[:3] not in seen:
+                seen.add(row[:3])
+                yield row
+            elif rest.endswith("DESC"):
+                break  # the rest was read from the other end
+
+
+def _raise(high: dict[tuple[str, int], int], record: Report | Gap | Recall) -> None:
+    """What a record says of the numbers that were used."""
+    if isinstance(record, Report):
+        scan = record.verdict.id
+        scanner, epoch, seq = scan.scanner, scan.epoch, scan.seq
+    elif isinstance(record, Gap):
+        scanner, epoch, seq = record.scanner, record.epoch, record.last
+    else:
+        scanner, epoch, seq = record.scan.scanner, record.scan.epoch, record.scan.seq
+    high[scanner, epoch] = max(high.get((scanner, epoch), 0), seq)
 
 
 def _owed(record: Report | Gap | Recall, old: sqlite3.Connection) -> list[Change]:
@@ -249,16 +305,19 @@ def _decoded(kind: object, body: bytes) -> Report | Gap | Recall | None:
     return found
 
 
-def _epochs(old: sqlite3.Connection) -> dict[tuple[str, int], int]:
-    found: dict[tuple[str, int], int] = {}
-    for scanner, epoch, high in _rows(old, "SELECT scanner, epoch, high FROM epochs"):
+def _epochs(old: sqlite3.Connection, high: dict[tuple[str, int], int]) -> None:
+    """What the table of epochs says of the numbers that were used."""
+    for scanner, epoch, seq in _rows(old, "SELECT scanner, epoch, high FROM epochs"):
         with contextlib.suppress(ValueError, AttributeError):
-            found[scanner.decode(), int(epoch)] = int(high)
-    return found
+            key = scanner.decode(), int(epoch)
+            high[key] = max(high.get(key, 0), int(seq))
 
 
-def _rows(old: sqlite3.Connection, statement: str, values: tuple[str | None, ...] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]
-    """Rows until SQLite stumbles: what comes after that cannot be read. LedgerError if it is in use."""
+def _rows(
+    old: sqlite3.Connection, statement: str, values: tuple[str | int | None, ...] = ()
+) -> Iterator[tuple]:  # type: ignore[type-arg]
+    """Rows until SQLite stumbles: what comes after that cannot be read that way. LedgerError if it is in
+    use."""
     try:
         yield from old.execute(statement, values)
     except (sqlite3.Error, ValueError) as error:

@@ -128,19 +128,22 @@ class SqliteLedger:
         try:
             self._prepare()
             self._last, self._link = self._tail()
+            self._pictures_parked = bool(
+                self._rows("SELECT EXISTS (SELECT 1 FROM previews WHERE state = 'parked')")[0][0]
+            )
         except BaseException:  # nobody else can read a file that is open
             self._db.close()
             raise
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make all `changes` durable, in order, or none."""
-        before = self._last, self._link, self._redated_to, self._parked_to
+        before = self._last, self._link, self._redated_to, self._parked_to, self._pictures_parked
         try:
             with translated(self._path), transaction(self._db):
                 for change in _joined(changes):
                     self._apply(change)
         except BaseException:
-            self._last, self._link, self._redated_to, self._parked_to = before
+            self._last, self._link, self._redated_to, self._parked_to, self._pictures_parked = before
             raise
 
     # ---- questions
@@ -361,9 +364,13 @@ class SqliteLedger:
     def _deliver(self, change: Confirm | Park) -> None:
         match change:
             case Confirm(keys, archived_at_ns):
+                freed = self._freed()
                 self._set_state([(key,) for key in keys], "archived", archived_at_ns, None)
+                if self._pictures_parked and self._freed() > freed:
+                    self._try_pictures_again()
             case Park(key, reason):
                 self._set_state([(key,)], "parked", None, reason)
+                self._pictures_parked = True
 
     def _intend(self, intent: Intend) -> None:
         self._receive(intent, intent.scan_type, None)
@@ -543,6 +550,36 @@ class SqliteLedger:
                 return
             self._db.execute("DELETE FROM previews WHERE number = ?", (number,))
             total -= size
+        if total > budget and self._pictures_parked:
+            self._drop_parked_pictures(total - budget)
+
+    def _drop_parked_pictures(self, over: int) -> None:
+        """Pictures that the centre refused make room for others, oldest first."""
+        for number, size in self._db.execute(
+            "SELECT number, length(data) FROM previews WHERE state = 'parked' ORDER BY number LIMIT ?",
+            (PICTURES_AT_ONCE,),
+        ).fetchall():
+            if over <= 0:
+                return
+            self._db.execute("DELETE FROM previews WHERE number = ?", (number,))
+            over -= size
+
+    def _freed(self) -> int:
+        """Parked records that the centre took after all, since the start."""
+        (freed,) = self._db.execute("SELECT freed FROM tally").fetchone()
+        return int(freed)
+
+    def _try_pictures_again(self) -> None:
+        """The centre takes what it refused: pictures that it refused come once more, after all others."""
+        for (number,) in self._db.execute(
+            "SELECT number FROM previews WHERE state = 'parked' ORDER BY number"
+        ).fetchall():
+            self._db.execute(
+                "UPDATE previews SET state = 'pending', parked = NULL, "
+                "number = (SELECT max(number) + 1 FROM previews) WHERE number = ?",
+                (number,),
+            )
+        self._pictures_parked = False
 
     def _count(self, scanner: str, scan_type: ScanType, *columns: str, by: int = 1) -> None:
         self._db.execute(COUNTING[columns], (scanner, scan_type.value, *[by] * len(columns)))

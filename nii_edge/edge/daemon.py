@@ -277,10 +277,11 @@ class Daemon:
             return None
         return Layouts(rules, parts.consignments.null.spread)
 
-    def _call_back(self, recall: Recall) -> None:
-        """Put a recall on disk, then tell of it."""
+    def _call_back(self, recall: Recall, noted: Callable[[], None]) -> None:
+        """Put a recall on disk, then tell of it: a carton that counts as told before is never called back."""
 
         def on_disk() -> None:
+            noted()
             self.metrics.recalls.labels(recall.scan.scanner, recall.scan_type.value).inc()
             self._log.warning(
                 "recall", scan=str(recall.scan), report=recall.scan.report_id, carton=recall.carton,

@@ -106,8 +106,8 @@ def checked(row: CartonRow, edge: str) -> Known:
 
 
 class Memory:
-    """`open_store` gives a store and what it had to set aside. `put` and `told`: one thread; `read` before
-    `start`."""
+    """`open_store` gives a store and what it had to set aside. `read` before `start`; `put` from one
+    thread, `told` from any, once the recall is on disk."""
 
     def __init__(
         self, open_store: Callable[[], tuple[CartonStore, str]], edge: str, clock: Clock, metrics: Metrics
@@ -117,6 +117,7 @@ class Memory:
         self._opened_at = -math.inf
         self._forgot_at = -math.inf
         self._waiting: deque[CartonRow | CartonTold] = deque(maxlen=MOST_WAITING)
+        self._full = threading.Lock()
         self._bell = threading.Event()
         self._stopping = threading.Event()
         self._thread = GuardedThread("memory", self._run, lambda _: None)
@@ -163,9 +164,10 @@ class Memory:
 
     def _queue(self, change: CartonRow | CartonTold) -> None:
         """Have it written soon; a full queue loses its first for it."""
-        if len(self._waiting) == MOST_WAITING:
-            self._count("lost", 1)
-        self._waiting.append(change)
+        with self._full:
+            if len(self._waiting) == MOST_WAITING:
+                self._count("lost", 1)
+            self._waiting.append(change)
 
     def nudge(self) -> None:
         """A verdict is on disk: now there is time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +101,8 @@ class Judged(NamedTuple):
 
 class Oddities:
     """Not thread-safe: one thread, or one lock. `recall` is told of each earlier carton that `policy` would
-    call an ALARM now that more are known, once. Tests and operational scans never teach each other.
+    call an ALARM now that more are known, once, and what to call when that is on disk. Tests and operational
+    scans never teach each other.
 
     `memory` keeps the cartons for the next start. What it says of those before this one may add to what is
     found and never takes anything away: who could write its file could else have a carton pass for usual."""
@@ -110,7 +112,7 @@ class Oddities:
         fit: ConsignmentFit,
         prior: float,
         policy: Policy,
-        recall: Callable[[Recall], None],
+        recall: Callable[[Recall, Callable[[], None]], None],
         clock: Clock,
         memory: Memory | None = None,
     ) -> None:
@@ -224,25 +226,25 @@ class Oddities:
                 lambda carton, odd, scans=scans: self._alarms(odd, scans[carton].where)  # type: ignore[misc]
             ):
                 passing.told(carton, scans[carton].scan)
-                self._call(case, carton, scans[carton], odd, len(group.cartons) - 1)
+                noted: Callable[[], None] = _nothing
                 if self._memory is not None:
-                    self._memory.told(case.scan_type, master_bill, carton)
+                    noted = partial(self._memory.told, case.scan_type, master_bill, carton)
+                made = self._called(case, carton, scans[carton], odd, len(group.cartons) - 1)
+                self._recall(made, noted)
 
-    def _call(self, case: Case, carton: str, first: _First, odd: Oddity, others: int) -> None:
+    def _called(self, case: Case, carton: str, first: _First, odd: Oddity, others: int) -> Recall:
         words = f"Unlike the {others} other cartons of its master bill"
         finding = self._finding(odd, words, first.declared)
         weight = weigh(self._policy, Decision.ALARM, (finding,), first.where)
-        self._recall(
-            Recall(
-                scan=first.scan,
-                scan_type=case.scan_type,
-                carton=carton,
-                because=case.id,
-                finding=finding,
-                noticed_at_ns=self._clock.wall_ns(),
-                band=weight.band,
-                risk=weight.risk,
-            )
+        return Recall(
+            scan=first.scan,
+            scan_type=case.scan_type,
+            carton=carton,
+            because=case.id,
+            finding=finding,
+            noticed_at_ns=self._clock.wall_ns(),
+            band=weight.band,
+            risk=weight.risk,
         )
 
     def _alarms(self, odd: Oddity, where: Circumstances) -> bool:
@@ -258,6 +260,10 @@ class Oddities:
             why=f"{words}, most in {odd.trait}.",
             declared=declared,
         )
+
+
+def _nothing() -> None:
+    """Nobody remembers cartons."""
 
 
 def _look(group: _Group, carton: str, values: npt.NDArray[np.float64], first: _First) -> _Look:

@@ -285,3 +285,91 @@ def test_random_damage_never_loses_a_number_in_silence(path: Path, tmp_path: Pat
                 assert open_scans == {41}
     assert all("ledger.db" in words for words in refused)
     assert len(refused) < 8
+
+
+MANY = 400
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Four hundred verdicts, none archived, in a journal of many pages, and three scans in flight, all of
+    cartons with names; the folder's name is one that addresses would take apart."""
+    folder = tmp_path / "lane #1 50%"
+    folder.mkdir()
+    file = folder / "ledger.db"
+    with closing(SqliteLedger(file, "e")) as ledger:
+        for seq in range(1, MANY + 1):
+            intent = Intend(scan(seq), ScanType.OPERATIONAL, 1, f"C{seq}")
+            ledger.commit([intent, Conclude(report(seq), None)])
+        ledger.commit([Intend(scan(MANY + k), ScanType.OPERATIONAL, 1, f"C{MANY + k}") for k in (1, 2, 3)])
+    return file
+
+
+def leaves(path: Path, table: str) -> list[int]:
+    """Numbers of the pages below a table's root, in its order."""
+    with closing(sqlite3.connect(path)) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    data = path.read_bytes()
+    page = data[(root - 1) * size : root * size]
+    assert page[0] in (2, 5), "an inner page"
+    places = [
+        int.from_bytes(page[12 + 2 * k : 14 + 2 * k], "big") for k in range(int.from_bytes(page[3:5], "big"))
+    ]
+    return [int.from_bytes(page[at : at + 4], "big") for at in places] + [int.from_bytes(page[8:12], "big")]
+
+
+def spoil(path: Path, page: int) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * size : page * size] = bytes(size)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("which", ["first", "middle", "last", "two"])
+def test_a_lost_page_of_the_journal_costs_no_more_than_what_is_on_it(large: Path, which: str) -> None:
+    """What lies before and behind it goes out as it was; scans whose report is gone get a verdict anew."""
+    pages = leaves(large, "journal")
+    lost = {
+        "first": pages[:1], "middle": pages[len(pages) // 2 :][:1], "last": pages[-1:],
+        "two": [pages[2], pages[-3]],
+    }[which]  # fmt: skip
+    assert len(pages) > 8
+    for page in lost:
+        spoil(large, page)
+    opened = open_ledger(large, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        sent, open_scans = owed(ledger)
+        assert not sent & open_scans
+        assert sent | open_scans == set(range(1, MANY + 4))
+        assert len(sent) >= MANY * (1 - 1.6 * len(lost) / len(pages))
+        names = {intent.scan.seq: intent.carton for intent in ledger.in_flight()}
+        assert names == {seq: f"C{seq}" for seq in open_scans}
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_lost_page_of_scans_loses_none_that_is_in_flight_elsewhere(large: Path, which: int) -> None:
+    """What has a report is known by that."""
+    spoil(large, leaves(large, "scans")[which])
+    opened = open_ledger(large, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        assert owed(ledger) == (set(range(1, MANY + 1)), {MANY + 1, MANY + 2, MANY + 3})
+
+
+def test_a_lost_page_of_epochs_forgets_no_number(large: Path) -> None:
+    """Whole records say which numbers were used: none of them is judged again, none counts as skipped."""
+    with closing(SqliteLedger(large, "e")) as ledger:
+        ledger.commit([Confirm(tuple(scan(seq).alert_id for seq in range(1, MANY + 1)), 5)])
+    with closing(sqlite3.connect(large)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'epochs'").fetchone()
+    spoil(large, page)
+    opened = open_ledger(large, "e")
+    with closing(opened.ledger) as ledger:
+        assert opened.damage
+        assert ledger.high_water() == {("s", 1): MANY + 3}
+        found = ledger.find(scan(50))
+        assert found is not None
+        assert found.pruned

@@ -296,6 +296,51 @@ def test_confirmed_pictures_make_room_and_others_stay(path: Path) -> None:
         assert [item.key for item in ledger.outbox("preview", 0, 100)] == pictures[4:]
 
 
+def pictures_to_send(ledger: SqliteLedger, after: int = 0) -> list[str]:
+    return [item.key for item in ledger.outbox("preview", after, 100)]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_pictures_that_were_refused_come_again_with_the_records_that_were(path: Path, restart: bool) -> None:
+    """Once the centre takes a record that it had refused, and behind all that were sent already."""
+    refused = preview_of(b"refused" * 10, "image/jpeg").sha256
+    with closing(SqliteLedger(path, "e")) as ledger:
+        shown = report(100), preview_of(b"refused" * 10, "image/jpeg")
+        ledger.commit([Intend(scan(100), ScanType.OPERATIONAL, 1), Conclude(*shown)])
+        ledger.commit([Park(scan(100).alert_id, "version"), Park(refused, "version")])
+        fill(ledger, 101, 103)
+        last = max(item[0] for item in ledger.outbox("preview", 0, 100))
+        assert refused not in pictures_to_send(ledger)
+        archive(ledger, 101, 102, 5)
+        assert refused not in pictures_to_send(ledger), "what was never refused says nothing"
+        if not restart:
+            archive(ledger, 100, 100, 6)
+            assert pictures_to_send(ledger, last) == [refused]
+    if restart:
+        with closing(SqliteLedger(path, "e")) as ledger:
+            archive(ledger, 100, 100, 6)
+            assert pictures_to_send(ledger, last) == [refused]
+            ledger.commit([Confirm((refused,), 7)])
+            assert refused not in pictures_to_send(ledger)
+
+
+def test_refused_pictures_make_room_for_others(path: Path) -> None:
+    """Only when there is no other: nothing confirmed is left."""
+    with closing(SqliteLedger(path, "e")) as ledger:
+        fill(ledger, 100, 104)
+        keys = [preview_of(f"picture {seq}".encode() * 10, "image/jpeg").sha256 for seq in range(100, 105)]
+        ledger.commit([Park(key, "too large") for key in keys[:3]])
+        before = ledger.stats()
+        each = before.picture_bytes // before.pictures
+        ledger.commit([Prune(0, before.picture_bytes)])
+        assert ledger.stats().pictures == before.pictures
+        ledger.commit([Prune(0, before.picture_bytes - each - each // 2)])
+        assert ledger.stats().pictures == before.pictures - 2
+        ledger.commit([Prune(0, 0)])
+        assert ledger.stats().pictures == before.pictures - 3
+        assert set(keys[3:]) <= set(pictures_to_send(ledger))
+
+
 def test_a_failed_commit_leaves_the_chain_where_it_was(path: Path) -> None:
     """An undone transaction does not advance the link: the next verdict verifies."""
     with closing(SqliteLedger(path, "e")) as ledger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -78,11 +78,18 @@ class Belt:
             memory = Memory(lambda: open_cartons(state / "cartons.db", "fit"), "e", clock, Metrics())
         self.memory = memory
         BELTS.append(self)
-        self.oddities = Oddities(FIT, 0.02, POLICY, self.recalls.append, clock, memory)
+        self.disk = True
+        """Whether recalls get there."""
+        self.oddities = Oddities(FIT, 0.02, POLICY, self._recalled, clock, memory)
         self.chapters: tuple[int, ...] = (61,)
         self.ways = (-4.0, -4.0)
         self.others: tuple[Outcome, ...] = ()
         self._seq = 0
+
+    def _recalled(self, recall: Recall, noted: Callable[[], None]) -> None:
+        self.recalls.append(recall)
+        if self.disk:
+            noted()
 
     def begin(self, recalled: frozenset[str] = frozenset(), seq: int = 0) -> None:
         """Take up what is on disk; the next scan is the one after `seq`."""
@@ -267,6 +274,24 @@ def test_after_a_restart_bad_ones_that_came_first_are_recalled_once(tmp_path: Pa
         third.judge()
     assert third.recalls == []
     third.end()
+
+
+def test_a_recall_that_never_came_to_disk_is_made_again(tmp_path: Path) -> None:
+    """However the life before ended, orderly or not: a carton counts as told once its recall is kept."""
+    first = Belt(tmp_path)
+    first.disk = False
+    first.begin()
+    first.judge(STRANGE, carton="bad")
+    for _ in range(9):
+        first.judge()
+    assert [recall.carton for recall in first.recalls] == ["bad"]
+    first.end()
+    second = Belt(tmp_path)
+    second.begin(seq=10)
+    for _ in range(3):
+        second.judge()
+    assert [recall.carton for recall in second.recalls] == ["bad"]
+    second.end()
 
 
 @pytest.mark.parametrize("hostile", ["told", "lenient"])
