@@ -27,7 +27,7 @@ from nii_edge.xray.carton_map import Read
 SCANNER = "border"
 
 
-FIT = ROOT / "models" / "carton" / "1.7.0" / "fit.npz"
+FIT = ROOT / "models" / "carton" / "1.8.0" / "fit.npz"
 
 
 @lru_cache(maxsize=1)
